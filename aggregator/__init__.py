@@ -1,0 +1,1 @@
+"""The coordinator: runs rounds, keeps the adapter, and learns only sums."""

@@ -1,0 +1,253 @@
+"""One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
+hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aggregator.carriers import Carrier, Exchange
+from aggregator.exchange import Answered, Declined, Exchanges, Rejected, together
+from aggregator.store import Checkpoint, Store
+from federation import step, tensors
+from federation.errors import JobStopped
+from federation.identity import Identity, Roster
+from federation.plan import Plan
+from federation.ring import Ring
+from federation.schemes import State
+from federation.schemes.state import LayerShapes
+from federation.secagg.contexts import SUITE
+from federation.secagg.messages import Broadcast, LastSum, Offer
+from federation.secagg.parties import Parties
+from federation.secagg.primitives import Words
+from federation.secagg.server import Aggregation, FalseDealer, TooFewMembers
+from federation.tensors import Tensors
+from federation.wire import ZERO_DIGEST, Limits, Signed
+
+
+@dataclass(frozen=True)
+class Job:
+    """An approved plan, the roster it is for, the coordinator's key, and the base model's LoRA layer shapes."""
+
+    plan: Plan
+    roster: Roster
+    signer: Identity
+    shapes: LayerShapes
+
+    @property
+    def parties(self) -> Parties:
+        """The N members of the job."""
+        return Parties(self.roster, self.plan.members)
+
+
+@dataclass(frozen=True)
+class RoundDone:
+    """A round is durable. `scalars` and `mean` are means over `aggregation.u3`, from the secure sum; `state` holds the
+    adapter that now stands."""
+
+    round: int
+    aggregation: Aggregation
+    scalars: Mapping[str, float]
+    mean: Tensors
+    ring: Ring
+    state: State
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AttemptFailed:
+    """Too few members were left, or a dealer lied: the round is tried again with fresh keys."""
+
+    round: int
+    attempt: int
+    code: str
+    reason: str
+
+
+Event = Answered | Declined | Rejected | RoundDone | AttemptFailed
+Observe = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """What stands when a round begins: the adapter, the sum that gave it, and how this round's vectors are encoded."""
+
+    round: int
+    state: State
+    adapter: Tensors
+    last: Checkpoint | None
+    ring: Ring
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A sum that was unmasked, the aggregation that did it, and the next round's set-up that it carried."""
+
+    aggregation: Aggregation
+    total: Words
+    carried: Aggregation | None
+
+
+def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
+    """Run `job` from where `store` stands to its end; the state that holds the final adapter. Raises JobStopped.
+
+    Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum.
+    """
+    plan, scheme = job.plan, step.scheme_of(job.plan)
+    exchanges = Exchanges(carrier, job.parties, _limits(job), observe)
+    last = store.latest()
+    state = _state_after(job, last)
+    carried: Aggregation | None = None
+    for round in range(last.round + 1 if last else 1, plan.rounds + 2):
+        started = time.monotonic()
+        ring = step.ring_for(plan, state, round, _mean_of(job, last))
+        opening = _Opening(round, state, scheme.broadcast(state), last, ring)
+        opened = _open_sum(job, exchanges, store, opening, carried, observe)
+        carried, survivors = opened.carried, opened.aggregation.u3
+        mean, scalars = ring.decode(opened.total, len(survivors))
+        if step.trains(plan, round):
+            state = step.next_state(plan, state, mean)
+        last = _checkpoint(opening, opened, scheme.broadcast(state))
+        store.commit(last)
+        seconds = time.monotonic() - started
+        observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
+    return state
+
+
+def _open_sum(
+    job: Job, exchanges: Exchanges, store: Store, opening: _Opening, carried: Aggregation | None, observe: Observe
+) -> _Opened:
+    """Try a round until its sum opens. Every attempt but one with a carried set-up starts cold, with fresh keys."""
+    for _ in range(job.plan.secagg.attempts):
+        attempt = carried.offer.attempt if carried else store.next_attempt()
+        try:
+            aggregation = carried or _set_up(job, exchanges, opening.round, attempt)
+            return _attempt(job, exchanges, opening, aggregation)
+        except TooFewMembers as error:
+            observe(AttemptFailed(opening.round, attempt, error.code, str(error)))
+            carried = None
+        except FalseDealer as error:
+            # Members have revealed on this adapter and will not do so again.
+            words = {"detail": str(error), "detail_ja": error.text("ja")}
+            raise JobStopped(job=job.plan.job, round=opening.round, **words) from error
+    raise JobStopped(
+        job=job.plan.job,
+        round=opening.round,
+        detail=f"{job.plan.secagg.attempts} attempts failed; the log says who was missing.",
+        detail_ja=f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。",
+    )
+
+
+def _set_up(job: Job, exchanges: Exchanges, round: int, attempt: int) -> Aggregation:
+    """Steps 0 and 1 from a cold start: who is there, and shares of their secrets for each other."""
+    aggregation = Aggregation(job.signer, job.parties, _offer(job, round, attempt, ZERO_DIGEST))
+    exchanges.ask(Exchange(round, "keys"), together(aggregation.offers()), [aggregation])
+    exchanges.ask(Exchange(round, "shares"), together(aggregation.cohorts()), [aggregation])
+    return aggregation
+
+
+def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Aggregation) -> _Opened:
+    """Steps 2 to 4. The next round's steps 0 and 1 ride on 3 and 4, so that a steady round costs three exchanges."""
+    round = opening.round
+    # 2. Everyone in the cohort trains on the adapter and sends the update masked; it is added on arrival.
+    inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring))
+    broadcasts = _broadcasts(job, aggregation, opening)
+    exchanges.ask(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
+    # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
+    survivors, following = aggregation.survivors(), _following(job, aggregation, round)
+    offers = following.offers() if following else {}
+    awaiting = [aggregation, following] if following else [aggregation]
+    exchanges.ask(Exchange(round, "agreed"), together(survivors, offers), awaiting)
+    # 4. Who signed reveals what unmasks this sum and nothing else; the next round's cohort deals its shares.
+    unmasks, (following, cohorts) = aggregation.unmasks(), _cohorts(following)
+    awaiting = [aggregation, following] if following else [aggregation]
+    exchanges.ask(Exchange(round, "revealed"), together(unmasks, cohorts), awaiting)
+    _ask_again(job, exchanges, aggregation, unmasks, round)
+    total = aggregation.total()
+    return _Opened(aggregation, total, following if following and following.ready else None)
+
+
+def _ask_again(
+    job: Job, exchanges: Exchanges, aggregation: Aggregation, unmasks: Mapping[str, Signed], round: int
+) -> None:
+    """Ask for missing Revealed again, verbatim. Once some have revealed there is no other attempt on this adapter:
+    a member that opened one sum refuses a second, so without t answers the job stops. Raises JobStopped."""
+    for _ in range(job.plan.secagg.attempts):
+        missing = sorted(set(unmasks) - aggregation.answered)
+        if len(aggregation.answered) >= job.parties.threshold:
+            return
+        exchanges.ask(Exchange(round, "revealed"), together({m: unmasks[m] for m in missing}), [aggregation])
+    if len(aggregation.answered) < job.parties.threshold:
+        count, needed = len(aggregation.answered), job.parties.threshold
+        raise JobStopped(
+            job=job.plan.job,
+            round=round,
+            detail=f"{count} members revealed their shares, {needed} are needed, and a member that revealed does not "
+            "take part in a second sum on the same adapter. Only a new job can go on.",
+            detail_ja=f"シェアを開示した拠点が {count}（必要数 {needed}）です。開示した拠点は同じ差分の二度目の合計には"
+            "参加しません。新しいジョブが必要です。",
+        )
+
+
+def _following(job: Job, aggregation: Aggregation, round: int) -> Aggregation | None:
+    """The next round's set-up, in the same attempt; none after the last round."""
+    if round > job.plan.rounds:
+        return None
+    return Aggregation(job.signer, job.parties, _offer(job, round + 1, aggregation.offer.attempt, aggregation.ctx))
+
+
+def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, dict[str, Signed]]:
+    """Go on with the next round's set-up, or let it go when too few announced keys: the next round starts cold."""
+    try:
+        return following, following.cohorts() if following else {}
+    except TooFewMembers:
+        return None, {}
+
+
+def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
+    plan = job.plan
+    model = bytes.fromhex(plan.model.sha256)
+    return Offer(SUITE, plan.consortium, plan.job, round, attempt, parent, job.roster.digest(), plan.digest(), model)
+
+
+def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[str, Signed]:
+    """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
+    adapter, last = tensors.to_bytes(opening.adapter), opening.last
+    stated = None
+    if last is not None:
+        stated = LastSum(last.count, job.plan.secagg.ring_bits, last.ranges, last.scalars, last.opened_by)
+    body = Broadcast(tensors.digest(opening.adapter), len(adapter), stated)
+    blob = adapter + (last.total.tobytes() if last is not None else b"")
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
+
+
+def _state_after(job: Job, last: Checkpoint | None) -> State:
+    first = step.first_state(job.plan, job.shapes)
+    if last is None:
+        return first
+    trained = min(last.round, job.plan.rounds)
+    return step.scheme_of(job.plan).restore(State(trained, first.factors), last.adapter)
+
+
+def _mean_of(job: Job, last: Checkpoint | None) -> Tensors | None:
+    """The last public mean, as every member decodes it: from it follow this round's ranges."""
+    if last is None:
+        return None
+    first = step.first_state(job.plan, job.shapes)
+    shapes = step.scheme_of(job.plan).upload_shapes(State(last.round - 1, first.factors))
+    ranges = {name: float.fromhex(text) for name, text in zip(sorted(shapes), last.ranges, strict=True)}
+    ring = Ring(job.plan.secagg.ring_bits, len(job.plan.members), shapes, ranges, last.scalars)
+    return ring.decode(last.total, last.count)[0]
+
+
+def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpoint:
+    ring, count = opening.ring, len(opened.aggregation.u3)
+    opened_by = tensors.digest(opening.adapter)
+    return Checkpoint(opening.round, adapter, opened.total, count, ring.stated_ranges, ring.scalars, opened_by)
+
+
+def _limits(job: Job) -> Limits:
+    """The largest answer that an honest member gives: its envelopes, or its vector."""
+    count = len(job.plan.members)
+    state = step.first_state(job.plan, job.shapes)
+    vector = (job.plan.secagg.ring_bits // 8) * tensors.size_of(step.scheme_of(job.plan).upload_shapes(state))
+    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + vector)

@@ -1,0 +1,102 @@
+"""What `rengo simulate` is configured with: a plan before its members and its base model are known."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from federation.errors import ConfigInvalid, Inconsistent
+from federation.plan import (
+    Evaluation,
+    Lora,
+    Model,
+    Plan,
+    Privacy,
+    Scheme,
+    SecAgg,
+    ServerOptim,
+    Train,
+    check_consistent,
+    number,
+)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The base model: a local Hugging Face folder, or the demo model inside rengo when `path` is null."""
+
+    path: str | None
+    name: str | None
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: str
+    threads: int = number(1, 1024)
+
+    def pinned(self, sha256: str) -> Model:
+        """This choice as every member has to have it: by the hash of what was found."""
+        name = self.name or (Path(self.path).name if self.path else "rengo-demo-base")
+        return Model(name=name, sha256=sha256, dtype=self.dtype, device=self.device, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """The documents: a folder with one folder a member, or the thirty demo members when `path` is null."""
+
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """How many members leave in the middle of each round."""
+
+    each_round: int = number(0)
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """The root of conf/simulate.yaml."""
+
+    consortium: str
+    job: str
+    carrier: Literal["in_process"]
+    model: ModelChoice
+    lora: Lora
+    train: Train
+    scheme: Scheme
+    server_optim: ServerOptim
+    secagg: SecAgg
+    privacy: Privacy
+    evaluation: Evaluation
+    data: DataChoice
+    dropouts: Dropouts
+    rounds: int = number(1, 100_000)
+    seed: int = number(0, 2**63 - 1)
+
+    def plan(self, members: tuple[str, ...], model_sha256: str) -> Plan:
+        """The job's plan, or ConfigInvalid: now that the members are known, their number has to fit the settings."""
+        plan = Plan(
+            consortium=self.consortium,
+            job=self.job,
+            members=members,
+            rounds=self.rounds,
+            seed=self.seed,
+            model=self.model.pinned(model_sha256),
+            lora=self.lora,
+            train=self.train,
+            scheme=self.scheme,
+            server_optim=self.server_optim,
+            secagg=self.secagg,
+            privacy=self.privacy,
+            evaluation=self.evaluation,
+        )
+        faults = check_consistent(plan)
+        spare = max(len(members) - plan.threshold, 0)
+        if self.dropouts.each_round > spare:
+            faults.append(
+                Inconsistent(
+                    where="dropouts.each_round",
+                    detail=f"of {len(members)} members a round can lose {spare}, not {self.dropouts.each_round}",
+                    detail_ja=f"{len(members)} 拠点で失ってよいのは {spare} まで（{self.dropouts.each_round} は不可）",
+                )
+            )
+        if faults:
+            raise ConfigInvalid(faults)
+        return plan

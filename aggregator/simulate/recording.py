@@ -1,0 +1,85 @@
+"""What only a simulation can know: the members' vectors in clear. They are taken where a member's trainer returns them,
+from outside, so that neither the member nor the coordinator has a way to hand them over."""
+
+import time
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clients.contribution import Evaluated, Learner, Trained
+from clients.dataset import Blocks
+from federation import privacy, step
+from federation.plan import Plan, Train
+from federation.ring import Ring
+from federation.schemes import State
+from federation.schemes.state import LayerShapes
+from federation.tensors import Array, Tensors, relative_difference
+
+
+@dataclass
+class Recording:
+    """The last trained factors of each member, and the seconds that learning took."""
+
+    trained: dict[str, Mapping[str, Array]] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    trained_tokens: int = 0
+
+
+class Recorded:
+    """One member's view of the shared learner; what it computes is noted in the recording."""
+
+    def __init__(self, learner: Learner, member: str, recording: Recording) -> None:
+        self._learner, self._member, self._recording = learner, member, recording
+
+    @property
+    def shapes(self) -> LayerShapes:
+        """As the learner's."""
+        return self._learner.shapes
+
+    def train(
+        self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: Train, seed: int
+    ) -> Trained:
+        """As the learner's."""
+        started = time.perf_counter()
+        trained = self._learner.train(factors, trainable, blocks, train, seed)
+        self._recording.train_seconds += time.perf_counter() - started
+        self._recording.trained_tokens += blocks.ids.size
+        self._recording.trained[self._member] = trained.tensors
+        return trained
+
+    def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
+        """As the learner's."""
+        started = time.perf_counter()
+        evaluated = self._learner.evaluate(factors, blocks)
+        self._recording.eval_seconds += time.perf_counter() - started
+        return evaluated
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A round's secure mean against the plain mean of the same members' updates, before range and rounding.
+
+    `relative_l2`: over all values. `max_quantisation_steps`: the largest difference of one value, in steps of one
+    member's quantiser, against the mean of the updates within their ranges (what lies beyond is clipped by design and
+    counted in `clipped_share`).
+    """
+
+    relative_l2: float
+    max_quantisation_steps: float
+
+
+def compare(plan: Plan, before: State, ring: Ring, mean: Tensors, trained: Mapping[str, Tensors]) -> Difference:
+    """`mean` is the secure one over exactly the members in `trained`; `before` opened the round."""
+    encode = step.scheme_of(plan).encode
+    updates = [privacy.clip_update(encode(before, tensors), plan.privacy) for tensors in trained.values()]
+    plain: dict[str, Array] = {}
+    steps = 0.0
+    for name in mean:
+        stacked = np.stack([update[name].astype(np.float64) for update in updates])
+        plain[name] = stacked.mean(axis=0).astype(np.float32)
+        within = np.clip(stacked, -ring.ranges[name], ring.ranges[name]).mean(axis=0)
+        steps = max(steps, float(np.abs(mean[name] - within).max()) / ring.step(name))
+    return Difference(relative_difference(mean, plain), steps)

@@ -1,0 +1,100 @@
+"""Thirty members and a coordinator at one table: the wiring of a whole consortium, and one run of its job.
+
+Everything is what a deployment uses: real keys and signatures, real journals and store, bytes in between. Shared by all
+is only the learner, because members differ by their adapter's tensors alone, so thirty of them cost one base model.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from aggregator.carriers.in_process import InProcess
+from aggregator.rounds import Job
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.dropouts import Dropping, schedule
+from aggregator.simulate.recording import Recorded, Recording
+from aggregator.store import Store
+from clients import base_model
+from clients.contribution import Contribution
+from clients.dataset import Corpus, Source, read_corpus
+from clients.journal import Journal
+from clients.member import Member
+from clients.policy import Policy
+from clients.trainer import Trainer
+from federation.errors import DataFolderInvalid
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
+from federation.plan import Plan
+
+_DEMO = Path(__file__).parent / "demo"
+DEMO_BASE = _DEMO / "base"
+DEMO_MEMBERS = _DEMO / "members"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A consortium that is ready to run, and what a simulation may look at from outside."""
+
+    plan: Plan
+    job: Job
+    carrier: Dropping
+    store: Store
+    learner: Trainer
+    corpora: dict[str, Corpus]
+    recording: Recording
+
+
+def set_table(config: SimulateConfig, output: Path) -> Table:
+    """Everyone seated. Model, data and plan are checked here, before any training; nothing is written before that."""
+    model_folder = Path(config.model.path) if config.model.path else DEMO_BASE
+    folders = member_folders(Path(config.data.path) if config.data.path else DEMO_MEMBERS)
+    plan = config.plan(tuple(folders), base_model.digest(model_folder))
+    learner = Trainer(model_folder, plan.model, plan.lora)
+    length = plan.train.sequence_length
+    corpora = {
+        name: read_corpus(Source(name, folder), learner.tokenizer, length, plan.evaluation)
+        for name, folder in folders.items()
+    }
+
+    root, coordinator = Identity.create("root"), Identity.create(COORDINATOR)
+    identities = {name: Identity.create(name) for name in folders}
+    entries = tuple(RosterEntry(name, name, identities[name].public_key) for name in plan.members)
+    unsigned = Roster(plan.consortium, 1, coordinator.public_key, entries)
+    roster = SignedRoster.sign(unsigned, root).verify(root.public_key)
+
+    recording = Recording()
+    members = {}
+    for name in plan.members:
+        contribution = Contribution(plan, name, Recorded(learner, name, recording), corpora[name])
+        journal = Journal(output / "members" / name / "journal.sqlite")
+        policy = _permitting(plan, roster)
+        members[name] = Member(identities[name], roster, plan, policy, contribution, journal, "in-process")
+
+    carrier = InProcess({name: member.handle for name, member in members.items()})
+    lost = schedule(plan.members, plan.rounds, config.dropouts.each_round, plan.seed)
+    store = Store(output / "coordinator", plan.digest())
+    job = Job(plan, roster, coordinator, learner.shapes)
+    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording)
+
+
+def member_folders(data: Path) -> dict[str, Path]:
+    """Member id -> folder, sorted by id: the subfolders of `data` by their names in NFC. Raises DataFolderInvalid."""
+    if not data.is_dir():
+        raise DataFolderInvalid(path=data, detail="there is no such folder", detail_ja="フォルダーがありません")
+    found = [entry for entry in data.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    folders = {unicodedata.normalize("NFC", entry.name): entry for entry in found}
+    if len(folders) < 3 or len(folders) < len(found) or COORDINATOR in folders:
+        raise DataFolderInvalid(
+            path=data,
+            detail=f"it has to hold one folder a member, three or more, each with another name and none called "
+            f"{COORDINATOR!r}; there are {len(folders)}",
+            detail_ja=f"参加拠点ごとに 1 つ、3 つ以上のフォルダーが必要です（名前は重複不可、{COORDINATOR!r} 以外）。"
+            f"現在 {len(folders)}",
+        )
+    return {name: folders[name] for name in sorted(folders)}
+
+
+def _permitting(plan: Plan, roster: Roster) -> Policy:
+    """The policy of a site that has approved this plan and roster, and this many sums over its data."""
+    base = bytes.fromhex(plan.model.sha256)
+    contributions = (plan.rounds + 1) * plan.secagg.attempts
+    return Policy(plan.digest(), roster.digest(), base, plan.threshold, contributions)

@@ -1,0 +1,1 @@
+"""A member's site: what runs next to the data, and all that does."""

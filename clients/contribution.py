@@ -1,0 +1,162 @@
+"""One member's part of a round, between protocol and learning: check the adapter, train on it, encode the update."""
+
+import hashlib
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.dataset import Blocks, Corpus
+from federation import privacy, step, tensors
+from federation.plan import Plan, Train
+from federation.ring import Ring, rounding_stream
+from federation.schemes import State
+from federation.schemes.state import LayerShapes
+from federation.secagg.messages import Broadcast, LastSum
+from federation.secagg.refusals import AdapterUnexplained, WrongTerms
+from federation.tensors import Array, Tensors
+from federation.wire import Buffer, Malformed, canonical_cbor
+
+SAME_ADAPTER = 1e-5
+"""Relative L2 difference up to which two machines' results of the same floating-point recipe count as the same."""
+
+
+class Trained(Protocol):
+    """What training gives back."""
+
+    @property
+    def tensors(self) -> Mapping[str, Array]: ...
+
+
+class Evaluated(Protocol):
+    """The summed loss over a number of predicted tokens."""
+
+    @property
+    def nats(self) -> float: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+class Learner(Protocol):
+    """Local training and evaluation (trainer.py, or anything with the same two functions)."""
+
+    @property
+    def shapes(self) -> LayerShapes: ...
+    def train(
+        self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: Train, seed: int
+    ) -> Trained: ...
+    def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated: ...
+
+
+@dataclass(frozen=True)
+class Received:
+    """An accepted adapter: the public state that opens a round, and how the round's vectors are encoded."""
+
+    round: int
+    state: State
+    ring: Ring
+    adapter: bytes
+
+
+class Contribution:
+    """What one member computes in a job. Remembers the last two adapters, in order to check the next."""
+
+    def __init__(self, plan: Plan, member: str, learner: Learner, corpus: Corpus) -> None:
+        self._plan, self._member, self._learner, self._corpus = plan, member, learner, corpus
+        self._scheme = step.scheme_of(plan)
+        self._first = step.first_state(plan, learner.shapes)
+        self._known: dict[int, Received] = {}
+
+    @property
+    def adapter_shapes(self) -> tensors.Shapes:
+        """The tensors that travel, by name."""
+        return tensors.shapes_of(self._scheme.broadcast(self._first))
+
+    def receive(self, round: int, broadcast: Broadcast, blob: Buffer) -> Received:
+        """The adapter that opens `round`, checked. Raises Malformed, WrongTerms or AdapterUnexplained.
+
+        A member that was in the last round recomputes the adapter from the last sum and refuses any other; one that
+        was not has nothing to recompute it from, and relies on the others: the adapter is in everyone's context.
+        """
+        shapes = self.adapter_shapes
+        if broadcast.adapter_size != 4 * tensors.size_of(shapes) or broadcast.adapter_size > len(blob):
+            raise Malformed(detail="the adapter has another size than the plan's")
+        view = memoryview(blob)
+        values = tensors.from_bytes(view[: broadcast.adapter_size], shapes)
+        if tensors.digest(values) != broadcast.adapter:
+            raise Malformed(detail="the adapter does not match its digest")
+        state = self._scheme.restore(State(round - 1, self._first.factors), values)
+        mean = None
+        if round == 1:
+            if broadcast.last is not None or len(blob) != broadcast.adapter_size:
+                raise WrongTerms(what="last sum", actual="given", expected="none in round 1")
+            self._require_same(values, self._scheme.broadcast(self._first))
+        else:
+            mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
+        ring = step.ring_for(self._plan, state, round, mean)
+        received = Received(round, state, ring, broadcast.adapter)
+        self._known = {r: known for r, known in self._known.items() if r == round - 1} | {round: received}
+        return received
+
+    def contribute(self, received: Received) -> NDArray[np.unsignedinteger[Any]]:
+        """Train and evaluate on the accepted adapter: this member's vector, not yet masked."""
+        plan, round, factors = self._plan, received.round, self._scheme.export(received.state)
+        scalars: dict[str, float] = {}
+        if step.evaluates(plan, round):
+            evaluated = self._learner.evaluate(factors, self._corpus.held_out.first(plan.evaluation.tokens))
+            scalars[step.HELD_OUT_LOSS] = evaluated.nats / evaluated.tokens
+        update: dict[str, Array] = {}
+        if step.trains(plan, round):
+            count = plan.train.tokens_per_round // plan.train.sequence_length
+            blocks = self._corpus.train.for_round(round, count, self._seed("order"))
+            trainable = self._scheme.trainable(received.state)
+            trained = self._learner.train(factors, trainable, blocks, plan.train, self._seed(f"round {round}"))
+            update = privacy.clip_update(self._scheme.encode(received.state, trained.tensors), plan.privacy)
+            scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
+        rounding = rounding_stream(plan.seed, self._member, round)
+        return received.ring.encode(update, scalars, rounding)
+
+    def _seed(self, purpose: str) -> int:
+        text = canonical_cbor(["rengo training v1", self._plan.seed, self._member, purpose])
+        return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
+
+    def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Tensors:
+        if last is None:
+            raise WrongTerms(what="last sum", actual="missing", expected=f"the sum of round {round - 1}")
+        known = self._known.get(round - 1)
+        ring = known.ring if known is not None else self._stated_ring(round - 1, last)
+        if (last.ring_bits, last.scalars) != (ring.bits, ring.scalars) or last.ranges != ring.stated_ranges:
+            raise WrongTerms(what="last encoding", actual="another", expected="the one of the last round")
+        if len(words) != ring.dimension * ring.dtype.itemsize:
+            raise Malformed(detail="the last sum has a wrong length")
+        if not self._plan.threshold <= last.count <= len(self._plan.members):
+            raise WrongTerms(what="last count", actual=last.count, expected=f"at least {self._plan.threshold}")
+        mean, _ = ring.decode(np.frombuffer(words, dtype=ring.dtype), last.count)
+        if known is not None:
+            if last.adapter != known.adapter:
+                raise WrongTerms(what="last adapter", actual=last.adapter.hex()[:16], expected=known.adapter.hex()[:16])
+            expected = step.next_state(self._plan, known.state, mean)
+            self._require_same(values, self._scheme.broadcast(expected))
+        return mean
+
+    def _stated_ring(self, round: int, last: LastSum) -> Ring:
+        """The last round's encoding as the coordinator states it, for a member that was not there."""
+        shapes = self._scheme.upload_shapes(State(round - 1, self._first.factors))
+        if len(last.ranges) != len(shapes):
+            raise Malformed(detail="the last encoding has a wrong number of ranges")
+        try:
+            ranges = {name: float.fromhex(text) for name, text in zip(sorted(shapes), last.ranges, strict=True)}
+        except (ValueError, OverflowError) as error:
+            raise Malformed(detail="a range is not a number") from error
+        if not all(self._plan.secagg.smallest_range <= r < np.inf for r in ranges.values()):
+            raise Malformed(detail="a range is not positive and finite")
+        bits, count = self._plan.secagg.ring_bits, len(self._plan.members)
+        return Ring(bits, count, shapes, ranges, step.scalars_of(self._plan, round))
+
+    def _require_same(self, actual: Tensors, expected: Tensors) -> None:
+        difference = tensors.relative_difference(actual, expected)
+        if not difference <= SAME_ADAPTER:
+            raise AdapterUnexplained(difference=f"{difference:.2g}")

@@ -1,0 +1,158 @@
+"""The member's durable record: everything that left the site, what was revealed, and what that rules out from now on.
+
+One SQLite file, mode 0600, one writer. `commit` returns only when the rows are on disk, and the member sends nothing
+before it returned. Rows of `sent` are hash-chained, so that a later change shows.
+"""
+
+import datetime
+import hashlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.errors import RengoError
+from federation.secagg.history import History
+from federation.secagg.refusals import DataSetBusy
+from federation.wire import ZERO_DIGEST, canonical_cbor
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sent (
+    number INTEGER PRIMARY KEY, utc TEXT NOT NULL, job TEXT NOT NULL, kinds TEXT NOT NULL, destination TEXT NOT NULL,
+    bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, chain BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS jobs (
+    job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
+    masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (adapter BLOB PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS contributions (job TEXT NOT NULL, attempt INTEGER NOT NULL, round INTEGER NOT NULL,
+    PRIMARY KEY (job, attempt, round));
+CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, header BLOB NOT NULL,
+    signature BLOB NOT NULL, UNIQUE (header, signature));
+"""
+
+
+class JournalDamaged(RengoError):
+    """The journal {path} was changed after it was written: row {number} does not fit the chain. Nothing is sent."""
+
+    ja = "送信記録簿 {path} は書き込み後に改変されています（行 {number}）。何も送信しません。"
+    exit_code = 10
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One frame that is about to leave: which statements it holds, how large, its SHA-256, and for whom."""
+
+    job: str
+    kinds: tuple[str, ...]
+    destination: str
+    size: int
+    sha256: bytes
+
+
+class Journal:
+    """The open journal of one data set. Not thread-safe: requests are handled one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Created with its final mode: SQLite would use the umask, and its -wal and -shm files copy this mode.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._chain = self._verify()
+
+    def close(self) -> None:
+        """Close the file; everything committed is on disk already."""
+        self._db.close()
+
+    def history(self, job: str) -> History:
+        """What this member has said in `job`, and the adapters that are spent in any job."""
+        spent = frozenset(row[0] for row in self._db.execute("SELECT adapter FROM spent"))
+        columns = "keyed_attempt, keyed_round, masked_attempt, masked_round, revealed_round"
+        row = self._db.execute(f"SELECT {columns} FROM jobs WHERE job = ?", (job,)).fetchone()
+        if row is None:
+            return History(spent=spent)
+        return History((row[0], row[1]), (row[2], row[3]), row[4], spent)
+
+    def require_free(self, job: str) -> None:
+        """Raises DataSetBusy when another job is open on this data set."""
+        row = self._db.execute("SELECT job FROM jobs WHERE open AND job <> ?", (job,)).fetchone()
+        if row is not None:
+            raise DataSetBusy(open_job=row[0], job=job)
+
+    def contributions(self) -> int:
+        """How often this data set was in a masked vector, across all jobs and attempts."""
+        return int(self._db.execute("SELECT count(*) FROM contributions").fetchone()[0])
+
+    def commit(self, history: History, departure: Departure, *, open: bool = True) -> None:
+        """Make durable what a frame says and allows no more, in one transaction, before the frame leaves."""
+        utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        row = (
+            utc,
+            departure.job,
+            " ".join(departure.kinds),
+            departure.destination,
+            departure.size,
+            departure.sha256,
+        )
+        chain = _link(self._chain, row)
+        (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
+        with _Transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
+            )
+            if masked_attempt:
+                contribution = (departure.job, masked_attempt, masked_round)
+                self._db.execute("INSERT OR IGNORE INTO contributions VALUES (?, ?, ?)", contribution)
+            self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", [(digest,) for digest in history.spent])
+            self._db.execute(
+                "INSERT INTO sent (utc, job, kinds, destination, bytes, sha256, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*row, chain),
+            )
+        self._chain = chain
+
+    def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs."""
+        utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with _Transaction(self._db):
+            rows = [(utc, reason, header, signature) for header, signature in statements]
+            self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
+
+    def sent(self) -> list[tuple[str, str, str, str, int, bytes]]:
+        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256), oldest first."""
+        columns = "utc, job, kinds, destination, bytes, sha256"
+        return list(self._db.execute(f"SELECT {columns} FROM sent ORDER BY number"))
+
+    def evidence(self) -> list[tuple[str, bytes, bytes]]:
+        """What was kept against the coordinator: (reason, header, signature)."""
+        return list(self._db.execute("SELECT reason, header, signature FROM evidence"))
+
+    def _verify(self) -> bytes:
+        chain = ZERO_DIGEST
+        columns = "utc, job, kinds, destination, bytes, sha256, chain, number"
+        for *row, stored, number in self._db.execute(f"SELECT {columns} FROM sent ORDER BY number"):
+            chain = _link(chain, tuple(row))
+            if chain != stored:
+                raise JournalDamaged(path=self.path, number=number)
+        return chain
+
+
+def _link(chain: bytes, row: tuple[object, ...]) -> bytes:
+    return hashlib.sha256(chain + canonical_cbor(list(row))).digest()
+
+
+class _Transaction:
+    """All or nothing; with synchronous=FULL the commit has reached the disk when it returns."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

@@ -1,0 +1,218 @@
+"""The member, whole: `handle(bytes) -> bytes`. It does not know which carrier brought the bytes, and trusts none.
+
+A request holds one or more signed messages of the coordinator; each gets one signed answer, or a signed refusal that
+says why. Requests are handled one at a time. What the answer allows from now on is in the journal, on disk, before the
+answer is returned; if that fails nothing leaves and every open session is given up. Exact answers are kept and sent
+again for the same message, never computed again; a different message for a finished step is refused and kept as
+evidence. Secrets live in the sessions, in memory: a restart closes every round that was open.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+from clients.contribution import Contribution, Received
+from clients.journal import Departure, Journal
+from clients.policy import Policy
+from federation import step, tensors
+from federation.errors import RengoError
+from federation.identity import COORDINATOR, Identity, Roster, open_signed, verify_bytes
+from federation.plan import Plan
+from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
+from federation.secagg.contexts import setup_context
+from federation.secagg.history import Position
+from federation.secagg.messages import Broadcast, Offer, Refused
+from federation.secagg.parties import Parties
+from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, WrongTerms
+from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
+
+_log = logging.getLogger(__name__)
+
+State = KeysSent | SharesSent | Ready | MaskedSent | AgreedSent | None
+EXPECTED: dict[str, type] = {
+    "cohort": KeysSent,
+    "inbox": SharesSent,
+    "broadcast": Ready,
+    "survivors": MaskedSent,
+    "unmask": AgreedSent,
+}
+"""The message that each state waits for; everything else is not allowed there."""
+
+
+@dataclass
+class _Session:
+    """One (attempt, round): where it stands, the digests that its messages carry, and what it has answered."""
+
+    position: Position
+    offer: Offer
+    state: State
+    digests: set[bytes]
+    answered: dict[str, tuple[Signed, Signed | None]]
+    ctx: bytes | None = None
+    received: Received | None = None
+
+
+class Member:
+    """One member in one approved job."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        roster: Roster,
+        plan: Plan,
+        policy: Policy,
+        contribution: Contribution,
+        journal: Journal,
+        destination: str,
+    ) -> None:
+        self._identity, self._plan, self._policy = identity, plan, policy
+        self._parties = Parties(roster, plan.members)
+        self._contribution, self._journal, self._destination = contribution, journal, destination
+        self._history = journal.history(plan.job)
+        self._sessions: dict[Position, _Session] = {}
+        self._limits = request_limits(plan, contribution)
+
+    def handle(self, request: bytes) -> bytes:
+        """Answer one request. Raises only when the journal cannot be written; nothing has left then."""
+        history = self._history
+        try:
+            messages = read_frame(request, self._limits)
+        except Malformed as refusal:
+            answers = [self._refuse("frame", refusal)]
+        else:
+            answers = [answer for message in messages if (answer := self._answer(message)) is not None]
+        frame = write_frame(answers)
+        kinds = tuple(answer.header.kind for answer in answers)
+        departure = Departure(self._plan.job, kinds, self._destination, len(frame), hashlib.sha256(frame).digest())
+        try:
+            self._journal.commit(self._history, departure, open=not self._finished())
+        except Exception:
+            self._history = history
+            self._sessions.clear()
+            raise
+        return frame
+
+    def _answer(self, message: Signed) -> Signed | None:
+        header = message.header
+        try:
+            session = self._session_of(message)
+            if session is not None and header.kind in session.answered:
+                return self._again(session, message)
+            message.check_blob()
+            if header.kind == Offer.kind:
+                return self._on_offer(message)
+            if session is None:
+                raise NotAllowedHere(kind=header.kind, state="no open round has this context")
+            if header.kind not in EXPECTED or not isinstance(session.state, EXPECTED[header.kind]):
+                raise NotAllowedHere(kind=header.kind, state=f"after {', '.join(session.answered)}")
+            answer = self._advance(session, message)
+            session.answered[header.kind] = (message.without_blob(), answer)
+            return answer
+        except RengoError as refusal:
+            return self._refuse(header.kind, refusal, header.digest)
+
+    def _session_of(self, message: Signed) -> _Session | None:
+        digest = message.header.digest
+        return next((s for s in self._sessions.values() if digest in s.digests), None)
+
+    def _again(self, session: _Session, message: Signed) -> Signed | None:
+        """The same message gets the same answer; another one for a finished step is evidence."""
+        first, answer = session.answered[message.header.kind]
+        if (first.header_bytes, first.signature) == (message.header_bytes, message.signature):
+            return answer
+        key, kind = self._parties.roster.coordinator_key, message.header.kind
+        verify_bytes(key, message.signature, message.to_sign(), f"{kind} of {COORDINATOR}")
+        pairs = [(s.header_bytes, s.signature) for s in (first, message)]
+        self._journal.keep_evidence(f"two different {kind}", pairs)
+        attempt, round = session.position
+        raise Conflicting(kind=kind, round=round, attempt=attempt)
+
+    def _on_offer(self, message: Signed) -> Signed:
+        """Step 0: is this a round that the site wants to be in, and one that nothing said before rules out?"""
+        offer = read_body(Offer, message.header.body)
+        key = self._parties.roster.coordinator_key
+        digest = setup_context(offer)
+        open_signed(message, Offer, public_key=key, digest=digest, sender=COORDINATOR, recipient=self._identity.id)
+        self._policy.check(offer, self._plan)
+        self._policy.check_rounds(self._journal.contributions())
+        self._journal.require_free(offer.job)
+        position = (offer.attempt, offer.round)
+        self._check_parent(offer)
+        self._history = self._history.with_keys(position)
+        seat = Seat(self._identity, self._parties, self._policy.minimum_cohort, offer)
+        state, keys = announce(seat)
+        # A new attempt closes everything before it; a set-up carried by the current round leaves that round open.
+        self._sessions = {p: s for p, s in self._sessions.items() if p[0] == offer.attempt}
+        answered: dict[str, tuple[Signed, Signed | None]] = {Offer.kind: (message, keys)}
+        self._sessions[position] = _Session(position, offer, state, {digest}, answered)
+        return keys
+
+    def _check_parent(self, offer: Offer) -> None:
+        """A carried set-up names the round that carried it; a member that was not in that round cannot tell."""
+        carrier = self._sessions.get((offer.attempt, offer.round - 1))
+        if carrier is not None and carrier.ctx is not None and offer.parent != carrier.ctx:
+            raise WrongTerms(what="parent", actual=offer.parent.hex()[:16], expected="the open round's context")
+
+    def _advance(self, session: _Session, message: Signed) -> Signed | None:
+        """Let the session take the one message that it waits for."""
+        history, position = self._history, session.position
+        match session.state:
+            case KeysSent() as state:
+                history.require_open(position)
+                session.state, answer = state.on_cohort(message)
+                session.digests.add(session.state.share_ctx)
+                return answer
+            case SharesSent() as state:
+                history.require_open(position)
+                session.state = state.on_inbox(message)
+                return None
+            case Ready() as state:
+                return self._mask(session, state, message)
+            case MaskedSent() as state:
+                history.require_latest(position)
+                history.require_unspent(_adapter(session))
+                session.state, answer = state.on_survivors(message)
+                return answer
+            case AgreedSent() as state:
+                history = history.with_revealed(position, _adapter(session))
+                answer = state.on_unmask(message)
+                self._history, session.state = history, None
+                return answer
+        raise NotAllowedHere(kind=message.header.kind, state="this round is finished")
+
+    def _mask(self, session: _Session, state: Ready, message: Signed) -> Signed:
+        """Step 2: check the adapter, train, and send the vector masked. Everything earlier is closed from here on."""
+        broadcast = state.seat.open(message, Broadcast, state.share_ctx)
+        received = self._contribution.receive(session.position[1], broadcast, message.blob)
+        history = self._history.with_masked(session.position, received.adapter)
+        vector = self._contribution.contribute(received)
+        session.state, masked = state.mask(vector, step.terms(self._plan, received.adapter, received.ring))
+        session.digests.add(session.state.ctx)
+        session.ctx, session.received = session.state.ctx, received
+        self._history = history
+        self._sessions = {p: s for p, s in self._sessions.items() if p >= session.position}
+        return masked
+
+    def _refuse(self, request: str, refusal: RengoError, digest: bytes = ZERO_DIGEST) -> Signed:
+        _log.info("%s refused a %s: %s", self._identity.id, request, refusal)
+        body = Refused(request, refusal.code, str(refusal)[:500])
+        return self._identity.sign(body, digest, COORDINATOR)
+
+    def _finished(self) -> bool:
+        return self._history.revealed_round > self._plan.rounds
+
+
+def _adapter(session: _Session) -> bytes:
+    if session.received is None:
+        raise Closed(attempt=session.position[0], round=session.position[1], detail="no adapter was accepted")
+    return session.received.adapter
+
+
+def request_limits(plan: Plan, contribution: Contribution) -> Limits:
+    """The largest request that a round of this plan can need: an inbox of N dealers, an adapter and a sum."""
+    count = len(plan.members)
+    largest_id = max(len(member.encode()) for member in plan.members)
+    per_dealer = 1024 + 64 * count + 4 * largest_id
+    values = tensors.size_of(contribution.adapter_shapes)
+    return Limits(header=65536 + count * per_dealer, blob=4 * values + (plan.secagg.ring_bits // 8) * values + 65536)
+

@@ -1,0 +1,52 @@
+"""What this site permits. A refusal is a normal event: it is logged here, told to the coordinator, and nothing leaves."""
+
+from dataclasses import dataclass
+
+from federation.plan import Plan
+from federation.secagg.messages import Offer
+from federation.secagg.refusals import (
+    BaseModelDiffers,
+    PlanNotApproved,
+    RosterNotApproved,
+    RoundsExhausted,
+    WrongTerms,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The site's own conditions, beside the protocol's.
+
+    `approved_plan` and `approved_roster` are the digests that a person at this site approved; `base_model` is the digest
+    of the model on this site's disk. `minimum_cohort` can only raise the protocol's threshold. `rounds_per_data_set`
+    caps how often this data takes part, across all jobs: every sum leaks a little (docs/security.md).
+    """
+
+    approved_plan: bytes
+    approved_roster: bytes
+    base_model: bytes
+    minimum_cohort: int
+    rounds_per_data_set: int
+
+    def check(self, offer: Offer, plan: Plan) -> None:
+        """Raises the refusal that applies to a round's offer."""
+        if offer.plan != self.approved_plan:
+            raise PlanNotApproved(plan=offer.plan.hex()[:16])
+        if offer.roster != self.approved_roster:
+            raise RosterNotApproved(roster=offer.roster.hex()[:16])
+        if offer.model != self.base_model:
+            raise BaseModelDiffers(expected=offer.model.hex()[:16], actual=self.base_model.hex()[:16])
+        for what, actual, expected in (
+            ("job", offer.job, plan.job),
+            ("consortium", offer.consortium, plan.consortium),
+        ):
+            if actual != expected:
+                raise WrongTerms(what=what, actual=actual, expected=expected)
+        # One more than the rounds that train: the last one only measures the final adapter.
+        if not 1 <= offer.round <= plan.rounds + 1:
+            raise WrongTerms(what="round", actual=offer.round, expected=f"1 to {plan.rounds + 1}")
+
+    def check_rounds(self, count: int) -> None:
+        """Raises RoundsExhausted when the data set has taken part in as many rounds as are allowed."""
+        if count >= self.rounds_per_data_set:
+            raise RoundsExhausted(count=count, limit=self.rounds_per_data_set)

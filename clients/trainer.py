@@ -1,0 +1,302 @@
+"""LoRA training and evaluation of one base model. The only file at a site that imports torch, transformers or peft.
+
+One `Trainer` serves every member of a process: the base is frozen, and a member differs only by its LoRA factors,
+which each call copies in. Nothing of a call survives it: neither factors that matter nor optimiser state.
+"""
+
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from clients import base_model
+from clients.base_model import invalid
+from clients.dataset import IGNORED, Blocks
+from federation import plan
+from federation.errors import DeviceUnavailable, TokenizerWithoutPadding, TrainingDiverged, UnknownLoraTarget
+from federation.tensors import Array, Tensors
+
+# What transformers has to say about a folder is raised here as an error, or is no matter for the person who reads it.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+# Positions in one forward pass; a step's gradients are summed over such parts. 512 are fastest on a CPU (measured):
+# larger logits (positions x vocabulary) leave its caches. This bounds memory, too.
+PART_POSITIONS = {"cpu": 512, "cuda": 8192}
+
+# How far a packed document's logits may be from the same document's alone (root mean square, relative). On our demo
+# base rounding gives 4e-7, 1e-3 and 7e-3, and a leak from the document before 0.17 to 0.64.
+PACKING_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+
+# How far they may move, at any position, when only the document before changes. Equal shapes leave no rounding, but for
+# mixtures of experts (2e-7). Short convolutions and state spaces that run on into the next document give 1e-3 and more.
+LEAK_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """All factors after training, by name; `loss`: mean nats a predicted token, over the run; time in seconds."""
+
+    tensors: dict[str, Array]
+    loss: float
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """`nats`: the summed loss over `tokens` predicted tokens."""
+
+    nats: float
+    tokens: int
+
+
+class LocalTokenizer:
+    """A folder's tokenizer, as `clients.dataset.Tokenizer` wants it."""
+
+    def __init__(self, folder: Path) -> None:
+        with _loading(folder, "its tokenizer does not load", "トークナイザーを読み込めません"):
+            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if loaded.pad_token_id is None:
+            raise TokenizerWithoutPadding(path=folder)
+        if loaded.eos_token_id is None:
+            raise invalid(folder, "its tokenizer has no end-of-text token", "トークナイザーに終端トークンがありません")
+        self._tokenizer, self.size = loaded, len(loaded)
+        self.bos_id: int | None = loaded.bos_token_id
+        self.eos_id: int = loaded.eos_token_id
+        self.pad_id: int = loaded.pad_token_id
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` alone. `<s>` or `</s>` in a text (HTML strikes out with them) stay mere characters."""
+        tokens = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return list(tokens["input_ids"])
+
+
+class Trainer:
+    """A frozen base with LoRA factors on it.
+
+    Tensors are named `<module>.lora_A` (r, in) and `<module>.lora_B` (out, r), `<module>` as in the base model, and
+    are float32 over a base of any dtype. `shapes`: module -> (out, in) for every LoRA target, sorted by name.
+
+    Making one raises ModelFolderInvalid (the folder does not load, or the model cannot keep packed documents apart),
+    TokenizerWithoutPadding, UnknownLoraTarget or DeviceUnavailable. One call at a time: the factors are shared.
+    """
+
+    def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
+        base_model.check(folder)
+        self._folder, self._threads = folder, model.threads
+        self._device = _device(model.device)
+        self.tokenizer = LocalTokenizer(folder)
+        base = _load(folder, getattr(torch, model.dtype)).to(self._device)
+        if self.tokenizer.size > base.get_input_embeddings().num_embeddings:
+            raise invalid(folder, "its tokenizer has more tokens than its weights", "語彙の数が重みの数を超えています")
+        self.shapes: Mapping[str, tuple[int, int]] = _target_shapes(base, lora.targets)
+        with self._exact(seed=0):
+            alpha: Any = lora.alpha  # peft says int, and computes with floats
+            config = LoraConfig(r=lora.r, lora_alpha=alpha, target_modules=list(self.shapes), lora_dropout=0.0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers has renamed
+                # No dropout anywhere, also in the base: a member's result depends on the plan and its data alone.
+                self._model = get_peft_model(base, config).eval()
+            pairs = [(name, kind) for name in self.shapes for kind in ("lora_A", "lora_B")]
+            self._parameters: dict[str, torch.nn.Parameter] = {  # peft's own, under our names, sorted
+                f"{name}.{kind}": getattr(base.get_submodule(name), kind)["default"].weight for name, kind in pairs
+            }
+            _check_packing(folder, self._model, base)
+
+    def train(self, factors: Tensors, trainable: Set[str], blocks: Blocks, train: plan.Train, seed: int) -> Trained:
+        """One pass over `blocks` in their order, from `factors`; those not in `trainable` stay as they are.
+
+        An optimiser step takes tokens_per_step / sequence_length blocks and descends on the mean loss of the tokens
+        predicted in them. The optimiser starts without state. Bit for bit repeatable on the same kind of machine
+        with the same number of threads. `seed` is for models that draw random numbers; none supported does today.
+
+        Raises ModelFolderInvalid for blocks longer than the model can read, TrainingDiverged when the loss or a factor
+        is no longer finite, ValueError for names or shapes that are not the model's.
+        """
+        self._check_length(blocks)
+        if not trainable or not trainable <= self._parameters.keys():
+            raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
+        began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
+        with self._exact(seed):
+            self._copy_in(factors, trainable)
+            given, parameters = train.optimizer, [self._parameters[name] for name in sorted(trainable)]
+            kind: Any = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[given.name]
+            optimizer = kind(parameters, lr=given.learning_rate, weight_decay=given.weight_decay, fused=True)
+            nats = torch.zeros((), dtype=torch.float64, device=self._device)
+            for start in range(0, len(blocks), per_step):
+                nats += self._step(blocks[start : start + per_step], optimizer)
+            tensors = {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+        loss = float(nats) / max(blocks.predicted, 1)
+        if not np.isfinite(loss) or not all(np.isfinite(tensors[name]).all() for name in trainable):
+            raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
+        return Trained(tensors, loss, blocks.predicted, time.perf_counter() - began)
+
+    def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
+        """The summed loss of `blocks` under `factors`. Raises as `train` does, TrainingDiverged aside."""
+        self._check_length(blocks)
+        with self._exact(seed=0), torch.inference_mode():
+            self._copy_in(factors, frozenset())
+            nats = torch.zeros((), dtype=torch.float64, device=self._device)
+            for losses in self._losses(blocks):
+                nats += losses.double().sum()
+        return Evaluated(float(nats), blocks.predicted)
+
+    def _step(self, blocks: Blocks, optimizer: torch.optim.Optimizer) -> Tensor:
+        """One optimiser step on `blocks`; returns the summed loss before it."""
+        nats = torch.zeros((), dtype=torch.float64, device=self._device)
+        for losses in self._losses(blocks):
+            # Summed, and divided below in float32: single tokens' gradients would vanish in a float16 base.
+            losses.sum().backward()
+            nats += losses.detach().double().sum()
+        for parameter in optimizer.param_groups[0]["params"]:
+            if parameter.grad is not None:  # a layer that this model's forward pass leaves out
+                parameter.grad.div_(max(blocks.predicted, 1))
+        optimizer.step()
+        optimizer.zero_grad()
+        return nats
+
+    def _losses(self, blocks: Blocks) -> Iterator[Tensor]:
+        """Nats of each predicted token, float32: one tensor for each part of `blocks` that a forward pass takes."""
+        size = max(1, PART_POSITIONS[self._device.type] // blocks.ids.shape[1])
+        for part in (blocks[start : start + size] for start in range(0, len(blocks), size)):
+            arrays = (part.ids, part.positions, part.labels)
+            ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
+            wanted = labels != IGNORED
+            logits = packed_logits(self._model, ids, positions, wanted).float()
+            yield cross_entropy(logits, labels[wanted], reduction="none")
+
+    @torch.no_grad()
+    def _copy_in(self, factors: Tensors, trainable: Set[str]) -> None:
+        if factors.keys() != self._parameters.keys():
+            raise ValueError(f"factors of another model: {sorted(factors.keys() ^ self._parameters.keys())[:3]}…")
+        for name, parameter in self._parameters.items():
+            if factors[name].shape != parameter.shape:  # copy_ would broadcast
+                raise ValueError(f"{name} is {factors[name].shape}, it has to be {tuple(parameter.shape)}")
+            parameter.copy_(torch.tensor(factors[name], dtype=torch.float32))
+            parameter.requires_grad_(name in trainable)
+            parameter.grad = None
+
+    def _check_length(self, blocks: Blocks) -> None:
+        limit, length = getattr(self._model.config, "max_position_embeddings", None), blocks.ids.shape[1]
+        if limit is not None and length > limit:
+            detail = f"it reads at most {limit} tokens, train.sequence_length is {length}"
+            raise invalid(
+                self._folder, detail, f"読める長さは {limit} トークンまでです（train.sequence_length: {length}）"
+            )
+
+    @contextmanager
+    def _exact(self, seed: int) -> Iterator[None]:
+        """Deterministic kernels, the plan's threads and a seed; torch's global state comes back afterwards."""
+        memory: Any = torch.utils.deterministic
+        threads, fill, mode = (
+            torch.get_num_threads(),
+            memory.fill_uninitialized_memory,
+            torch.get_deterministic_debug_mode(),
+        )
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            torch.set_num_threads(self._threads)
+            torch.use_deterministic_algorithms(True)
+            # The default writes NaN into all memory first, to find faults in kernels: it costs, and changes no result.
+            memory.fill_uninitialized_memory = False
+            try:
+                yield
+            finally:
+                torch.set_num_threads(threads)
+                torch.set_deterministic_debug_mode(mode)
+                memory.fill_uninitialized_memory = fill
+
+
+def packed_logits(model: Any, ids: Tensor, positions: Tensor, wanted: Tensor) -> Tensor:
+    """Logits (wanted.sum(), vocabulary) at the `wanted` positions; ids, positions (int64) and wanted (bool): (n, L).
+
+    transformers keeps the documents of a block apart by restarting `positions`, but only without a cache and without
+    an attention mask. With its default cache, or with a mask of ones, it lets them see each other and says nothing.
+    """
+    return model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=wanted).logits
+
+
+def _check_packing(folder: Path, model: Any, base: Any) -> None:
+    """Refuse a model whose packed documents see each other, or are not what they are alone. 24 tokens each tell."""
+    tokens = torch.arange(72, device=base.device) * 7919 % base.get_input_embeddings().num_embeddings
+    first, second, document = tokens.split(24)
+    positions = torch.arange(24, device=base.device).repeat(2, 2)
+    rows = torch.stack([torch.cat([first, document]), torch.cat([second, document])])
+    wanted = (torch.arange(48, device=base.device) >= 24).expand(2, 48)
+    with torch.inference_mode(), _loading(folder, "it cannot compute packed documents", "文書を連結して計算できません"):
+        behind_first, behind_second = packed_logits(model, rows, positions, wanted).float().chunk(2)
+        alone = packed_logits(model, document[None], positions[:1, :24], wanted[:1, 24:]).float()
+    scale = (alone - alone.mean(dim=1, keepdim=True)).norm(dim=1)
+    leak = float(((behind_first - behind_second).norm(dim=1) / scale).max())
+    difference = float((behind_first - alone).norm() / scale.norm())
+    if not (leak <= LEAK_TOLERANCE and difference <= PACKING_TOLERANCE[base.dtype]):  # so that NaN is refused too
+        kind, shares = type(base).__name__, f"{leak:.2%}, {difference:.2%}"
+        detail = f"{kind} does not keep packed documents apart (logits change by {shares} with what stands before)"
+        raise invalid(folder, detail, f"{kind} は連結した文書を区別できません（前の文書によるロジットの変化 {shares}）")
+
+
+def _load(folder: Path, dtype: torch.dtype) -> Any:
+    with _loading(folder, "the model does not load", "モデルを読み込めません"):
+        safe: Any = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
+        how: Any = {"dtype": dtype, "attn_implementation": "sdpa", "output_loading_info": True}
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **safe, **how)
+    base, report = loaded
+    # transformers fills what is missing with random numbers and only warns.
+    absent = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
+    if absent:
+        raise invalid(folder, f"its weights do not contain {absent[0]}", f"重みに {absent[0]} が含まれていません")
+    return base
+
+
+@contextmanager
+def _loading(folder: Path, detail: str, detail_ja: str) -> Iterator[None]:
+    """Whatever a library raises inside becomes ModelFolderInvalid, with the library's own words and as its cause."""
+    try:
+        yield
+    except Exception as error:  # their loaders raise whatever their many dependencies raise
+        words = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(". ")
+        raise invalid(folder, f"{detail}: {words}", f"{detail_ja}: {words}") from error
+
+
+def _target_shapes(base: Any, targets: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Name -> (out, in) of each linear layer whose name ends in a target. The output head is not one of them."""
+    head = base.get_output_embeddings()
+    linear = {
+        name: (module.out_features, module.in_features)
+        for name, module in sorted(base.named_modules())
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+    def asked_by(name: str) -> Set[str]:
+        return {target for target in targets if name == target or name.endswith(f".{target}")}
+
+    missing = set(targets).difference(*(asked_by(name) for name in linear))
+    if missing or not targets:
+        available = sorted({name.rpartition(".")[2] for name in linear})
+        raise UnknownLoraTarget(missing=", ".join(sorted(missing)), available=", ".join(available) or "none (なし)")
+    return {name: shape for name, shape in linear.items() if asked_by(name)}
+
+
+def _device(name: str) -> torch.device:
+    """Raises DeviceUnavailable unless `name` is cpu, or a CUDA device that this machine has."""
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind != "cuda" or not (index or "0").isdecimal() or int(index or 0) >= count:
+        raise DeviceUnavailable(device=name, available=", ".join(["cpu", *(f"cuda:{i}" for i in range(count))]))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    return torch.device("cuda", int(index or 0))

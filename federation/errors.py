@@ -1,0 +1,198 @@
+"""One tree of errors. The docstring of a class is the English message a person reads, `ja` the Japanese one.
+
+Both are templates over the facts given to the constructor. `code` (the class name in kebab case) and
+`exit_code` are a contract: scripts may rely on them, wording may change.
+
+Exit codes: 0 ok · 2 usage · 3 configuration or hash mismatch · 4 authentication or token · 5 network or proxy ·
+6 clock · 7 disk · 8 data · 9 waiting/not ready · 10 signature or log verification failed · 11 refused by site
+policy · 70 bug.
+"""
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+Language = Literal["en", "ja"]
+
+
+class RengoError(Exception):
+    """Something is wrong with rengo itself: {detail}. Please report this."""
+
+    ja: ClassVar[str] = "rengo 自体の不具合です: {detail}。ご報告ください。"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        super().__init__(self.text("en"))
+
+    def text(self, language: Language) -> str:
+        """The message for a person, in `language`."""
+        template = self.ja if language == "ja" else " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
+        return template.format(**self.facts)
+
+    @property
+    def code(self) -> str:
+        """The stable name of this error, for logs and scripts: `ModelFolderInvalid` -> `model-folder-invalid`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are pickled by joblib's workers; the default would lose keyword arguments.
+        return _rebuild, (type(self), self.facts)
+
+
+def _rebuild(kind: type[RengoError], facts: dict[str, object]) -> RengoError:
+    return kind(**facts)
+
+
+class UsageError(RengoError):
+    """{detail} Try `{command} --help`."""
+
+    ja = "{detail} `{command} --help` をご覧ください。"
+    exit_code = 2
+
+
+class ConfigInvalid(RengoError):
+    """The configuration has {count} fault(s), nothing was started:
+    {listing}"""
+
+    ja = "設定に {count} 件の誤りがあります（何も開始していません）:\n{listing}"
+    exit_code = 2
+
+    def __init__(self, faults: "Sequence[Fault]") -> None:
+        self.faults = tuple(faults)
+        super().__init__(count=len(self.faults), listing="")
+
+    def text(self, language: Language) -> str:
+        count = len(self.faults)
+        head = (
+            f"設定に {count} 件の誤りがあります（何も開始していません）:"
+            if language == "ja"
+            else f"The configuration has {count} fault{'s' if count > 1 else ''}; nothing was started:"
+        )
+        return "\n".join([head, *(f"  - {fault.text(language)}" for fault in self.faults)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ConfigInvalid, (self.faults,)
+
+
+class Fault(RengoError):
+    """{where}: {detail}"""
+
+    ja = "{where}: {detail}"
+    exit_code = 2
+
+
+class UnknownKey(Fault):
+    """`{where}` is not a setting.{hint}"""
+
+    ja = "`{where}` という設定はありません。{hint_ja}"
+
+    def __init__(self, where: str, similar: str | None = None) -> None:
+        self._arguments = (where, similar)
+        hint, hint_ja = ("", "")
+        if similar is not None:
+            hint, hint_ja = f" Did you mean `{similar}`?", f"`{similar}` のことですか。"
+        super().__init__(where=where, hint=hint, hint_ja=hint_ja)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return UnknownKey, self._arguments
+
+
+class MissingKey(Fault):
+    """`{where}` is not set; it has to be {expected}."""
+
+    ja = "`{where}` が設定されていません（{expected}）。"
+
+
+class WrongValue(Fault):
+    """`{where}` is {value}; it has to be {expected}."""
+
+    ja = "`{where}` の値 {value} は使えません（{expected}）。"
+
+
+class Inconsistent(Fault):
+    """`{where}`: {detail}"""
+
+    ja = "`{where}`: {detail_ja}"
+
+
+class ModelFolderInvalid(RengoError):
+    """The base model folder {path} cannot be used: {detail}. Give a local Hugging Face model folder: `model=PATH`."""
+
+    ja = "基盤モデルのフォルダー {path} は使えません: {detail}。`model=PATH` でローカルの Hugging Face モデルを指定してください。"
+    exit_code = 3
+
+
+class TokenizerWithoutPadding(RengoError):
+    """The tokenizer in {path} has no padding token, which peft and most serving tools need. Add `"pad_token"` to
+    its tokenizer_config.json (often the same as `"eos_token"`)."""
+
+    ja = (
+        "{path} のトークナイザーに padding トークンがありません。"
+        'tokenizer_config.json に "pad_token" を加えてください（"eos_token" と同じ値で構いません）。'
+    )
+    exit_code = 3
+
+
+class UnknownLoraTarget(RengoError):
+    """The base model has no linear layer named {missing}, which `lora.targets` asks for. Its linear layers are:
+    {available}."""
+
+    ja = "`lora.targets` にある {missing} という線形層は基盤モデルにありません。使えるもの: {available}。"
+    exit_code = 3
+
+
+class DeviceUnavailable(RengoError):
+    """There is no device {device} for torch on this machine, which `model.device` asks for. It has: {available}."""
+
+    ja = "`model.device` にある {device} はこのマシンの torch では使えません。使えるもの: {available}。"
+    exit_code = 3
+
+
+class TrainingDiverged(RengoError):
+    """Training diverged: the loss or a factor is no longer a finite number. Lower `train.optimizer.learning_rate`
+    (it is {learning_rate})."""
+
+    ja = (
+        "学習が発散しました（損失または LoRA の値が有限ではありません）。"
+        "`train.optimizer.learning_rate`（現在 {learning_rate}）を下げてください。"
+    )
+    exit_code = 3
+
+
+class ModelMismatch(RengoError):
+    """The base model in {path} is not the one that the plan names: expected SHA-256 {expected}, found {actual}.
+    Nothing was sent."""
+
+    ja = "{path} の基盤モデルは計画と異なります。期待値 {expected}、実際 {actual}。何も送信していません。"
+    exit_code = 3
+
+
+class DataFolderInvalid(RengoError):
+    """The data folder {path} cannot be used: {detail}."""
+
+    ja = "データフォルダー {path} は使えません: {detail_ja}。"
+    exit_code = 8
+
+
+class TooLittleText(RengoError):
+    """Member {member} has too little text in {path}: {actual} {what} tokens, {needed} are needed. Add documents or
+    lower `{setting}`."""
+
+    ja = "参加拠点 {member} の文章が足りません（{path}）: {what} {actual} トークン、必要数 {needed}。文書を追加するか `{setting}` を下げてください。"
+    exit_code = 8
+
+
+class SignatureInvalid(RengoError):
+    """The signature on {what} does not verify. It was changed, or signed with another key."""
+
+    ja = "{what} の署名を検証できません。改変されたか、別の鍵による署名です。"
+    exit_code = 10
+
+
+class JobStopped(RengoError):
+    """Job {job} stopped in round {round}: {detail}"""
+
+    ja = "ジョブ {job} は学習回 {round} で停止しました: {detail_ja}"
+    exit_code = 9

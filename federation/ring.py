@@ -1,0 +1,145 @@
+"""Named float tensors <-> integers modulo 2^b, so that sums of masked vectors are exact.
+
+Every value is clipped to its tensor's public range, scaled to at most L = floor((2^(b-1) - 1) / N) steps either side of
+zero and rounded stochastically without bias. N members at +L cannot overflow a b-bit two's complement word: the sum is
+right or the plan is refused, never wrong. Scalars (losses, shares) need more than L steps and travel as several
+unsigned limbs, each small enough that N of them fit a word.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.errors import RengoError
+from federation.tensors import Array, Shapes, Tensors, size_of
+from federation.wire import canonical_cbor
+
+SCALAR_BITS = 32
+SCALAR_FRACTION_BITS = 24
+"""A scalar is unsigned fixed point: 8 bits before the point and 24 behind it."""
+
+
+class NotFinite(RengoError):
+    """Training produced values that are not numbers ({where}); nothing was sent. Lower the learning rate."""
+
+    ja = "学習が発散しました（{where}）。何も送信していません。学習率を下げてください。"
+    exit_code = 8
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One round's encoding, known to all from the plan and the last public mean.
+
+    `ranges`: per tensor, the largest absolute value that is representable. `scalars`: names, encoded behind the tensors.
+    """
+
+    bits: int
+    members: int
+    shapes: Shapes
+    ranges: Mapping[str, float]
+    scalars: tuple[str, ...]
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
+        """The little-endian word of the ring."""
+        return np.dtype(f"<u{self.bits // 8}")
+
+    @property
+    def levels(self) -> int:
+        """Steps either side of zero that one member may use."""
+        half: int = 2 ** (self.bits - 1)
+        return (half - 1) // self.members
+
+    @property
+    def limb_bits(self) -> int:
+        """Bits of a scalar's limb: N limbs of this many bits still fit one word."""
+        largest: int = (2**self.bits - 1) // self.members
+        return largest.bit_length() - 1
+
+    @property
+    def limbs(self) -> int:
+        """Words that one scalar takes."""
+        return -(-SCALAR_BITS // self.limb_bits)
+
+    @cached_property
+    def dimension(self) -> int:
+        """Words in a vector."""
+        return size_of(self.shapes) + len(self.scalars) * self.limbs
+
+    def digest(self) -> bytes:
+        """SHA-256 over everything above: bound by the round's context, so that two encodings never mix."""
+        shapes = [[name, list(self.shapes[name]), float(self.ranges[name]).hex()] for name in sorted(self.shapes)]
+        encoding = [self.bits, self.members, shapes, list(self.scalars), SCALAR_BITS, SCALAR_FRACTION_BITS]
+        return hashlib.sha256(b"rengo ring v1\0" + canonical_cbor(encoding)).digest()
+
+    @property
+    def stated_ranges(self) -> tuple[str, ...]:
+        """The ranges as they travel: exact hexadecimal floats in order of name."""
+        return tuple(float(self.ranges[name]).hex() for name in sorted(self.shapes))
+
+    def step(self, name: str) -> float:
+        """The size of one quantisation step of a tensor, in the tensor's own unit."""
+        return self.ranges[name] / self.levels
+
+    def clipped_share(self, tensors: Tensors) -> float:
+        """The share of a member's values that lie beyond their range and will be clipped."""
+        beyond = sum(int(np.count_nonzero(np.abs(tensors[name]) > self.ranges[name])) for name in self.shapes)
+        return beyond / max(1, size_of(self.shapes))
+
+    def encode(
+        self, tensors: Tensors, scalars: Mapping[str, float], rounding: np.random.Generator
+    ) -> NDArray[np.unsignedinteger[Any]]:
+        """A member's update as ring words. Raises NotFinite.
+
+        `rounding` supplies the stochastic rounding and protects nothing (see SECAGG: randomness).
+        """
+        vector = np.empty(self.dimension, dtype=self.dtype)
+        start = 0
+        for name in sorted(self.shapes):
+            values = tensors[name].astype(np.float64).ravel()
+            if not np.isfinite(values).all():
+                raise NotFinite(where=name)
+            steps = np.clip(values / self.step(name), -self.levels, self.levels)
+            rounded = np.floor(steps + rounding.random(len(steps)))
+            stop = start + len(values)
+            vector[start:stop] = rounded.astype(np.int64).astype(self.dtype)
+            start = stop
+        for name in self.scalars:
+            vector[start : start + self.limbs] = self._scalar_limbs(name, scalars[name])
+            start += self.limbs
+        return vector
+
+    def decode(self, total: NDArray[np.unsignedinteger[Any]], count: int) -> tuple[dict[str, Array], dict[str, float]]:
+        """Means over `count` members: (tensors as float32, scalars). `total` is the unmasked sum."""
+        tensors, start = {}, 0
+        signed = total.view(np.dtype(f"<i{self.bits // 8}"))
+        for name in sorted(self.shapes):
+            stop = start + int(np.prod(self.shapes[name], dtype=np.int64))
+            mean = signed[start:stop].astype(np.float64) * (self.step(name) / count)
+            tensors[name] = mean.astype(np.float32).reshape(self.shapes[name])
+            start = stop
+        scalars = {}
+        for name in self.scalars:
+            limbs = total[start : start + self.limbs]
+            fixed = sum(int(limb) << (index * self.limb_bits) for index, limb in enumerate(limbs))
+            scalars[name] = fixed / 2**SCALAR_FRACTION_BITS / count
+            start += self.limbs
+        return tensors, scalars
+
+    def _scalar_limbs(self, name: str, value: float) -> list[int]:
+        if not np.isfinite(value):
+            raise NotFinite(where=name)
+        fixed = min(max(round(value * 2**SCALAR_FRACTION_BITS), 0), 2**SCALAR_BITS - 1)
+        mask = (1 << self.limb_bits) - 1
+        return [(fixed >> (index * self.limb_bits)) & mask for index in range(self.limbs)]
+
+
+def rounding_stream(seed: int, member: str, round: int) -> np.random.Generator:
+    """The stochastic rounding of one member in one round, from the plan: the same plan gives the same adapter."""
+    key = hashlib.sha256(b"rengo rounding v1\0" + canonical_cbor([seed, member, round])).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))

@@ -1,0 +1,36 @@
+"""The public state of a scheme between two rounds, and the usual first factors."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from federation.plan import Lora
+from federation.tensors import Array, Tensors
+from federation.wire import canonical_cbor
+
+LayerShapes = Mapping[str, tuple[int, int]]
+"""Linear layer's name -> (out, in)."""
+
+
+@dataclass(frozen=True)
+class State:
+    """After `round` rounds: the public factors, by name."""
+
+    round: int
+    factors: Tensors
+
+
+def first_factors(shapes: LayerShapes, lora: Lora, seed: int) -> dict[str, Array]:
+    """A ~ U(-1/sqrt(in), 1/sqrt(in)), B = 0: peft's own initialisation (Kaiming uniform with a = sqrt 5), so that the
+    first adapter changes nothing. Each layer has its own stream, derived from the seed and its name."""
+    factors: dict[str, Array] = {}
+    for name in sorted(shapes):
+        out_size, in_size = shapes[name]
+        key = hashlib.sha256(b"rengo init v1\0" + canonical_cbor([seed, name])).digest()
+        stream = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
+        bound = 1.0 / np.sqrt(in_size)
+        factors[f"{name}.lora_A"] = stream.uniform(-bound, bound, (lora.r, in_size)).astype(np.float32)
+        factors[f"{name}.lora_B"] = np.zeros((out_size, lora.r), dtype=np.float32)
+    return factors

@@ -1,0 +1,268 @@
+"""The member's machine: one object a state, each with the one thing that may happen next.
+
+    KeysSent --Cohort--> SharesSent --Inbox--> Ready --mask()--> MaskedSent --Survivors--> AgreedSent --Unmask--> done
+
+A transition returns the next state and the message to send, or raises a refusal and changes nothing. States are frozen
+and keep only what later steps need: the private keys and the seed are gone once the vector is masked, so that this
+member could not reveal them if it were asked to. What a member has said in other rounds is history.py's business.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from federation.identity import COORDINATOR, Identity, open_signed
+from federation.secagg import shamir
+from federation.secagg.contexts import (
+    Terms,
+    leaf,
+    round_context,
+    seed_commitment,
+    setup_context,
+    share_commitment,
+    share_context,
+    survivors_digest,
+)
+from federation.secagg.messages import (
+    Agreed,
+    Cohort,
+    Inbox,
+    Keys,
+    Masked,
+    Offer,
+    Revealed,
+    Sealed,
+    Shares,
+    Survivors,
+    Unmask,
+)
+from federation.secagg.parties import Parties, check_points
+from federation.secagg.primitives import Words, add_mask, agree, derive, seal, unseal
+from federation.secagg.refusals import NotIncluded, SurvivorsInconsistent, TooFewSignatures
+from federation.wire import Body, Signed, canonical_cbor
+
+
+
+B = TypeVar("B", bound=Body)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What does not change in a session: who I am, with whom, and the site's own minimum cohort."""
+
+    me: Identity
+    parties: Parties
+    minimum_cohort: int
+    offer: Offer
+
+    @property
+    def minimum(self) -> int:
+        """How many have to be in every step: the site's minimum, and never below t."""
+        return max(self.minimum_cohort, self.parties.threshold)
+
+    def open(self, message: Signed, kind: type[B], digest: bytes) -> B:
+        """A coordinator's verified message to me, in the context `digest`."""
+        key = self.parties.roster.coordinator_key
+        return open_signed(message, kind, public_key=key, digest=digest, sender=COORDINATOR, recipient=self.me.id)
+
+    def require_mine(self, mine: Signed, shown: tuple[Signed, ...], step: str) -> None:
+        """Raises NotIncluded unless my own statement is among those shown, to the byte."""
+        if not any((s.header_bytes, s.signature) == (mine.header_bytes, mine.signature) for s in shown):
+            raise NotIncluded(step=step)
+
+
+@dataclass(frozen=True)
+class KeysSent:
+    """Step 0 done: fresh keys announced, waiting for the cohort that announced theirs."""
+
+    seat: Seat
+    keys: Signed
+    _mask_private: X25519PrivateKey = field(repr=False)
+    _channel_private: X25519PrivateKey = field(repr=False)
+
+    def on_cohort(self, message: Signed) -> tuple["SharesSent", Signed]:
+        """U1 is known: deal a fresh self-mask seed and my mask key to everyone in it."""
+        setup_ctx = setup_context(self.seat.offer)
+        cohort = self.seat.open(message, Cohort, setup_ctx)
+        keys = self.seat.parties.open_all(cohort.keys, Keys, setup_ctx, "Keys", self.seat.minimum)
+        self.seat.require_mine(self.keys, cohort.keys, "Keys")
+        check_points(keys)
+        share_ctx = share_context(setup_ctx, cohort.keys)
+        seed = secrets.token_bytes(32)
+        sealed = self._deal(keys, share_ctx, seed)
+        body = Shares(
+            seed_commitment(share_ctx, self.seat.me.id, seed),
+            tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed),
+        )
+        blob = canonical_cbor([s.to_plain() for s in sealed])
+        shares = self.seat.me.sign(body, share_ctx, COORDINATOR, blob)
+        state = SharesSent(self.seat, shares, share_ctx, keys, self._mask_private, self._channel_private, seed)
+        return state, shares
+
+    def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> list[Sealed]:
+        parties, me = self.seat.parties, self.seat.me.id
+        indices = [parties.index(member) for member in keys]
+        seed_shares = shamir.share(seed, parties.threshold, indices)
+        key_shares = shamir.share(self._mask_private.private_bytes_raw(), parties.threshold, indices)
+        sealed = []
+        for member, pair in keys.items():
+            x = parties.index(member)
+            # I am a recipient like any other, so that my own shares need no place of their own.
+            secret = agree(self._channel_private, pair.channel_key)
+            key = derive(secret, share_ctx, "envelope", me, member)
+            sealed.append(
+                Sealed(
+                    share_commitment(share_ctx, "seed", me, member, seed_shares[x]),
+                    share_commitment(share_ctx, "key", me, member, key_shares[x]),
+                    seal(key, share_ctx, me, member, seed_shares[x], key_shares[x]),
+                )
+            )
+        return sealed
+
+
+@dataclass(frozen=True)
+class SharesSent:
+    """Step 1 done: waiting for the others' shares."""
+
+    seat: Seat
+    shares: Signed
+    share_ctx: bytes
+    keys: Mapping[str, Keys]
+    _mask_private: X25519PrivateKey = field(repr=False)
+    _channel_private: X25519PrivateKey = field(repr=False)
+    _seed: bytes = field(repr=False)
+
+    def on_inbox(self, message: Signed) -> "Ready":
+        """U2 is known: open what each of it sealed for me. A dealer whose envelope fails is noted, not accused:
+        nobody can tell a false dealer from a carrier that changed the envelope."""
+        inbox = self.seat.open(message, Inbox, self.share_ctx)
+        dealers = self.seat.parties.open_all(inbox.shares, Shares, self.share_ctx, "Shares", self.seat.minimum)
+        self.seat.require_mine(self.shares, inbox.shares, "Shares")
+        outside = sorted(set(dealers) - set(self.keys))
+        if outside or len(inbox.sealed) != len(dealers):
+            raise SurvivorsInconsistent(detail=f"Shares of {', '.join(outside) or 'another number'} than Keys allow")
+        held = {}
+        for (dealer, shares), sealed in zip(dealers.items(), inbox.sealed, strict=True):
+            opened = self._open(dealer, shares, sealed)
+            if opened is not None:
+                held[dealer] = opened
+        return Ready(
+            self.seat, self.share_ctx, self.keys, inbox.shares, tuple(dealers), held, self._mask_private, self._seed
+        )
+
+    def _open(self, dealer: str, shares: Shares, sealed: Sealed) -> tuple[bytes, bytes] | None:
+        me = self.seat.me.id
+        mine = list(self.keys).index(me)
+        if len(shares.leaves) != len(self.keys):
+            return None
+        if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):
+            return None
+        secret = agree(self._channel_private, self.keys[dealer].channel_key)
+        opened = unseal(
+            derive(secret, self.share_ctx, "envelope", dealer, me), self.share_ctx, dealer, me, sealed.envelope
+        )
+        if opened is None:
+            return None
+        committed = (sealed.seed_commitment, sealed.key_commitment)
+        actual = tuple(
+            share_commitment(self.share_ctx, kind, dealer, me, share)
+            for kind, share in zip(("seed", "key"), opened, strict=True)
+        )
+        return opened if actual == committed else None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The cohort stands; the vector may be trained and masked. Nothing of it depends on what follows."""
+
+    seat: Seat
+    share_ctx: bytes
+    keys: Mapping[str, Keys]
+    shares: tuple[Signed, ...]
+    dealers: tuple[str, ...]
+    _held: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
+    _mask_private: X25519PrivateKey = field(repr=False)
+    _seed: bytes = field(repr=False)
+
+    @property
+    def unopened(self) -> tuple[str, ...]:
+        """Dealers of whom I hold no share."""
+        return tuple(dealer for dealer in self.dealers if dealer not in self._held)
+
+    def mask(self, vector: Words, terms: Terms) -> tuple["MaskedSent", Signed]:
+        """x + PRG(self) + sum of +-PRG(pair), in place: `vector` belongs to this call and is masked afterwards."""
+        me = self.seat.me.id
+        ctx = round_context(self.share_ctx, self.shares, terms)
+        add_mask(vector, derive(self._seed, ctx, "self", me), 1)
+        for peer in self.dealers:
+            if peer != me:
+                low, high = sorted((me, peer))
+                secret = agree(self._mask_private, self.keys[peer].mask_key)
+                # The lower id adds, the higher subtracts: the pair's masks cancel in the sum.
+                add_mask(vector, derive(secret, ctx, "pair", low, high), 1 if me == low else -1)
+        masked = self.seat.me.sign(Masked(self.unopened), ctx, COORDINATOR, vector.data.cast("B"))
+        return MaskedSent(self.seat, ctx, masked.without_blob(), self.dealers, self._held), masked
+
+
+@dataclass(frozen=True)
+class MaskedSent:
+    """Step 2 done: waiting to hear who is gone."""
+
+    seat: Seat
+    ctx: bytes
+    masked: Signed
+    dealers: tuple[str, ...]
+    _held: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
+
+    def on_survivors(self, message: Signed) -> tuple["AgreedSent", Signed]:
+        """U3 is claimed: sign it, once, if it and the gone make up U2 exactly and my own vector is in it."""
+        survivors = self.seat.open(message, Survivors, self.ctx)
+        alive = self.seat.parties.open_all(survivors.masked, Masked, self.ctx, "Masked", self.seat.minimum)
+        self.seat.require_mine(self.masked, survivors.masked, "Masked")
+        both = sorted(set(alive) & set(survivors.gone))
+        if both:
+            raise SurvivorsInconsistent(detail=f"{', '.join(both)} both gone and alive")
+        if sorted([*alive, *survivors.gone]) != sorted(self.dealers):
+            raise SurvivorsInconsistent(detail="members are missing, repeated or foreign")
+        digest = survivors_digest(self.ctx, survivors.masked)
+        agreed = self.seat.me.sign(Agreed(digest), self.ctx, COORDINATOR)
+        return AgreedSent(self.seat, self.ctx, agreed, digest, tuple(alive), survivors.gone, self._held), agreed
+
+
+@dataclass(frozen=True)
+class AgreedSent:
+    """Step 3 done: waiting for proof that at least t members signed the same survivor set."""
+
+    seat: Seat
+    ctx: bytes
+    agreed: Signed
+    survivors: bytes
+    alive: tuple[str, ...]
+    gone: tuple[str, ...]
+    _held: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
+
+    def on_unmask(self, message: Signed) -> Signed:
+        """Reveal what unmasks U3 and nothing else: seed shares of the alive, key shares of the gone."""
+        unmask = self.seat.open(message, Unmask, self.ctx)
+        votes = self.seat.parties.open_all(unmask.agreed, Agreed, self.ctx, "Agreed", minimum=0)
+        self.seat.require_mine(self.agreed, unmask.agreed, "Agreed")
+        other = [voter for voter, vote in votes.items() if vote.survivors != self.survivors]
+        strangers = sorted(set(votes) - set(self.alive))
+        if other or strangers:
+            raise SurvivorsInconsistent(detail=f"{', '.join(other + strangers)} signed another set or is not in it")
+        if len(votes) < self.seat.minimum:
+            raise TooFewSignatures(count=len(votes), needed=self.seat.minimum)
+        seeds = {dealer: self._held[dealer][0] for dealer in self.alive if dealer in self._held}
+        keys = {dealer: self._held[dealer][1] for dealer in self.gone if dealer in self._held}
+        return self.seat.me.sign(Revealed(self.survivors, seeds, keys), self.ctx, COORDINATOR)
+
+
+def announce(seat: Seat) -> tuple[KeysSent, Signed]:
+    """Step 0: two fresh X25519 keys for one round and attempt, signed."""
+    mask_private, channel_private = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    body = Keys(mask_private.public_key().public_bytes_raw(), channel_private.public_key().public_bytes_raw())
+    keys = seat.me.sign(body, setup_context(seat.offer), COORDINATOR)
+    return KeysSent(seat, keys, mask_private, channel_private), keys

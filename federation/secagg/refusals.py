@@ -1,0 +1,121 @@
+"""What an honest member refuses: each a distinct error, logged at the site and told to the coordinator by its code.
+
+A refusal is a normal event of the protocol, not a crash. `Malformed` and `SignatureInvalid` complete the list.
+"""
+
+from federation.errors import RengoError
+
+
+class Refusal(RengoError):
+    """This member refused a request: {detail}."""
+
+    ja = "この参加拠点は要求を拒否しました: {detail}。"
+    exit_code = 11
+
+
+class PlanNotApproved(Refusal):
+    """The plan {plan} is not one that this site has approved."""
+
+    ja = "計画 {plan} はこの拠点で承認されていません。"
+
+
+class RosterNotApproved(Refusal):
+    """The roster {roster} is not the one that this site has approved."""
+
+    ja = "参加者名簿 {roster} はこの拠点で承認されたものではありません。"
+
+
+class BaseModelDiffers(Refusal):
+    """The round is for base model {expected}, this site has {actual}."""
+
+    ja = "この学習回の基盤モデル {expected} は、この拠点のもの {actual} と異なります。"
+
+
+class WrongTerms(Refusal):
+    """The request's {what} is {actual}, this site's is {expected}."""
+
+    ja = "要求の {what} は {actual} で、この拠点の {expected} と異なります。"
+
+
+class CohortTooSmall(Refusal):
+    """Only {count} members are in {step}; at least {needed} are needed for the sum to hide each of them."""
+
+    ja = "{step} の参加拠点は {count} だけです。一社ごとの値を隠すには {needed} 以上が必要です。"
+
+
+class NotIncluded(Refusal):
+    """This member's own {step} is missing from, or different in, what the coordinator shows."""
+
+    ja = "事務局の示す内容に、この拠点自身の {step} がないか、異なります。"
+
+
+class UnknownMember(Refusal):
+    """{member} is not a member of this round's {step}."""
+
+    ja = "{member} はこの学習回の {step} の参加者ではありません。"
+
+
+class Duplicated(Refusal):
+    """{what} occurs twice."""
+
+    ja = "{what} が重複しています。"
+
+
+class BadPoint(Refusal):
+    """The {what} of {member} is not a safe X25519 public key."""
+
+    ja = "{member} の {what} は安全な X25519 公開鍵ではありません。"
+
+
+class SurvivorsInconsistent(Refusal):
+    """The members named gone and those shown alive do not make up the cohort exactly: {detail}."""
+
+    ja = "「脱落」と「存続」を合わせても参加者の集合と一致しません: {detail}。"
+
+
+class TooFewSignatures(Refusal):
+    """Only {count} distinct members signed this survivor set; {needed} are needed."""
+
+    ja = "この存続者集合に署名した拠点は {count} だけです（必要数 {needed}）。"
+
+
+class NotAllowedHere(Refusal):
+    """A {kind} is not expected now ({state}). Nothing was answered."""
+
+    ja = "いまは {kind} を受け付けられません（{state}）。"
+
+
+class Conflicting(Refusal):
+    """A different {kind} was already answered for round {round}, attempt {attempt}. Both are kept as evidence."""
+
+    ja = "学習回 {round}・試行 {attempt} では既に別の {kind} に応答済みです。両方を証拠として保存しました。"
+
+
+class Closed(Refusal):
+    """Round {round}, attempt {attempt} is closed for this member: {detail}."""
+
+    ja = "学習回 {round}・試行 {attempt} は、この拠点では終了しています: {detail}。"
+
+
+class AdapterSpent(Refusal):
+    """This member already helped to open a sum on adapter {adapter}; a second one could single a member out."""
+
+    ja = "追加学習差分 {adapter} では既に合計を開示しました。二度目は一社を特定しうるため拒否します。"
+
+
+class AdapterUnexplained(Refusal):
+    """The adapter is not the one that the last sum gives: relative difference {difference}."""
+
+    ja = "追加学習差分が、前回の合計から計算したものと一致しません（相対差 {difference}）。"
+
+
+class DataSetBusy(Refusal):
+    """Job {open_job} is still open on this data set; finish or close it before {job}."""
+
+    ja = "このデータではジョブ {open_job} が実行中です。終了してから {job} を始めてください。"
+
+
+class RoundsExhausted(Refusal):
+    """This data set has taken part in {count} rounds; the site's policy allows {limit}."""
+
+    ja = "このデータは既に {count} 回の学習に参加しました（社内許可条件の上限 {limit}）。"

@@ -1,0 +1,260 @@
+"""The coordinator's machine: one aggregation from Keys to the sum.
+
+    offers() -> accept(Keys)*     -> cohorts() -> accept(Shares)* -> inboxes(terms) -> accept(Masked)*
+             -> survivors()       -> accept(Agreed)* -> unmasks() -> accept(Revealed)* -> total()
+
+Asking for the next step's requests closes the step before: whoever has not answered by then is out. `accept` raises for
+an answer that is not acceptable and changes nothing; the caller goes on without that member. When fewer than t are
+left, closing raises TooFewMembers. A masked vector is added to the running sum on arrival and not kept.
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from federation.errors import RengoError
+from federation.identity import Identity
+from federation.secagg import shamir
+from federation.secagg.contexts import (
+    Terms,
+    leaf,
+    round_context,
+    seed_commitment,
+    setup_context,
+    share_commitment,
+    share_context,
+    survivors_digest,
+)
+from federation.secagg.messages import (
+    Agreed,
+    Cohort,
+    Inbox,
+    Keys,
+    Masked,
+    Offer,
+    Revealed,
+    Sealed,
+    Shares,
+    Survivors,
+    Unmask,
+)
+from federation.secagg.parties import Parties, check_points
+from federation.secagg.primitives import Words, add_mask, agree, derive
+from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
+from federation.wire import Body, Malformed, Signed, read_body, read_cbor
+
+B = TypeVar("B", bound=Body)
+
+
+class Step(enum.Enum):
+    """The five steps, by the answer that is awaited."""
+
+    KEYS = "keys"
+    SHARES = "shares"
+    MASKED = "masked"
+    AGREED = "agreed"
+    REVEALED = "revealed"
+
+
+class TooFewMembers(RengoError):
+    """Only {count} members answered {step}; {needed} are needed. The attempt is given up."""
+
+    ja = "{step} に応答した参加拠点は {count} だけです（必要数 {needed}）。この試行は中止します。"
+    exit_code = 9
+
+
+class FalseShare(RengoError):
+    """{member} revealed a share of {dealer}'s {what} that is not the one it was given. Its answer is not used."""
+
+    ja = "{member} が開示した {dealer} の {what} のシェアは、渡されたものと異なります。この応答は使いません。"
+    exit_code = 10
+
+
+class FalseDealer(RengoError):
+    """{dealer} dealt shares that match its commitments but not its secret ({what}). This attempt cannot be opened."""
+
+    ja = "{dealer} の配ったシェアは約束とは合いますが秘密（{what}）と合いません。この試行は開けません。"
+    exit_code = 10
+
+
+class Aggregation:
+    """One (round, attempt). `step` is the answer awaited; after each closing, `u1`..`u4` say who answered."""
+
+    def __init__(self, signer: Identity, parties: Parties, offer: Offer) -> None:
+        self.parties, self.offer, self.step = parties, offer, Step.KEYS
+        self.setup_ctx = setup_context(offer)
+        self._signer = signer
+        self._answers: dict[str, Signed] = {}
+        self._keys: dict[str, Keys] = {}
+        self._sealed: dict[str, list[Sealed]] = {}
+        self._shares: dict[str, Shares] = {}
+        self._unopened: dict[str, tuple[str, ...]] = {}
+        self._revealed: dict[str, Revealed] = {}
+        self.u1: tuple[str, ...] = ()
+        self.u2: tuple[str, ...] = ()
+        self.u3: tuple[str, ...] = ()
+        self.u4: tuple[str, ...] = ()
+
+    def offers(self) -> dict[str, Signed]:
+        """Step 0: ask every member of the job for Keys."""
+        return {m: self._signer.sign(self.offer, self.setup_ctx, m) for m in self.parties.members}
+
+    def cohorts(self) -> dict[str, Signed]:
+        """Step 1: show U1 to itself."""
+        keys = self._close(Step.KEYS, Step.SHARES)
+        self.u1 = tuple(sorted(keys))
+        self.share_ctx = share_context(self.setup_ctx, [keys[m] for m in self.u1])
+        body = Cohort(tuple(keys[m] for m in self.u1))
+        return {m: self._signer.sign(body, self.setup_ctx, m) for m in self.u1}
+
+    def inboxes(self, terms: Terms) -> dict[str, Signed]:
+        """Step 2: hand out the envelopes, and fix what the vectors will be."""
+        shares = self._close(Step.SHARES, Step.MASKED)
+        self.u2 = tuple(sorted(shares))
+        headers = tuple(shares[m].without_blob() for m in self.u2)
+        self.terms, self.ctx = terms, round_context(self.share_ctx, headers, terms)
+        self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
+        inboxes = {}
+        for recipient in self.u2:
+            at = self.u1.index(recipient)
+            inbox = Inbox(headers, tuple(self._sealed[dealer][at] for dealer in self.u2))
+            inboxes[recipient] = self._signer.sign(inbox, self.share_ctx, recipient)
+        return inboxes
+
+    def survivors(self) -> dict[str, Signed]:
+        """Step 3: ask U3 to sign who survived."""
+        masked = self._close(Step.MASKED, Step.AGREED)
+        self.u3 = tuple(sorted(masked))
+        headers = tuple(masked[m].without_blob() for m in self.u3)
+        self.survivors_digest = survivors_digest(self.ctx, headers)
+        body = Survivors(tuple(sorted(set(self.u2) - set(self.u3))), headers)
+        return {m: self._signer.sign(body, self.ctx, m) for m in self.u3}
+
+    def unmasks(self) -> dict[str, Signed]:
+        """Step 4: show the votes to those who voted."""
+        agreed = self._close(Step.AGREED, Step.REVEALED)
+        self.u4 = tuple(sorted(agreed))
+        body = Unmask(tuple(agreed[m] for m in self.u4))
+        return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """Who has answered the current step."""
+        return frozenset(self._answers)
+
+    @property
+    def ready(self) -> bool:
+        """Whether enough have answered the current step to go on."""
+        return len(self._answers) >= self.parties.threshold
+
+    @property
+    def dropped(self) -> dict[Step, tuple[str, ...]]:
+        """By step: who answered the step before and not this one. Complete once `total` has been called."""
+        sets = (self.parties.members, self.u1, self.u2, self.u3, self.u4, tuple(sorted(self._revealed)))
+        return {s: tuple(sorted(set(a) - set(b))) for s, a, b in zip(Step, sets, sets[1:], strict=False)}
+
+    def accept(self, statement: Signed) -> None:
+        """Take one member's answer to the current step, or raise: Malformed, SignatureInvalid, Refusal, FalseShare."""
+        sender, kind = statement.header.sender, statement.header.kind
+        if kind != self.step.value:
+            raise NotAllowedHere(kind=kind, state=f"waiting for {self.step.value}")
+        if sender in self._answers:
+            raise Duplicated(what=f"{kind} of {sender}")
+        statement.check_blob()
+        match self.step:
+            case Step.KEYS:
+                keys = self._open(statement, Keys, self.setup_ctx, self.parties.members)
+                check_points({**self._keys, sender: keys})
+                self._keys[sender] = keys
+            case Step.SHARES:
+                self._accept_shares(sender, statement)
+            case Step.MASKED:
+                self._accept_masked(sender, statement)
+            case Step.AGREED:
+                vote = self._open(statement, Agreed, self.ctx, self.u3)
+                if vote.survivors != self.survivors_digest:
+                    raise WrongTerms(what="survivor set", actual=vote.survivors.hex(), expected="the one shown")
+            case Step.REVEALED:
+                revealed = self._open(statement, Revealed, self.ctx, self.u4)
+                self._check_revealed(sender, revealed)
+                self._revealed[sender] = revealed
+        # A masked vector is in the sum now; keeping the header is enough.
+        self._answers[sender] = statement.without_blob() if self.step is Step.MASKED else statement
+
+    def total(self) -> Words:
+        """The sum over U3, unmasked. Raises TooFewMembers or FalseDealer."""
+        self._close(Step.REVEALED, Step.REVEALED)
+        for member in self.u3:
+            seed = self._recover(member, "seed")
+            if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:
+                raise FalseDealer(dealer=member, what="self-mask seed")
+            add_mask(self._sum, derive(seed, self.ctx, "self", member), -1)
+        for member in sorted(set(self.u2) - set(self.u3)):
+            private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
+            if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
+                raise FalseDealer(dealer=member, what="mask key")
+            for peer in self.u3:
+                low, high = sorted((member, peer))
+                pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
+                # The survivor added or subtracted this mask; take it out again.
+                add_mask(self._sum, pair, -1 if peer == low else 1)
+        return self._sum
+
+    def _close(self, step: Step, following: Step) -> dict[str, Signed]:
+        if self.step is not step:
+            raise NotAllowedHere(kind=f"closing {step.value}", state=f"waiting for {self.step.value}")
+        if len(self._answers) < self.parties.threshold:
+            raise TooFewMembers(count=len(self._answers), step=step.value, needed=self.parties.threshold)
+        answers, self._answers, self.step = self._answers, {}, following
+        return answers
+
+    def _open(self, statement: Signed, kind: type[B], digest: bytes, allowed: Sequence[str]) -> B:
+        sender = statement.header.sender
+        if sender not in allowed:
+            raise UnknownMember(member=sender, step=kind.kind)
+        return self.parties.open(statement, kind, digest, kind.kind)
+
+    def _accept_shares(self, sender: str, statement: Signed) -> None:
+        shares = self._open(statement, Shares, self.share_ctx, self.u1)
+        plain = read_cbor(statement.blob)
+        if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
+            raise Malformed(detail="the envelopes are not one for each member of the cohort")
+        sealed = [read_body(Sealed, p) for p in plain]
+        if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed):
+            raise Malformed(detail="the commitments do not match their leaves")
+        self._shares[sender], self._sealed[sender] = shares, sealed
+
+    def _accept_masked(self, sender: str, statement: Signed) -> None:
+        masked = self._open(statement, Masked, self.ctx, self.u2)
+        if len(statement.blob) != self._sum.nbytes:
+            raise WrongTerms(what="vector size", actual=len(statement.blob), expected=self._sum.nbytes)
+        self._unopened[sender] = masked.unopened
+        self._sum += np.frombuffer(statement.blob, dtype=self._sum.dtype)
+
+    def _check_revealed(self, sender: str, revealed: Revealed) -> None:
+        gone, missing = set(self.u2) - set(self.u3), set(self._unopened[sender])
+        if set(revealed.seed_shares) != set(self.u3) - missing or set(revealed.key_shares) != gone - missing:
+            raise Malformed(detail=f"{sender} did not reveal exactly what was asked")
+        at = self.u1.index(sender)
+        for what, shares in (("seed", revealed.seed_shares), ("key", revealed.key_shares)):
+            for dealer, share in shares.items():
+                sealed = self._sealed[dealer][at]
+                expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
+                if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
+                    raise FalseShare(member=sender, dealer=dealer, what=what)
+
+    def _recover(self, dealer: str, what: str) -> bytes:
+        shares: dict[int, bytes] = {}
+        for member in sorted(self._revealed):
+            given = self._revealed[member].seed_shares if what == "seed" else self._revealed[member].key_shares
+            if dealer in given and len(shares) < self.parties.threshold:
+                shares[self.parties.index(member)] = given[dealer]
+        if len(shares) < self.parties.threshold:
+            raise TooFewMembers(count=len(shares), step=f"shares of {dealer}", needed=self.parties.threshold)
+        try:
+            return shamir.combine(shares, shamir.lagrange_at_zero(tuple(shares)))
+        except shamir.InconsistentShares as error:
+            raise FalseDealer(dealer=dealer, what=what) from error

@@ -1,0 +1,74 @@
+"""From one public adapter to the next. Coordinator and members compute it alike, so that a member can refuse an adapter
+that is not the one that the last round's sum gives."""
+
+import hashlib
+
+import numpy as np
+
+from federation import server_optim
+from federation.plan import Plan, plain
+from federation.ring import Ring
+from federation.schemes import LoraScheme, State, scheme_named
+from federation.schemes.state import LayerShapes
+from federation.secagg.contexts import Terms
+from federation.tensors import Tensors
+from federation.wire import canonical_cbor
+
+HELD_OUT_LOSS = "held_out_loss"
+CLIPPED_SHARE = "clipped_share"
+
+
+def scheme_of(plan: Plan) -> LoraScheme:
+    """The plan's scheme."""
+    return scheme_named(plan.scheme)
+
+
+def first_state(plan: Plan, shapes: LayerShapes) -> State:
+    """The state before the first round: a function of the plan and the base model's shapes alone."""
+    return scheme_of(plan).init(shapes, plan.lora, plan.seed)
+
+
+def trains(plan: Plan, round: int) -> bool:
+    """Rounds 1..rounds train. The one after them only evaluates the final adapter."""
+    return round <= plan.rounds
+
+
+def evaluates(plan: Plan, round: int) -> bool:
+    """Whether members report the loss of the adapter that opens `round`."""
+    return (round - 1) % plan.evaluation.every == 0 or not trains(plan, round)
+
+
+def ring_for(plan: Plan, state: State, round: int, last_mean: Tensors | None) -> Ring:
+    """How this round's updates are encoded: ranges from the plan and the last public mean of the same tensors.
+
+    Ranges of round 1: `secagg.initial_range`. AdamW moves a value by about a learning rate a step, so `auto` is
+    learning rate x steps. Later: `range_headroom` times the largest absolute mean, within that same first range.
+    """
+    shapes = scheme_of(plan).upload_shapes(state) if trains(plan, round) else {}
+    first = plan.secagg.initial_range
+    if first == "auto":
+        first = plan.train.optimizer.learning_rate * plan.train.steps
+    ranges = {}
+    for name in shapes:
+        ranges[name] = first
+        if last_mean is not None and name in last_mean:
+            largest = plan.secagg.range_headroom * float(np.max(np.abs(last_mean[name]), initial=0.0))
+            ranges[name] = max(plan.secagg.smallest_range, min(first, largest))
+    return Ring(plan.secagg.ring_bits, len(plan.members), shapes, ranges, scalars_of(plan, round))
+
+
+def scalars_of(plan: Plan, round: int) -> tuple[str, ...]:
+    """The figures that travel with the updates of `round`, in order."""
+    stated = ((HELD_OUT_LOSS, evaluates(plan, round)), (CLIPPED_SHARE, trains(plan, round)))
+    return tuple(name for name, wanted in stated if wanted)
+
+
+def terms(plan: Plan, adapter: bytes, ring: Ring) -> Terms:
+    """What the round's context binds of the vectors: `adapter` is the digest of the adapter that opens the round."""
+    bounds = hashlib.sha256(b"rengo privacy v1\0" + canonical_cbor(plain(plan.privacy))).digest()
+    return Terms(adapter, ring.dimension, ring.bits, ring.digest(), bounds)
+
+
+def next_state(plan: Plan, state: State, mean: Tensors) -> State:
+    """The state after a round whose decoded mean update is `mean`."""
+    return scheme_of(plan).apply(state, server_optim.step(plan.server_optim, mean))
