@@ -71,8 +71,10 @@ class Journal:
     def history(self, job: str) -> History:
         """What this member has said in `job`, and the adapters that are spent in any job."""
         spent = frozenset(row[0] for row in self._db.execute("SELECT adapter FROM spent"))
-        columns = "keyed_attempt, keyed_round, masked_attempt, masked_round, revealed_round"
-        row = self._db.execute(f"SELECT {columns} FROM jobs WHERE job = ?", (job,)).fetchone()
+        row = self._db.execute(
+            "SELECT keyed_attempt, keyed_round, masked_attempt, masked_round, revealed_round FROM jobs WHERE job = ?",
+            (job,),
+        ).fetchone()
         if row is None:
             return History(spent=spent)
         return History((row[0], row[1]), (row[2], row[3]), row[4], spent)
@@ -124,8 +126,7 @@ class Journal:
 
     def sent(self) -> list[tuple[str, str, str, str, int, bytes]]:
         """Everything that left: (UTC, job, statements, destination, bytes, SHA-256), oldest first."""
-        columns = "utc, job, kinds, destination, bytes, sha256"
-        return list(self._db.execute(f"SELECT {columns} FROM sent ORDER BY number"))
+        return list(self._db.execute("SELECT utc, job, kinds, destination, bytes, sha256 FROM sent ORDER BY number"))
 
     def evidence(self) -> list[tuple[str, bytes, bytes]]:
         """What was kept against the coordinator: (reason, header, signature)."""
@@ -133,8 +134,8 @@ class Journal:
 
     def _verify(self) -> bytes:
         chain = ZERO_DIGEST
-        columns = "utc, job, kinds, destination, bytes, sha256, chain, number"
-        for *row, stored, number in self._db.execute(f"SELECT {columns} FROM sent ORDER BY number"):
+        rows = "SELECT utc, job, kinds, destination, bytes, sha256, chain, number FROM sent ORDER BY number"
+        for *row, stored, number in self._db.execute(rows):
             chain = _link(chain, tuple(row))
             if chain != stored:
                 raise JournalDamaged(path=self.path, number=number)

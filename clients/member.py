@@ -10,12 +10,13 @@ evidence. Secrets live in the sessions, in memory: a restart closes every round 
 import hashlib
 import logging
 from dataclasses import dataclass
+from typing import NoReturn
 
 from clients.contribution import Contribution, Received
 from clients.journal import Departure, Journal
 from clients.policy import Policy
 from federation import step, tensors
-from federation.errors import RengoError
+from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed, verify_bytes
 from federation.plan import Plan
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
@@ -23,7 +24,7 @@ from federation.secagg.contexts import setup_context
 from federation.secagg.history import Position
 from federation.secagg.messages import Broadcast, Offer, Refused
 from federation.secagg.parties import Parties
-from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, WrongTerms
+from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, Refusal, WrongTerms
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
 _log = logging.getLogger(__name__)
@@ -118,9 +119,15 @@ class Member:
     def _again(self, session: _Session, message: Signed) -> Signed | None:
         """The same message gets the same answer; another one for a finished step is evidence."""
         first, answer = session.answered[message.header.kind]
-        if (first.header_bytes, first.signature) == (message.header_bytes, message.signature):
-            return answer
-        key, kind = self._parties.roster.coordinator_key, message.header.kind
+        if (first.header_bytes, first.signature) != (message.header_bytes, message.signature):
+            self._conflict(session, message)
+        return answer
+
+    def _conflict(self, session: _Session, message: Signed) -> NoReturn:
+        """Two different messages of the coordinator for one step: keep both, if the second is really signed."""
+        kind = message.header.kind
+        first, _ = session.answered[kind]
+        key = self._parties.roster.coordinator_key
         verify_bytes(key, message.signature, message.to_sign(), f"{kind} of {COORDINATOR}")
         pairs = [(s.header_bytes, s.signature) for s in (first, message)]
         self._journal.keep_evidence(f"two different {kind}", pairs)
@@ -137,6 +144,8 @@ class Member:
         self._policy.check_rounds(self._journal.contributions())
         self._journal.require_free(offer.job)
         position = (offer.attempt, offer.round)
+        if position in self._sessions:
+            self._conflict(self._sessions[position], message)
         self._check_parent(offer)
         self._history = self._history.with_keys(position)
         seat = Seat(self._identity, self._parties, self._policy.minimum_cohort, offer)
@@ -194,9 +203,11 @@ class Member:
         return masked
 
     def _refuse(self, request: str, refusal: RengoError, digest: bytes = ZERO_DIGEST) -> Signed:
+        """Log the whole reason here. What is not about the protocol may name paths or data: only its code leaves."""
         _log.info("%s refused a %s: %s", self._identity.id, request, refusal)
-        body = Refused(request, refusal.code, str(refusal)[:500])
-        return self._identity.sign(body, digest, COORDINATOR)
+        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid)
+        reason = str(refusal)[:500] if public else "the reason is in the member's own log"
+        return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
 
     def _finished(self) -> bool:
         return self._history.revealed_round > self._plan.rounds
@@ -215,4 +226,3 @@ def request_limits(plan: Plan, contribution: Contribution) -> Limits:
     per_dealer = 1024 + 64 * count + 4 * largest_id
     values = tensors.size_of(contribution.adapter_shapes)
     return Limits(header=65536 + count * per_dealer, blob=4 * values + (plan.secagg.ring_bits // 8) * values + 65536)
-

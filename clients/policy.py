@@ -1,4 +1,4 @@
-"""What this site permits. A refusal is a normal event: it is logged here, told to the coordinator, and nothing leaves."""
+"""What this site permits. A refusal is a normal event: it is logged, the coordinator is told, and nothing leaves."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ from federation.secagg.refusals import (
 class Policy:
     """The site's own conditions, beside the protocol's.
 
-    `approved_plan` and `approved_roster` are the digests that a person at this site approved; `base_model` is the digest
-    of the model on this site's disk. `minimum_cohort` can only raise the protocol's threshold. `rounds_per_data_set`
-    caps how often this data takes part, across all jobs: every sum leaks a little (docs/security.md).
+    `approved_plan` and `approved_roster` are the digests that a person at this site approved; `base_model` is the
+    digest of the model on this site's disk. `minimum_cohort` can only raise the protocol's threshold.
+    `rounds_per_data_set` caps how often this data takes part, across all jobs: every sum leaks a little.
     """
 
     approved_plan: bytes

@@ -1,7 +1,7 @@
 """LoRA training and evaluation of one base model. The only file at a site that imports torch, transformers or peft.
 
 One `Trainer` serves every member of a process: the base is frozen, and a member differs only by its LoRA factors,
-which each call copies in. Nothing of a call survives it: neither factors that matter nor optimiser state.
+which each call copies in. Optimiser state starts anew with each call.
 """
 
 import os
@@ -21,19 +21,17 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from clients import base_model
-from clients.base_model import invalid
+from clients.base_model import check, invalid
 from clients.dataset import IGNORED, Blocks
 from federation import plan
 from federation.errors import DeviceUnavailable, TokenizerWithoutPadding, TrainingDiverged, UnknownLoraTarget
 from federation.tensors import Array, Tensors
 
-# What transformers has to say about a folder is raised here as an error, or is no matter for the person who reads it.
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
+# What transformers would print about a folder is raised as an error here, or matters to nobody.
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-# Positions in one forward pass; a step's gradients are summed over such parts. 512 are fastest on a CPU (measured):
-# larger logits (positions x vocabulary) leave its caches. This bounds memory, too.
+# Positions in one forward pass; a step sums gradients over such parts. 512 are fastest on a CPU, and bound memory.
 PART_POSITIONS = {"cpu": 512, "cuda": 8192}
 
 # How far a packed document's logits may be from the same document's alone (root mean square, relative). On our demo
@@ -80,8 +78,7 @@ class LocalTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` alone. `<s>` or `</s>` in a text (HTML strikes out with them) stay mere characters."""
-        tokens = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
-        return list(tokens["input_ids"])
+        return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids)
 
 
 class Trainer:
@@ -95,7 +92,7 @@ class Trainer:
     """
 
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
-        base_model.check(folder)
+        check(folder)
         self._folder, self._threads = folder, model.threads
         self._device = _device(model.device)
         self.tokenizer = LocalTokenizer(folder)
@@ -140,7 +137,7 @@ class Trainer:
                 nats += self._step(blocks[start : start + per_step], optimizer)
             tensors = {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
         loss = float(nats) / max(blocks.predicted, 1)
-        if not np.isfinite(loss) or not all(np.isfinite(tensors[name]).all() for name in trainable):
+        if not (np.isfinite(loss) and all(np.isfinite(tensors[name]).all() for name in trainable)):
             raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
         return Trained(tensors, loss, blocks.predicted, time.perf_counter() - began)
 
@@ -158,11 +155,11 @@ class Trainer:
         """One optimiser step on `blocks`; returns the summed loss before it."""
         nats = torch.zeros((), dtype=torch.float64, device=self._device)
         for losses in self._losses(blocks):
-            # Summed, and divided below in float32: single tokens' gradients would vanish in a float16 base.
-            losses.sum().backward()
+            # Summed, and divided below in float32: a mean's gradients would vanish in a float16 base.
+            losses.sum().backward()  # type: ignore[no-untyped-call]
             nats += losses.detach().double().sum()
         for parameter in optimizer.param_groups[0]["params"]:
-            if parameter.grad is not None:  # a layer that this model's forward pass leaves out
+            if parameter.grad is not None:  # None: a layer that the forward pass leaves out
                 parameter.grad.div_(max(blocks.predicted, 1))
         optimizer.step()
         optimizer.zero_grad()
@@ -226,7 +223,8 @@ def packed_logits(model: Any, ids: Tensor, positions: Tensor, wanted: Tensor) ->
     transformers keeps the documents of a block apart by restarting `positions`, but only without a cache and without
     an attention mask. With its default cache, or with a mask of ones, it lets them see each other and says nothing.
     """
-    return model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=wanted).logits
+    logits: Tensor = model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=wanted).logits
+    return logits
 
 
 def _check_packing(folder: Path, model: Any, base: Any) -> None:
@@ -243,7 +241,7 @@ def _check_packing(folder: Path, model: Any, base: Any) -> None:
     leak = float(((behind_first - behind_second).norm(dim=1) / scale).max())
     difference = float((behind_first - alone).norm() / scale.norm())
     if not (leak <= LEAK_TOLERANCE and difference <= PACKING_TOLERANCE[base.dtype]):  # so that NaN is refused too
-        kind, shares = type(base).__name__, f"{leak:.2%}, {difference:.2%}"
+        kind, shares = type(base).__name__, f"{leak:.2%} / {difference:.2%}"
         detail = f"{kind} does not keep packed documents apart (logits change by {shares} with what stands before)"
         raise invalid(folder, detail, f"{kind} は連結した文書を区別できません（前の文書によるロジットの変化 {shares}）")
 
@@ -283,10 +281,10 @@ def _target_shapes(base: Any, targets: tuple[str, ...]) -> dict[str, tuple[int, 
     def asked_by(name: str) -> Set[str]:
         return {target for target in targets if name == target or name.endswith(f".{target}")}
 
-    missing = set(targets).difference(*(asked_by(name) for name in linear))
+    missing = ", ".join(sorted(set(targets).difference(*(asked_by(name) for name in linear))))
     if missing or not targets:
-        available = sorted({name.rpartition(".")[2] for name in linear})
-        raise UnknownLoraTarget(missing=", ".join(sorted(missing)), available=", ".join(available) or "none (なし)")
+        available = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+        raise UnknownLoraTarget(missing=missing, available=available or "none (なし)")
     return {name: shape for name, shape in linear.items() if asked_by(name)}
 
 
@@ -295,7 +293,7 @@ def _device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     kind, _, index = name.partition(":")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count()  # 0 without a driver, too
     if kind != "cuda" or not (index or "0").isdecimal() or int(index or 0) >= count:
         raise DeviceUnavailable(device=name, available=", ".join(["cpu", *(f"cuda:{i}" for i in range(count))]))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this

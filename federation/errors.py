@@ -20,7 +20,7 @@ class RengoError(Exception):
     """Something is wrong with rengo itself: {detail}. Please report this."""
 
     ja: ClassVar[str] = "rengo 自体の不具合です: {detail}。ご報告ください。"
-    exit_code: ClassVar[int] = 70
+    exit_code: int = 70
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
@@ -102,13 +102,13 @@ class UnknownKey(Fault):
 class MissingKey(Fault):
     """`{where}` is not set; it has to be {expected}."""
 
-    ja = "`{where}` が設定されていません（{expected}）。"
+    ja = "`{where}` が設定されていません（必要な値: {expected_ja}）。"
 
 
 class WrongValue(Fault):
     """`{where}` is {value}; it has to be {expected}."""
 
-    ja = "`{where}` の値 {value} は使えません（{expected}）。"
+    ja = "`{where}` の値 {value} は使えません（使える値: {expected_ja}）。"
 
 
 class Inconsistent(Fault):
@@ -120,7 +120,10 @@ class Inconsistent(Fault):
 class ModelFolderInvalid(RengoError):
     """The base model folder {path} cannot be used: {detail}. Give a local Hugging Face model folder: `model=PATH`."""
 
-    ja = "基盤モデルのフォルダー {path} は使えません: {detail}。`model=PATH` でローカルの Hugging Face モデルを指定してください。"
+    ja = (
+        "基盤モデルのフォルダー {path} は使えません: {detail}。"
+        "`model=PATH` でローカルの Hugging Face モデルを指定してください。"
+    )
     exit_code = 3
 
 
@@ -180,7 +183,10 @@ class TooLittleText(RengoError):
     """Member {member} has too little text in {path}: {actual} {what} tokens, {needed} are needed. Add documents or
     lower `{setting}`."""
 
-    ja = "参加拠点 {member} の文章が足りません（{path}）: {what} {actual} トークン、必要数 {needed}。文書を追加するか `{setting}` を下げてください。"
+    ja = (
+        "参加拠点 {member} の文章が足りません（{path}）: {what} {actual} トークン、必要数 {needed}。"
+        "文書を追加するか `{setting}` を下げてください。"
+    )
     exit_code = 8
 
 

@@ -132,9 +132,7 @@ class SignedRoster:
         return self.roster
 
 
-def open_signed(
-    message: Signed, body: type[B], *, public_key: bytes, digest: bytes, sender: str, recipient: str
-) -> B:
+def open_signed(message: Signed, body: type[B], *, public_key: bytes, digest: bytes, sender: str, recipient: str) -> B:
     """The verified body of `message`, or Malformed / SignatureInvalid.
 
     Kind, digest, sender and recipient are compared before the signature is checked; the blob's hash is the caller's.
@@ -142,7 +140,9 @@ def open_signed(
     header = message.header
     expected = (body.kind, digest, sender, recipient)
     if (header.kind, header.digest, header.sender, header.recipient) != expected:
-        raise SignatureInvalid(what=f"{header.kind} of {header.sender} (expected {body.kind} of {sender} in this context)")
+        raise SignatureInvalid(
+            what=f"{header.kind} of {header.sender} (expected {body.kind} of {sender} in this context)"
+        )
     opened = read_body(body, header.body)
     verify_bytes(public_key, message.signature, message.to_sign(), f"{header.kind} of {sender}")
     return opened

@@ -28,7 +28,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from federation import plan
+from federation import plan, settings
 from federation.errors import ConfigInvalid, Fault, Language, RengoError, UnknownKey, UsageError, WrongValue
 
 C = TypeVar("C")
@@ -59,8 +59,7 @@ class SweepFailed(RengoError):
     def __init__(self, failures: Sequence[tuple[str, RengoError]], jobs: int) -> None:
         self.failures = tuple(failures)
         super().__init__(failed=len(failures), jobs=jobs)
-        # The first failure's, in place of the class's own.
-        vars(self).update(exit_code=failures[0][1].exit_code)
+        self.exit_code = failures[0][1].exit_code
 
     def text(self, language: Language) -> str:
         lines = [f"  - {job}: {error.text(language)}" for job, error in self.failures]
@@ -172,7 +171,7 @@ class _CommandLine(Generic[C]):
         self._parser = OverridesParser.create(self._loader)
         # A folder of one's own adds options to groups.
         self._searchpath = [argument for argument in arguments if argument.startswith("hydra.searchpath=")]
-        self._keys = plan.keys(kind)
+        self._keys = settings.keys(kind)
         self._groups = [name for name in self._loader.get_group_options("", ObjectType.GROUP) if name != "hydra"]
         self._known = list(dict.fromkeys([*self._keys, *self._groups]))
         self._faults: list[Fault] = []
@@ -205,7 +204,7 @@ class _CommandLine(Generic[C]):
         if override.is_hydra_override():
             return override if "/" not in key or self._are_options(override) else None
         if key not in self._known:
-            self._faults.append(UnknownKey(key, plan.nearest(key, self._known)))
+            self._faults.append(UnknownKey(key, settings.nearest(key, self._known)))
         elif override.is_delete():
             self._refuse(argument, "a setting cannot be removed", "設定は削除できません")
         elif override.is_add() or override.package is not None:
@@ -249,7 +248,9 @@ class _CommandLine(Generic[C]):
         group, expected = override.key_or_group, self._expected(override.key_or_group)
         chosen = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
         wrong = [word for word in map(_word, chosen) if word not in self._options(group)]
-        self._faults += [WrongValue(where=group, value=repr(word), expected=expected) for word in wrong]
+        self._faults += [
+            WrongValue(where=group, value=repr(word), expected=expected, expected_ja=expected) for word in wrong
+        ]
         return not wrong
 
     def _with_path(self, argument: str) -> str:

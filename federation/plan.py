@@ -5,25 +5,18 @@ There are no defaults here: every value stands in `conf/`, with a comment, and i
 """
 
 import dataclasses
-import difflib
 import hashlib
-import math
 import re
-import types
-import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
-from federation.errors import ConfigInvalid, Fault, Inconsistent, MissingKey, UnknownKey, WrongValue
+from federation import settings
+from federation.errors import Fault, Inconsistent
+from federation.settings import Range
 from federation.wire import canonical_cbor
 
 T = TypeVar("T")
-
-
-def number(low: float, high: float = math.inf) -> Any:
-    """A numeric field that must lie in [low, high]."""
-    return field(metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -34,16 +27,16 @@ class Model:
     sha256: str
     dtype: Literal["float32", "bfloat16", "float16"]
     device: str
-    threads: int = number(1, 1024)
+    threads: Annotated[int, Range(1, 1024)]
 
 
 @dataclass(frozen=True)
 class Lora:
     """Low-rank adapters (Hu et al. 2021): W + (alpha / r) B A on every linear layer whose name ends in a target."""
 
-    r: int = number(1, 1024)
-    alpha: float = number(1e-6)
-    targets: tuple[str, ...] = field()
+    r: Annotated[int, Range(1, 1024)]
+    alpha: Annotated[float, Range(1e-6)]
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,18 +44,18 @@ class Optimizer:
     """The members' optimiser. AdamW's state starts anew each round: members keep no secret state between rounds."""
 
     name: Literal["adamw", "sgd"]
-    learning_rate: float = number(1e-12)
-    weight_decay: float = number(0)
+    learning_rate: Annotated[float, Range(1e-12)]
+    weight_decay: Annotated[float, Range(0)]
 
 
 @dataclass(frozen=True)
 class Train:
     """One member's local training in one round, in tokens."""
 
-    sequence_length: int = number(8)
-    tokens_per_round: int = number(8)
-    tokens_per_step: int = number(8)
-    optimizer: Optimizer = field()
+    sequence_length: Annotated[int, Range(8)]
+    tokens_per_round: Annotated[int, Range(8)]
+    tokens_per_step: Annotated[int, Range(8)]
+    optimizer: Optimizer
 
     @property
     def steps(self) -> int:
@@ -82,7 +75,7 @@ class ServerOptim:
     """What turns the mean of the members' updates into the next adapter."""
 
     name: Literal["fedavg"]
-    learning_rate: float = number(1e-12)
+    learning_rate: Annotated[float, Range(1e-12)]
 
 
 @dataclass(frozen=True)
@@ -96,26 +89,27 @@ class SecAgg:
 
     ring_bits: Literal[16, 32]
     threat: Literal["malicious"]
-    attempts: int = number(1, 1000)
-    initial_range: float | Literal["auto"] = number(1e-12)
-    range_headroom: float = number(1)
-    smallest_range: float = number(1e-12)
+    attempts: Annotated[int, Range(1, 1000)]
+    initial_range: Annotated[float | Literal["auto"], Range(1e-12)]
+    range_headroom: Annotated[float, Range(1)]
+    smallest_range: Annotated[float, Range(1e-12)]
 
 
 @dataclass(frozen=True)
 class Privacy:
     """What bounds one member's influence. `update_norm`: L2 bound on the whole update; none when null."""
 
-    update_norm: float | None = number(1e-12)
+    update_norm: Annotated[float | None, Range(1e-12)]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Held-out loss, through the same secure sum: each member evaluates exactly `tokens` tokens every `every` rounds."""
+    """Held-out loss, through the same secure sum: each member evaluates exactly `tokens` tokens, every `every` rounds,
+    out of the `held_out_share` of its text that it never trains on."""
 
-    every: int = number(1)
-    tokens: int = number(8)
-    held_out_share: float = number(0.01, 0.9)
+    every: Annotated[int, Range(1)]
+    tokens: Annotated[int, Range(8)]
+    held_out_share: Annotated[float, Range(0.01, 0.9)]
 
 
 @dataclass(frozen=True)
@@ -125,16 +119,16 @@ class Plan:
     consortium: str
     job: str
     members: tuple[str, ...]
-    rounds: int = number(1, 100_000)
-    seed: int = number(0, 2**63 - 1)
-    model: Model = field()
-    lora: Lora = field()
-    train: Train = field()
-    scheme: Scheme = field()
-    server_optim: ServerOptim = field()
-    secagg: SecAgg = field()
-    privacy: Privacy = field()
-    evaluation: Evaluation = field()
+    rounds: Annotated[int, Range(1, 100_000)]
+    seed: Annotated[int, Range(0, 2**63 - 1)]
+    model: Model
+    lora: Lora
+    train: Train
+    scheme: Scheme
+    server_optim: ServerOptim
+    secagg: SecAgg
+    privacy: Privacy
+    evaluation: Evaluation
 
     @property
     def threshold(self) -> int:
@@ -163,129 +157,7 @@ def plain(value: Any) -> Any:
 def read(kind: type[T], data: Mapping[str, Any]) -> T:
     """`data` as a `kind`, or ConfigInvalid that lists every fault: unknown keys, missing ones, wrong values, and
     right ones that contradict each other."""
-    reading = _Reading()
-    result = _read_dataclass(kind, data, "", reading)
-    faults = reading.faults + _inconsistencies(reading.accepted)
-    if faults:
-        raise ConfigInvalid(faults)
-    return typing.cast(T, result)
-
-
-def keys(kind: Any, prefix: str = "") -> list[str]:
-    """Every dotted key of a dataclass tree, groups included: what an override may name."""
-    names = []
-    for name, annotation in typing.get_type_hints(kind).items():
-        names.append(prefix + name)
-        if dataclasses.is_dataclass(annotation):
-            names += keys(annotation, f"{prefix}{name}.")
-    return names
-
-
-def nearest(key: str, known: list[str]) -> str | None:
-    """The known key that a person most likely meant: by its whole dotted name, else by its last part."""
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
-    if close:
-        return close[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == key.rpartition(".")[0] and "." in key]
-    same_start = [k for k in siblings if k.rpartition(".")[2][:1] == key.rpartition(".")[2][:1]]
-    by_last = {k.rpartition(".")[2]: k for k in known}
-    last = difflib.get_close_matches(key.rpartition(".")[2], list(by_last), n=1, cutoff=0.75)
-    if last:
-        return by_last[last[0]]
-    return same_start[0] if same_start else None
-
-
-@dataclass
-class _Reading:
-    """What `read` found so far: faults, and each accepted value by its dotted key."""
-
-    faults: list[Fault] = field(default_factory=list)
-    accepted: dict[str, Any] = field(default_factory=dict)
-
-
-def _read_dataclass(kind: Any, data: Any, path: str, reading: _Reading) -> Any:
-    faults = reading.faults
-    if not isinstance(data, Mapping):
-        faults.append(WrongValue(where=path, value=repr(data), expected=f"a group of settings ({kind.__name__})"))
-        return None
-    hints = typing.get_type_hints(kind)
-    prefix = f"{path}." if path else ""
-    for key in data:
-        if key not in hints:
-            faults.append(UnknownKey(f"{prefix}{key}", nearest(f"{prefix}{key}", keys(kind, prefix))))
-    before, values = len(faults), {}
-    for f in dataclasses.fields(kind):
-        where = prefix + f.name
-        if f.name not in data:
-            faults.append(MissingKey(where=where, expected=_describe(hints[f.name], f.metadata)))
-        elif dataclasses.is_dataclass(hints[f.name]):
-            values[f.name] = _read_dataclass(hints[f.name], data[f.name], where, reading)
-        else:
-            values[f.name] = _read_value(hints[f.name], data[f.name], where, f.metadata, reading)
-    return kind(**values) if len(faults) == before else None
-
-
-def _read_value(annotation: Any, value: Any, where: str, limits: Mapping[str, Any], reading: _Reading) -> Any:
-    for option in _options(annotation):
-        accepted, result = _accept(option, value, limits)
-        if accepted:
-            reading.accepted[where] = result
-            return result
-    reading.faults.append(WrongValue(where=where, value=repr(value), expected=_describe(annotation, limits)))
-    return None
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
-    union = get_origin(annotation) in (typing.Union, types.UnionType)
-    return get_args(annotation) if union else (annotation,)
-
-
-def _accept(kind: Any, value: Any, limits: Mapping[str, Any]) -> tuple[bool, Any]:
-    """Whether `value` is a `kind` within `limits`, and what it is as one. An int is a fine float; a bool is no int."""
-    if get_origin(kind) is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in get_args(kind)), value
-    if get_origin(kind) is tuple:
-        items_ok = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(v, str) for v in value)
-        return items_ok, tuple(value) if items_ok else None
-    if kind is type(None):
-        return value is None, None
-    if kind in (int, float):
-        if isinstance(value, str) and kind is float:
-            value = _decimal(value)
-        allowed = (int,) if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed) or not math.isfinite(value):
-            return False, None
-        in_limits = limits.get("low", -math.inf) <= value <= limits.get("high", math.inf)
-        return in_limits, kind(value)
-    return isinstance(value, kind) and value != "", value
-
-
-def _decimal(text: str) -> float | str:
-    """Undo `plain`, and YAML 1.1's habit of reading `1e-3` as text."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _describe(annotation: Any, limits: Mapping[str, Any]) -> str:
-    parts = []
-    for option in _options(annotation):
-        if get_origin(option) is Literal:
-            parts += [str(choice) for choice in get_args(option)]
-        elif get_origin(option) is tuple:
-            parts.append("a list of names")
-        elif option is type(None):
-            parts.append("null")
-        elif dataclasses.is_dataclass(option):
-            parts.append("a group of settings")
-        else:
-            parts.append({int: "a whole number", float: "a number", str: "text", bool: "true or false"}[option])
-    text = " or ".join(parts)
-    low, high = limits.get("low"), limits.get("high")
-    if low is not None:
-        text += f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
-    return text
+    return settings.read(kind, data, _inconsistencies)
 
 
 # A job's name becomes a folder at the coordinator and at every site, on any system.
@@ -314,7 +186,7 @@ def _settings(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + f.name, item
 
 
-def _inconsistencies(settings: Mapping[str, Any]) -> list[Fault]:
+def _inconsistencies(values: Mapping[str, Any]) -> list[Fault]:
     """Each rule speaks when all the settings that it needs are there, so it serves a whole plan, a configuration that
     does not know the members yet, and what is left of one that has other faults."""
     faults: list[Fault] = []
@@ -323,26 +195,26 @@ def _inconsistencies(settings: Mapping[str, Any]) -> list[Fault]:
         faults.append(Inconsistent(where=where, detail=detail, detail_ja=detail_ja))
 
     for key, unit in _MULTIPLES:
-        if key in settings and unit in settings and settings[key] % settings[unit]:
+        if key in values and unit in values and values[key] % values[unit]:
             fault(
                 key,
-                f"{settings[key]} is not a multiple of {unit} ({settings[unit]})",
-                f"{settings[key]} は {unit} ({settings[unit]}) の倍数ではありません",
+                f"{values[key]} is not a multiple of {unit} ({values[unit]})",
+                f"{values[key]} は {unit} ({values[unit]}) の倍数ではありません",
             )
-    if settings.get("secagg.initial_range") == "auto" and settings.get("train.optimizer.name", "adamw") != "adamw":
+    if values.get("secagg.initial_range") == "auto" and values.get("train.optimizer.name", "adamw") != "adamw":
         fault(
             "secagg.initial_range",
             "`auto` is only known for adamw; give a number",
             "`auto` は adamw のときだけ使えます。数値を指定してください",
         )
-    if not _FOLDER_NAME.fullmatch(settings.get("job", "any")):
+    if not _FOLDER_NAME.fullmatch(values.get("job", "any")):
         fault(
             "job",
             'folders are named after it: at most 100 characters, none of \\ / : * ? " < > |, no dot in front',
             'フォルダー名になります。100 文字以内、先頭に . を置かず、\\ / : * ? " < > | を含めないこと',
         )
-    if "members" in settings:
-        _check_members(settings["members"], settings.get("secagg.ring_bits", 32), fault)
+    if "members" in values:
+        _check_members(values["members"], values.get("secagg.ring_bits", 32), fault)
     return faults
 
 

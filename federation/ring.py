@@ -35,7 +35,7 @@ class NotFinite(RengoError):
 class Ring:
     """One round's encoding, known to all from the plan and the last public mean.
 
-    `ranges`: per tensor, the largest absolute value that is representable. `scalars`: names, encoded behind the tensors.
+    `ranges`: per tensor, the largest absolute value that is representable. `scalars`: names, encoded after the tensors.
     """
 
     bits: int

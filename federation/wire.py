@@ -16,8 +16,8 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
+from functools import cache, cached_property
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
 
 import cbor2
 
@@ -101,10 +101,8 @@ def _refuse_tag(*_: object) -> NoReturn:
 
 # Every tag that cbor2 would act on (dates, regular expressions, sharing…); unknown ones come out as CBORTag objects,
 # which the type check below refuses.
-_TAGS = {
-    tag: _refuse_tag
-    for tag in (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
-}
+_KNOWN_TAGS = (*range(6), 25, *range(28, 31), *range(35, 38), 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+_TAGS = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
 
 
 def canonical_cbor(value: Any) -> bytes:
@@ -236,11 +234,18 @@ def _take(view: memoryview, size: int, limit: int) -> tuple[memoryview, memoryvi
     return view[:size], view[size:]
 
 
+@dataclass(frozen=True)
+class Size:
+    """How many bytes a bytes field holds, where that is not 32; 0 for any number."""
+
+    bytes: int
+
+
 class Body:
     """A message body: a frozen dataclass whose annotations say exactly what may stand in it.
 
-    Allowed annotations: int, str, bytes, tuple[X, ...], tuple[X, Y], dict[str, bytes], Signed, another Body, `X | None`.
-    A bytes field holds 32 bytes unless its metadata give another `size`.
+    Allowed annotations: int, str, bytes, tuple[X, ...], dict[str, bytes], Signed, another Body, `X | None`. A bytes
+    value holds 32 bytes unless its field says otherwise: `Annotated[bytes, Size(33)]`.
     """
 
     kind: ClassVar[str]
@@ -250,19 +255,18 @@ class Body:
         return {f.name: _to_plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))}
 
 
-def sized(size: int) -> Any:
-    """A bytes field of `size` bytes; 0 for any."""
-    return field(metadata={"size": size})
-
-
 def read_body(kind: type[T], body: Mapping[str, Any]) -> T:
     """`body` as a `kind`, or Malformed: no unknown field, none missing, every type and size as declared."""
-    hints = typing.get_type_hints(kind)
-    hints = {f.name: hints[f.name] for f in dataclasses.fields(typing.cast(Any, kind))}
+    hints = _hints(typing.cast(Any, kind))
     if set(body) != set(hints):
         raise Malformed(detail=f"{kind.__name__} has other fields than it should")
-    sizes = {f.name: f.metadata.get("size", DIGEST_SIZE) for f in dataclasses.fields(typing.cast(Any, kind))}
-    return kind(**{name: _from_plain(hint, body[name], sizes[name], name) for name, hint in hints.items()})
+    return kind(**{name: _from_plain(hint, body[name], DIGEST_SIZE, name) for name, hint in hints.items()})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(typing.cast(Any, kind))}
 
 
 def _to_plain(value: Any) -> Any:
@@ -276,26 +280,25 @@ def _to_plain(value: Any) -> Any:
 
 
 def _from_plain(hint: Any, value: Any, size: int, name: str) -> Any:
-    if get_origin(hint) is types.UnionType:
-        return None if value is None else _from_plain(get_args(hint)[0], value, size, name)
-    if hint is int and type(value) is int and value >= 0:
-        return value
-    if hint is str and type(value) is str and len(value) <= MAX_TEXT:
-        return value
-    if hint is bytes and type(value) is bytes and size in (0, len(value)):
-        return value
-    if hint is Signed and type(value) is list and [type(part) for part in value] == [bytes, bytes]:
-        if len(value[1]) == SIGNATURE_SIZE:
-            return Signed(value[0], value[1])
-    if get_origin(hint) is tuple and type(value) is list:
-        inner = get_args(hint)
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_from_plain(inner[0], item, size, name) for item in value)
-        if len(inner) == len(value):
-            return tuple(_from_plain(h, item, size, name) for h, item in zip(inner, value, strict=True))
-    if get_origin(hint) is dict and isinstance(value, dict):
-        if all(type(k) is str and type(v) is bytes and size in (0, len(v)) for k, v in value.items()):
-            return dict(value)
+    """`value` as what `hint` declares; `size` is what its bytes have to measure. Raises Malformed."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _from_plain(inner[0], value, inner[1].bytes, name)
+    if origin is types.UnionType:
+        return None if value is None else _from_plain(inner[0], value, size, name)
+    if origin is tuple and type(value) is list:
+        return tuple(_from_plain(inner[0], item, size, name) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {_from_plain(str, k, size, name): _from_plain(bytes, v, size, name) for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, Body) and isinstance(value, dict):
         return read_body(hint, value)
-    raise Malformed(detail=f"the field {name} has a wrong type or size")
+    if hint is Signed and type(value) is list and [type(part) for part in value] == [bytes, bytes]:
+        return Signed(value[0], _from_plain(bytes, value[1], SIGNATURE_SIZE, name))
+    fits = (
+        (hint is int and type(value) is int and value >= 0)
+        or (hint is str and type(value) is str and len(value) <= MAX_TEXT)
+        or (hint is bytes and type(value) is bytes and size in (0, len(value)))
+    )
+    if not fits:
+        raise Malformed(detail=f"the field {name} has a wrong type or size")
+    return value

@@ -31,7 +31,5 @@ def measure(plan: Plan, learner: Learner, corpora: Mapping[str, Corpus], final: 
         factors = step.scheme_of(plan).export(state)
         results = [learner.evaluate(factors, corpora[member].held_out) for member in plan.members]
         nats[arm] = tuple(result.nats / result.tokens for result in results)
-        bits[arm] = tuple(
-            corpora[m].bits_per_character(loss) for m, loss in zip(plan.members, nats[arm], strict=True)
-        )
+        bits[arm] = tuple(corpora[m].bits_per_character(loss) for m, loss in zip(plan.members, nats[arm], strict=True))
     return Arms(nats, bits)

@@ -24,12 +24,16 @@ _WORDS: dict[str, dict[Language, str]] = {
     "base": {"en": "base", "ja": "基盤モデル"},
     "federated": {"en": "federated", "ja": "連合学習"},
     "change": {"en": "change", "ja": "変化"},
-    "title": {"en": "Bits a character on each member's held-out documents", "ja": "各拠点の評価文書における 1 文字あたりのビット数"},
+    "title": {
+        "en": "Bits a character on each member's held-out documents",
+        "ja": "各拠点の評価文書における 1 文字あたりのビット数",
+    },
     "mean": {"en": "mean", "ja": "平均"},
     "secagg": {
         "en": "Secure sums: {rounds} rounds and a final measurement, threshold {threshold} of {members}; "
         "lost on the way, by step: {dropped}.",
-        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。途中の不参加（段階別）: {dropped}。",
+        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
+        "途中の不参加（段階別）: {dropped}。",
     },
     "plain": {
         "en": "Against a plain mean of the same updates: relative difference {l2:.1e}, at most {steps:.2f} steps of "
@@ -40,7 +44,8 @@ _WORDS: dict[str, dict[Language, str]] = {
     "cost": {
         "en": "{total:.0f} s in all: training {train:.0f}, evaluation {eval:.0f}, secure aggregation {secagg:.0f}. "
         "Peak memory {rss} MB.",
-        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、評価 {eval:.0f}、秘匿集計 {secagg:.0f}）。最大メモリー {rss} MB。",
+        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、評価 {eval:.0f}、秘匿集計 {secagg:.0f}）。"
+        "最大メモリー {rss} MB。",
     },
     "claim": {
         "en": "A small budget on stand-in documents: this checks machinery and claims nothing about your data.",

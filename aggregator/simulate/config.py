@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from federation.errors import ConfigInvalid, Inconsistent
 from federation.plan import (
@@ -16,8 +16,8 @@ from federation.plan import (
     ServerOptim,
     Train,
     check_consistent,
-    number,
 )
+from federation.settings import Range
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ModelChoice:
     name: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
     device: str
-    threads: int = number(1, 1024)
+    threads: Annotated[int, Range(1, 1024)]
 
     def pinned(self, sha256: str) -> Model:
         """This choice as every member has to have it: by the hash of what was found."""
@@ -47,7 +47,18 @@ class DataChoice:
 class Dropouts:
     """How many members leave in the middle of each round."""
 
-    each_round: int = number(0)
+    each_round: Annotated[int | Literal["auto"], Range(0)]
+
+    def count(self, members: int, threshold: int) -> int:
+        """How many members each round loses: `auto` is a tenth of them, or as many as can be lost."""
+        spare = spared(members, threshold)
+        return min(round(members / 10), spare) if self.each_round == "auto" else self.each_round
+
+
+def spared(members: int, threshold: int) -> int:
+    """How many members each round can lose for certain. Half of those above the threshold, because a member lost while
+    one round agrees on or opens its sum is missing from the next round too."""
+    return max(members - threshold, 0) // 2
 
 
 @dataclass(frozen=True)
@@ -67,8 +78,8 @@ class SimulateConfig:
     evaluation: Evaluation
     data: DataChoice
     dropouts: Dropouts
-    rounds: int = number(1, 100_000)
-    seed: int = number(0, 2**63 - 1)
+    rounds: Annotated[int, Range(1, 100_000)]
+    seed: Annotated[int, Range(0, 2**63 - 1)]
 
     def plan(self, members: tuple[str, ...], model_sha256: str) -> Plan:
         """The job's plan, or ConfigInvalid: now that the members are known, their number has to fit the settings."""
@@ -88,8 +99,8 @@ class SimulateConfig:
             evaluation=self.evaluation,
         )
         faults = check_consistent(plan)
-        spare = max(len(members) - plan.threshold, 0)
-        if self.dropouts.each_round > spare:
+        spare = spared(len(members), plan.threshold)
+        if self.dropouts.count(len(members), plan.threshold) > spare:
             faults.append(
                 Inconsistent(
                     where="dropouts.each_round",

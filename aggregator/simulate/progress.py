@@ -17,7 +17,10 @@ QUIET_SECONDS = 10.0
 """In a pipe: at most this long without a line while members are answering."""
 
 _WORDS: dict[str, dict[Language, str]] = {
-    "seating": {"en": "loading the base model and the members' documents", "ja": "基盤モデルと各拠点の文書を読み込み中"},
+    "seating": {
+        "en": "loading the base model and the members' documents",
+        "ja": "基盤モデルと各拠点の文書を読み込み中",
+    },
     "step": {"en": "round {round}/{rounds} · {step}", "ja": "学習回 {round}/{rounds} · {step}"},
     "keys": {"en": "keys", "ja": "鍵の交換"},
     "shares": {"en": "key shares", "ja": "鍵シェアの配付"},
@@ -34,10 +37,19 @@ _WORDS: dict[str, dict[Language, str]] = {
     },
     "loss": {"en": "; held-out loss before it {loss:.3f}", "ja": "、開始時の評価損失 {loss:.3f}"},
     "final_loss": {"en": "; held-out loss {loss:.3f}", "ja": "、評価損失 {loss:.3f}"},
-    "arms": {"en": "comparing base and federated on all held-out documents", "ja": "全評価文書で基盤モデルと連合学習を比較中"},
+    "arms": {
+        "en": "comparing base and federated on all held-out documents",
+        "ja": "全評価文書で基盤モデルと連合学習を比較中",
+    },
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
-    "rejected": {"en": "{member}: answer not usable ({code}): {reason}", "ja": "{member}: 応答を使えません（{code}）: {reason}"},
-    "failed": {"en": "attempt {attempt} of round {round} failed: {reason}", "ja": "学習回 {round} の試行 {attempt} は不成立: {reason}"},
+    "rejected": {
+        "en": "{member}: answer not usable ({code}): {reason}",
+        "ja": "{member}: 応答を使えません（{code}）: {reason}",
+    },
+    "failed": {
+        "en": "attempt {attempt} of round {round} failed: {reason}",
+        "ja": "学習回 {round} の試行 {attempt} は不成立: {reason}",
+    },
 }
 
 
@@ -127,7 +139,7 @@ class Teller:
     def __init__(self, console: Console, language: Language, as_json: bool) -> None:
         self._language = language
         self._lines: Lines = JsonLines(console) if as_json else Bar(console) if console.is_terminal else Plain(console)
-        self._plan: Plan | None = None
+        self._rounds = self._members = 0
         self._stage: tuple[int, str] = (0, "")
         self._answered = 0
 
@@ -140,8 +152,8 @@ class Teller:
         self._say("seating", {})
 
     def begin(self, plan: Plan) -> None:
-        """The rounds begin."""
-        self._plan = plan
+        """The rounds begin. Called before the first event."""
+        self._rounds, self._members = plan.rounds, len(plan.members)
 
     def arms(self) -> None:
         """The comparison begins."""
@@ -162,19 +174,17 @@ class Teller:
                 self._say("failed", {"round": event.round, "attempt": event.attempt, "reason": event.reason})
 
     def _advance(self, round: int, step_name: str) -> None:
-        assert self._plan is not None
         if self._stage != (round, step_name):
             self._stage, self._answered = (round, step_name), 0
         self._answered += 1
-        shown = min(round, self._plan.rounds)
-        text = self._text("step", {"round": shown, "rounds": self._plan.rounds, "step": self._text(step_name, {})})
-        self._lines.stage(step_name, text, self._answered, len(self._plan.members))
+        shown = min(round, self._rounds)
+        text = self._text("step", {"round": shown, "rounds": self._rounds, "step": self._text(step_name, {})})
+        self._lines.stage(step_name, text, self._answered, self._members)
 
     def _round(self, done: RoundDone) -> None:
-        assert self._plan is not None
-        facts: dict[str, Any] = {"round": done.round, "rounds": self._plan.rounds, "seconds": round(done.seconds, 1)}
-        facts |= {"survivors": len(done.aggregation.u3), "members": len(self._plan.members)}
-        loss, trained = done.scalars.get(step.HELD_OUT_LOSS), step.trains(self._plan, done.round)
+        facts: dict[str, Any] = {"round": done.round, "rounds": self._rounds, "seconds": round(done.seconds, 1)}
+        facts |= {"survivors": len(done.aggregation.u3), "members": self._members}
+        loss, trained = done.scalars.get(step.HELD_OUT_LOSS), done.round <= self._rounds
         words = "" if loss is None else self._text("loss" if trained else "final_loss", {"loss": loss})
         text = self._text("round" if trained else "measured", {**facts, "loss": words})
         self._lines.say("round", text, {**facts, "held_out_loss_before": loss})

@@ -39,9 +39,7 @@ class Recorded:
         """As the learner's."""
         return self._learner.shapes
 
-    def train(
-        self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: Train, seed: int
-    ) -> Trained:
+    def train(self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: Train, seed: int) -> Trained:
         """As the learner's."""
         started = time.perf_counter()
         trained = self._learner.train(factors, trainable, blocks, train, seed)

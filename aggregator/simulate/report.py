@@ -23,7 +23,7 @@ from federation.schemes import State
 from federation.secagg.server import Step
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  (the backend has to be chosen first: there may be no display)
+from matplotlib import pyplot
 
 
 @dataclass

@@ -70,7 +70,8 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
         members[name] = Member(identities[name], roster, plan, policy, contribution, journal, "in-process")
 
     carrier = InProcess({name: member.handle for name, member in members.items()})
-    lost = schedule(plan.members, plan.rounds, config.dropouts.each_round, plan.seed)
+    each_round = config.dropouts.count(len(plan.members), plan.threshold)
+    lost = schedule(plan.members, plan.rounds, each_round, plan.seed)
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
     return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording)

@@ -44,8 +44,6 @@ from federation.secagg.primitives import Words, add_mask, agree, derive, seal, u
 from federation.secagg.refusals import NotIncluded, SurvivorsInconsistent, TooFewSignatures
 from federation.wire import Body, Signed, canonical_cbor
 
-
-
 B = TypeVar("B", bound=Body)
 
 

@@ -1,7 +1,7 @@
 """What a member may still say, after what it has said: the order of rounds and attempts, and adapters that are spent.
 
-`attempt` counts the cold starts of a job: a set-up carried by a round has that round's attempt, and every retry, restart
-or fresh start takes the next one. So (attempt, round) only ever rises, and "later" has one meaning.
+`attempt` counts the cold starts of a job: a set-up carried by a round has that round's attempt, and every retry,
+restart or fresh start takes the next one. So (attempt, round) only ever rises, and "later" has one meaning.
 
 Without these rules an honest member could be asked for Masked in two attempts and then for Revealed in both with
 different survivor sets; the difference of the two sums is one member's vector (docs/attacks.md).

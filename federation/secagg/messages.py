@@ -9,10 +9,10 @@ step     member -> coordinator                    coordinator -> member
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from federation.secagg.shamir import SHARE_SIZE
-from federation.wire import Body, Signed, sized
+from federation.wire import Body, Signed, Size
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Sealed(Body):
     kind: ClassVar[str] = "sealed"
     seed_commitment: bytes
     key_commitment: bytes
-    envelope: bytes = sized(0)
+    envelope: Annotated[bytes, Size(0)]
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class Revealed(Body):
 
     kind: ClassVar[str] = "revealed"
     survivors: bytes
-    seed_shares: dict[str, bytes] = sized(SHARE_SIZE)
-    key_shares: dict[str, bytes] = sized(SHARE_SIZE)
+    seed_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)]
+    key_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)]
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def make_plan(members: tuple[str, ...], **changes: object) -> p.Plan:
         seed=7,
         model=p.Model("tiny", BASE_MODEL.hex(), "float32", "cpu", 1),
         lora=p.Lora(r=2, alpha=4.0, targets=(LAYER,)),
-        train=p.Train(16, 64, 16, p.Optimizer("adamw", 0.05, 0.0)),
+        train=p.Train(16, 64, 16, p.Optimizer("adamw", 0.5, 0.0)),
         scheme=p.Scheme("fedit"),
         server_optim=p.ServerOptim("fedavg", 1.0),
         secagg=p.SecAgg(32, "malicious", 3, "auto", 8.0, 1e-6),
@@ -87,9 +87,11 @@ def make_plan(members: tuple[str, ...], **changes: object) -> p.Plan:
 
 
 def make_corpus(member: str) -> Corpus:
-    """Token blocks that differ by member but share one relation."""
+    """Token blocks that differ by member and share one relation, y = W x, which the members can learn together."""
     stream = np.random.default_rng(int.from_bytes(member.encode()) % 2**32)
+    relation = np.random.default_rng(5).uniform(-0.5, 0.5, (5, 4))
     ids = stream.integers(0, 100, (12, 16)).astype(np.int32)
+    ids[:, 4:9] = np.rint(50 + (ids[:, :4] - 50) @ relation.T)
     labels = np.where(np.arange(16) < 15, np.roll(ids, -1, axis=1), -100).astype(np.int32)
     positions = np.tile(np.arange(16, dtype=np.int32), (12, 1))
     blocks = Blocks(ids, positions, labels)

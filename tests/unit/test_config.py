@@ -187,7 +187,7 @@ def test_the_number_of_members_is_checked_when_it_is_known() -> None:
         config.plan(("a", "b"), "0" * 64)
 
     assert [fault.facts["where"] for fault in caught.value.faults] == ["members", "dropouts.each_round"]
-    assert config.plan(MEMBERS[:12], "0" * 64).threshold == 9
+    assert compose().plan(MEMBERS[:12], "0" * 64).threshold == 9
 
 
 # Folders

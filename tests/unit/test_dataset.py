@@ -1,0 +1,252 @@
+"""From a folder of text to token blocks."""
+
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.dataset import (
+    IGNORED,
+    Document,
+    Source,
+    pack,
+    read_corpus,
+    read_documents,
+    split,
+    tokenise,
+)
+from federation import plan
+from federation.errors import DataFolderInvalid, TooLittleText
+
+HERE = Path("documents")
+PAD = 3
+
+
+@dataclass
+class Characters:
+    """A tokenizer of code points above 100."""
+
+    bos_id: int | None = 1
+    eos_id: int = 2
+    pad_id: int = PAD
+
+    def encode(self, text: str) -> Sequence[int]:
+        return [100 + ord(character) for character in text]
+
+
+def documents(*sizes: int, start: int = 10) -> list[np.ndarray]:
+    """Tokenised documents without two equal tokens among them."""
+    ids = iter(range(start, start + sum(sizes)))
+    return [np.array([next(ids) for _ in range(size)], dtype=np.int32) for size in sizes]
+
+
+def texts(count: int, seed: int = 0) -> list[Document]:
+    draw = random.Random(seed)
+    return [Document(f"{i}.txt", f"文書{i}" + "あ" * draw.randrange(50, 200)) for i in range(count)]
+
+
+class TestRead:
+    def test_by_name_in_nfc_with_subfolders_and_without_a_byte_order_mark(self, tmp_path: Path) -> None:
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub" / "a.TXT").write_bytes("\ufeff一行\r\n二行\r\n".encode())
+        (tmp_path / "か\u3099.txt").write_text("が", encoding="utf-8")
+        reading = read_documents(tmp_path)
+        assert reading.documents == (Document("sub/a.TXT", "一行\n二行\n"), Document("が.txt", "が"))
+        assert reading.set_aside == ()
+
+    def test_what_cannot_be_used_is_set_aside_with_a_reason(self, tmp_path: Path) -> None:
+        (tmp_path / "good.txt").write_text("良い文書", encoding="utf-8")
+        (tmp_path / "cp932.txt").write_bytes("点検する".encode("cp932"))
+        (tmp_path / "utf16.txt").write_bytes("abc".encode("utf-16-le"))
+        (tmp_path / "blank.txt").write_text(" \n")
+        (tmp_path / "manual.pdf").write_bytes(b"%PDF")
+        (tmp_path / "repeat.txt").write_text("良い文書", encoding="utf-8")
+        (tmp_path / "dead.txt").symlink_to(tmp_path / "nowhere")
+        reading = read_documents(tmp_path)
+        assert [document.name for document in reading.documents] == ["good.txt"]
+        assert {item.name: item.reason for item in reading.set_aside} == {
+            "blank.txt": "empty",
+            "cp932.txt": "not UTF-8 (byte 0)",
+            "dead.txt": "cannot be read (No such file or directory)",
+            "manual.pdf": "not a .txt file",
+            "repeat.txt": "the same text as good.txt",
+            "utf16.txt": "holds NUL characters",
+        }
+        assert all(item.reason_ja for item in reading.set_aside)
+
+    def test_no_folder_or_nothing_readable(self, tmp_path: Path) -> None:
+        with pytest.raises(DataFolderInvalid, match="no such folder"):
+            read_documents(tmp_path / "nowhere")
+        (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
+        with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.txt: not UTF-8") as caught:
+            read_documents(tmp_path)
+        assert "UTF-8 ではありません" in caught.value.text("ja")
+
+
+class TestSplit:
+    def test_does_not_depend_on_order_or_names(self) -> None:
+        given_order = texts(40)
+        shuffled = [Document(f"other/{document.name}", document.text) for document in given_order]
+        random.Random(1).shuffle(shuffled)
+        for one, other in zip(split(given_order, 0.2, HERE), split(shuffled, 0.2, HERE), strict=True):
+            assert [document.text for document in one] == [document.text for document in other]
+
+    @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9])
+    def test_holds_out_about_the_share_of_the_characters(self, share: float) -> None:
+        given_documents = texts(60)
+        train, held_out = split(given_documents, share, HERE)
+        characters = [sum(len(document.text) for document in part) for part in (train, held_out)]
+        assert abs(characters[1] / sum(characters) - share) < 0.02
+        assert sorted(train + held_out, key=lambda d: d.name) == sorted(given_documents, key=lambda d: d.name)
+
+    def test_a_document_larger_than_all_others_is_trained_on(self) -> None:
+        large = Document("large", "長" * 10_000)
+        for seed in range(5):
+            train, held_out = split([large, *texts(5, seed)], 0.1, HERE)
+            assert large in train
+            assert held_out
+
+    @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
+    def test_each_side_has_at_least_one(self, share: float) -> None:
+        pair = [Document("a", "短い"), Document("b", "長い文書です")]
+        train, held_out = split(pair, share, HERE)
+        assert len(train) == len(held_out) == 1
+
+    def test_one_document_is_too_few_and_a_repeat_does_not_count(self) -> None:
+        with pytest.raises(DataFolderInvalid, match="at least 2 are needed"):
+            split([Document("a", "同じ"), Document("b", "同じ")], 0.1, HERE)
+
+
+class TestPack:
+    def test_one_example_written_out(self) -> None:
+        blocks = pack(documents(3, 6), length=4, pad_id=PAD)
+        assert blocks.ids.tolist() == [[10, 11, 12, 13], [14, 15, 16, 17]]
+        assert blocks.positions.tolist() == [[0, 1, 2, 0], [0, 1, 2, 3]]
+        # 13 predicts 14 across the cut; the last block would hold 18 alone, the document's end, and is left out.
+        assert blocks.labels.tolist() == [[11, 12, IGNORED, 14], [15, 16, 17, 18]]
+
+    def test_padding_is_a_run_of_its_own_and_predicts_nothing(self) -> None:
+        blocks = pack(documents(3, 3), length=8, pad_id=PAD)
+        assert blocks.ids.tolist() == [[10, 11, 12, 13, 14, 15, PAD, PAD]]
+        assert blocks.positions.tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
+        assert blocks.labels.tolist() == [[11, 12, IGNORED, 14, 15, IGNORED, IGNORED, IGNORED]]
+
+    @given(st.lists(st.integers(2, 40), min_size=1, max_size=8), st.integers(8, 16))
+    def test_every_token_but_a_documents_first_is_predicted_once_by_the_one_before(
+        self, sizes: list[int], length: int
+    ) -> None:
+        given_documents = documents(*sizes)
+        blocks = pack(given_documents, length, PAD)
+        predicting = blocks.labels != IGNORED
+        pairs = list(zip(blocks.ids[predicting].tolist(), blocks.labels[predicting].tolist(), strict=True))
+        assert pairs == [(a, b) for d in given_documents for a, b in zip(d[:-1].tolist(), d[1:].tolist(), strict=True)]
+        assert blocks.predicted == sum(sizes) - len(sizes)
+        firsts = {int(document[0]) for document in given_documents} | {int(row[0]) for row in blocks.ids}
+        zero = set(blocks.ids[(blocks.positions == 0) & (blocks.ids != PAD)].tolist())
+        assert zero == firsts & set(blocks.ids.ravel().tolist())
+        inside = np.diff(blocks.positions, axis=1)
+        assert ((inside == 1) | (blocks.positions[:, 1:] == 0)).all()
+
+    def test_begins_with_bos_if_there_is_one_and_ends_with_eos(self) -> None:
+        text = [Document("a", "あい")]
+        assert tokenise(text, Characters())[0].tolist() == [1, 100 + ord("あ"), 100 + ord("い"), 2]
+        assert tokenise(text, Characters(bos_id=None))[0].tolist() == [100 + ord("あ"), 100 + ord("い"), 2]
+
+    def test_nothing_packs_into_nothing(self) -> None:
+        assert len(pack([], 8, PAD)) == 0
+
+
+class TestFirst:
+    @given(st.integers(1, 59))
+    def test_exactly_that_many_from_the_front(self, tokens: int) -> None:
+        blocks = pack(documents(30, 20, 13), 16, PAD)
+        first = blocks.first(tokens)
+        assert first.predicted == tokens
+        labels = blocks.labels[blocks.labels != IGNORED]
+        assert first.labels[first.labels != IGNORED].tolist() == labels[:tokens].tolist()
+        assert (first.ids == blocks.ids[: len(first)]).all()
+        assert (first.labels[-1] != IGNORED).any(), "no block is computed for nothing"
+
+    def test_leaves_the_blocks_as_they_are(self) -> None:
+        blocks = pack(documents(30), 16, PAD)
+        blocks.first(3)
+        assert blocks.predicted == 29
+
+    def test_too_few(self) -> None:
+        with pytest.raises(TooLittleText) as caught:
+            pack(documents(30), 16, PAD).first(30)
+        assert (caught.value.facts["actual"], caught.value.facts["needed"]) == (29, 30)
+
+
+class TestRounds:
+    BLOCKS = pack(documents(24 * 8), 8, PAD)
+
+    def walk(self, rounds: int, count: int, seed: int | bytes = 7) -> list[int]:
+        chosen = [self.BLOCKS.for_round(round, count, seed).ids[:, 0].tolist() for round in range(1, rounds + 1)]
+        return [first for each in chosen for first in each]
+
+    @pytest.mark.parametrize("count", [1, 5, 8, 24, 60])
+    def test_each_epoch_takes_every_block_once(self, count: int) -> None:
+        rounds = -(-24 * 3 // count)
+        walk = self.walk(rounds, count)
+        for epoch in range(3):
+            assert len(set(walk[24 * epoch : 24 * (epoch + 1)])) == 24
+        assert walk[:24] != walk[24:48], "each epoch has an order of its own"
+
+    def test_the_size_of_rounds_does_not_change_the_walk(self) -> None:
+        assert self.walk(8, 6) == self.walk(4, 12) == self.walk(1, 48)
+
+    def test_seeds_give_other_walks_and_the_same_one_the_same(self) -> None:
+        assert self.walk(2, 12, 1) == self.walk(2, 12, 1) != self.walk(2, 12, 2)
+        assert self.walk(2, 12, b"a") != self.walk(2, 12, b"b")
+
+    def test_the_order_is_fixed_for_ever(self) -> None:
+        """Made by this function; another order would be another adapter for the same plan."""
+        order = hashlib.shake_256(b"rengo blocks v1\0" + bytes(8) + b"7").digest(8 * 24)
+        keys = [int.from_bytes(order[8 * i : 8 * i + 8], "little") for i in range(24)]
+        expected = sorted(range(24), key=keys.__getitem__)
+        assert [(first - 10) // 8 for first in self.walk(1, 24)] == expected
+
+    def test_short_data_wraps_within_a_round(self) -> None:
+        counts = Counter(self.BLOCKS.for_round(1, 60, 7).ids[:, 0].tolist())
+        assert set(counts.values()) == {2, 3}
+
+    def test_rounds_count_from_one(self) -> None:
+        with pytest.raises(ValueError, match="from 1"):
+            self.BLOCKS.for_round(0, 1, 7)
+
+
+class TestCorpus:
+    def folder(self, path: Path, count: int = 12) -> Source:
+        for document in texts(count):
+            (path / document.name).write_text(document.text, encoding="utf-8")
+        (path / "notes.doc").write_bytes(b"x")
+        return Source("akatombo", path)
+
+    def test_is_whole(self, tmp_path: Path) -> None:
+        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.2))
+        assert corpus.documents == 12
+        assert [item.name for item in corpus.set_aside] == ["notes.doc"]
+        assert corpus.train.source == corpus.held_out.source == Source("akatombo", tmp_path)
+        both = corpus.train.predicted + corpus.held_out.predicted
+        assert both == sum(len(document.text) + 1 for document in texts(12))  # each character, and each end
+
+    def test_bits_a_character(self, tmp_path: Path) -> None:
+        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.2))
+        nats = 2.5 * corpus.held_out.predicted
+        expected = nats / math.log(2) / corpus.held_out_characters
+        assert corpus.bits_per_character(2.5) == pytest.approx(expected)
+
+    def test_too_little_to_evaluate_is_found_at_once(self, tmp_path: Path) -> None:
+        with pytest.raises(TooLittleText) as caught:
+            read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 10_000, 0.2))
+        assert "Member akatombo has too little text" in str(caught.value)
+        assert str(tmp_path) in str(caught.value)

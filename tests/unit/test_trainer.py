@@ -1,0 +1,419 @@
+"""LoRA training on the demo's base, and on tiny random models of other families."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from clients import trainer as trainer_module
+from clients.dataset import IGNORED, Blocks, Document, pack, tokenise
+from clients.trainer import Trainer, packed_logits
+from federation import plan, tensors
+from federation.errors import (
+    DeviceUnavailable,
+    ModelFolderInvalid,
+    RengoError,
+    TokenizerWithoutPadding,
+    TrainingDiverged,
+    UnknownLoraTarget,
+)
+
+BASE = Path(__file__).parents[2] / "aggregator/simulate/demo/base"
+TEXTS = [
+    "サーバーの設定ファイルを編集したあとは、必ず再起動してください。",
+    "印刷する範囲を選択し、メニューから「書式」を開きます。",
+    "データベースの索引は検索を速くしますが、更新は遅くなります。利用の状況をよく見て決めてください。",
+    "図面の尺度を変更する。",
+]
+MODEL = plan.Model("demo", "0" * 64, "float32", "cpu", 1)
+LORA = plan.Lora(r=4, alpha=8.0, targets=("q_proj", "down_proj"))
+TRAIN = plan.Train(
+    sequence_length=32, tokens_per_round=128, tokens_per_step=64, optimizer=plan.Optimizer("adamw", 1e-3, 0.0)
+)
+
+
+@pytest.fixture(scope="module")
+def trainer() -> Trainer:
+    return Trainer(BASE, MODEL, LORA)
+
+
+@pytest.fixture(scope="module")
+def blocks(trainer: Trainer) -> Blocks:
+    documents = tokenise([Document(str(i), text) for i, text in enumerate(TEXTS)], trainer.tokenizer)
+    return pack(documents, 32, trainer.tokenizer.pad_id)
+
+
+def factors_for(trainer: Trainer, r: int = LORA.r) -> dict[str, np.ndarray]:
+    """Random factors, both of them far from zero."""
+    draw = np.random.default_rng(0)
+    shapes = {f"{module}.lora_A": (r, size) for module, (_, size) in trainer.shapes.items()}
+    shapes |= {f"{module}.lora_B": (size, r) for module, (size, _) in trainer.shapes.items()}
+    return {name: draw.normal(0, 0.05, shape).astype(np.float32) for name, shape in sorted(shapes.items())}
+
+
+def with_optimizer(name: Any, learning_rate: float, weight_decay: float = 0.0) -> plan.Train:
+    return dataclasses.replace(TRAIN, optimizer=plan.Optimizer(name, learning_rate, weight_decay))
+
+
+class TestPacking:
+    """A packed document has to come out as it does alone. Two ways of calling the model that do not are planted."""
+
+    def worst(self, trainer: Trainer, forward: Callable[..., torch.Tensor]) -> float:
+        """The largest difference of a logit between packed documents and the same ones alone."""
+        documents = [torch.tensor([trainer.tokenizer.bos_id, *trainer.tokenizer.encode(text)]) for text in TEXTS]
+        positions = [torch.arange(len(document)) for document in documents]
+        with torch.inference_mode():
+            packed = forward(trainer._model, torch.cat(documents)[None], torch.cat(positions)[None])
+            alone = [forward(trainer._model, d[None], p[None]) for d, p in zip(documents, positions, strict=True)]
+        return float((packed - torch.cat(alone)).abs().max())
+
+    def test_is_right(self, trainer: Trainer) -> None:
+        def ours(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+            return packed_logits(model, ids, positions, torch.ones_like(ids, dtype=torch.bool))
+
+        assert self.worst(trainer, ours) < 5e-5
+
+    @pytest.mark.parametrize("leak", ["mask of ones", "default cache"])
+    def test_planted_leaks_are_seen(self, trainer: Trainer, leak: str) -> None:
+        def theirs(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+            options: Any = (
+                {} if leak == "default cache" else {"use_cache": False, "attention_mask": torch.ones_like(ids)}
+            )
+            logits: torch.Tensor = model(input_ids=ids, position_ids=positions, **options).logits[0]
+            return logits
+
+        assert self.worst(trainer, theirs) > 1
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+    def test_the_check_at_load_sees_a_planted_leak(self, monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
+        def leaking(model: Any, ids: torch.Tensor, positions: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = model(input_ids=ids, position_ids=positions, logits_to_keep=wanted).logits
+            return logits
+
+        Trainer(BASE, dataclasses.replace(MODEL, dtype=dtype), LORA)
+        monkeypatch.setattr(trainer_module, "packed_logits", leaking)
+        with pytest.raises(ModelFolderInvalid, match="does not keep packed documents apart"):
+            Trainer(BASE, dataclasses.replace(MODEL, dtype=dtype), LORA)
+
+    def test_what_stands_before_a_document_does_not_change_its_loss(self, trainer: Trainer) -> None:
+        first, other, document = tokenise(
+            [Document("", text) for text in (TEXTS[0], TEXTS[1], TEXTS[2])], trainer.tokenizer
+        )
+        losses = []
+        for before in (first, other):
+            packed = pack([before[:16], document], 64, trainer.tokenizer.pad_id)
+            packed.labels[:, :16] = IGNORED
+            losses.append(trainer.evaluate(factors_for(trainer), packed).nats)
+        assert losses[0] == losses[1]
+
+
+class TestEvaluate:
+    def test_is_the_sum_of_the_labels_losses(self, trainer: Trainer, blocks: Blocks) -> None:
+        zero = {name: np.zeros_like(value) for name, value in factors_for(trainer).items()}
+        evaluated = trainer.evaluate(zero, blocks)
+        base = transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+        expected, tokens = 0.0, 0
+        for ids, positions, labels in zip(blocks.ids, blocks.positions, blocks.labels, strict=True):
+            for run in np.split(np.arange(len(ids)), np.flatnonzero(positions == 0)[1:]):
+                with torch.no_grad():
+                    logits = base(torch.from_numpy(ids[run]).long()[None]).logits[0]
+                table = torch.log_softmax(logits.double(), dim=-1)
+                predicting = [(row, int(label)) for row, label in enumerate(labels[run]) if label != IGNORED]
+                expected -= sum(float(table[row, label]) for row, label in predicting)
+                tokens += len(predicting)
+        assert evaluated.tokens == tokens == blocks.predicted
+        assert evaluated.nats == pytest.approx(expected, rel=1e-6)
+
+    def test_counts_exactly_the_first_tokens(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        parts = [trainer.evaluate(factors, blocks.first(tokens)) for tokens in (40, 41)]
+        assert [part.tokens for part in parts] == [40, 41]
+        assert parts[1].nats > parts[0].nats
+
+    def test_follows_the_factors(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        merged = {name: value * (2 if name.endswith("lora_B") else 0.5) for name, value in factors.items()}
+        nats = trainer.evaluate(factors, blocks).nats
+        assert trainer.evaluate(merged, blocks).nats == pytest.approx(nats, rel=1e-6), "only the product B A counts"
+        assert trainer.evaluate({n: 2 * v for n, v in factors.items()}, blocks).nats != pytest.approx(nats, rel=1e-4)
+
+
+class TestTrain:
+    def test_lowers_the_loss(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        trained = trainer.train(factors, factors.keys(), blocks, with_optimizer("adamw", 5e-3), seed=1)
+        before, after = (trainer.evaluate(each, blocks) for each in (factors, trained.tensors))
+        assert after.nats < 0.95 * before.nats
+        assert trained.tokens == blocks.predicted
+        assert after.nats / after.tokens < trained.loss <= before.nats / before.tokens + 0.1
+        assert trained.seconds > 0
+
+    def test_is_bit_equal_when_repeated(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        one = trainer.train(factors, factors.keys(), blocks, TRAIN, seed=1)
+        trainer.train({n: -v for n, v in factors.items()}, {min(factors)}, blocks, with_optimizer("sgd", 1.0), seed=2)
+        trainer.evaluate({n: 3 * v for n, v in factors.items()}, blocks)
+        two = trainer.train(factors, factors.keys(), blocks, TRAIN, seed=1)
+        assert tensors.digest(one.tensors) == tensors.digest(two.tensors)
+        assert one.loss == two.loss
+
+    @pytest.mark.parametrize("dtype", ["bfloat16"])
+    def test_is_bit_equal_in_another_process(self, dtype: Any) -> None:
+        program = (
+            "import dataclasses; from tests.unit.test_trainer import *;"
+            f"t = Trainer(BASE, dataclasses.replace(MODEL, dtype={dtype!r}, threads=2), LORA); f = factors_for(t);"
+            "d = tokenise([Document('', text) for text in TEXTS], t.tokenizer); b = pack(d, 32, t.tokenizer.pad_id);"
+            "print(tensors.digest(t.train(f, f.keys(), b, TRAIN, seed=1).tensors).hex())"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", program]
+        running = [subprocess.Popen(command, cwd=BASE.parents[3], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        digests = [process.communicate(timeout=50)[0].strip() for process in running]
+        assert len(digests[0]) == 64
+        assert digests[0] == digests[1]
+
+    @pytest.mark.parametrize("kind", ["lora_A", "lora_B"])
+    def test_only_trainable_factors_change(self, trainer: Trainer, blocks: Blocks, kind: str) -> None:
+        factors = factors_for(trainer)
+        trainable = {name for name in factors if name.endswith(kind)}
+        trained = trainer.train(factors, trainable, blocks, TRAIN, seed=1).tensors
+        assert trained.keys() == factors.keys()
+        for name, value in trained.items():
+            assert value.dtype == np.float32
+            assert np.array_equal(value, factors[name]) == (name not in trainable), name
+
+    @pytest.mark.parametrize("name", ["adamw", "sgd"])
+    def test_without_a_learning_rate_nothing_changes(self, trainer: Trainer, blocks: Blocks, name: str) -> None:
+        factors = factors_for(trainer)
+        trained = trainer.train(factors, factors.keys(), blocks, with_optimizer(name, 0.0, 0.1), seed=1).tensors
+        assert tensors.digest(trained) == tensors.digest(factors)
+
+    def test_does_not_write_into_what_it_was_given(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        first = trainer.train(factors, factors.keys(), blocks, TRAIN, seed=1).tensors
+        kept = tensors.digest(first)
+        trainer.train(first, factors.keys(), blocks, TRAIN, seed=1)
+        assert tensors.digest(factors) == tensors.digest(factors_for(trainer))
+        assert tensors.digest(first) == kept
+
+    def test_a_step_is_on_the_mean_over_its_tokens_however_it_is_computed(
+        self, trainer: Trainer, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Plain gradient descent shows the gradient itself; parts of one block each have to add up to the whole."""
+        factors, one_step = (
+            factors_for(trainer),
+            dataclasses.replace(with_optimizer("sgd", 0.1), tokens_per_step=32 * len(blocks)),
+        )
+        whole = trainer.train(factors, factors.keys(), blocks, one_step, seed=1).tensors
+        monkeypatch.setitem(trainer_module.PART_POSITIONS, "cpu", 32)
+        parts = trainer.train(factors, factors.keys(), blocks, one_step, seed=1).tensors
+        for name in factors:
+            np.testing.assert_allclose(parts[name], whole[name], rtol=1e-4, atol=1e-7)
+            assert not np.array_equal(whole[name], factors[name])
+        name, index = "model.layers.3.mlp.down_proj.lora_B", (5, 2)
+        losses = []
+        for sign in (1, -1):
+            nudged = {n: v.copy() for n, v in factors.items()}
+            nudged[name][index] += sign * 0.05
+            losses.append(trainer.evaluate(nudged, blocks).nats / blocks.predicted)
+        slope = (losses[0] - losses[1]) / 0.1
+        assert (factors[name] - whole[name])[index] / 0.1 == pytest.approx(slope, rel=0.02)
+
+    def test_torchs_global_state_comes_back(self, trainer: Trainer, blocks: Blocks) -> None:
+        def state() -> tuple[Any, ...]:
+            memory: Any = torch.utils.deterministic
+            mode = torch.get_deterministic_debug_mode()
+            return torch.get_num_threads(), mode, memory.fill_uninitialized_memory, torch.get_rng_state().sum().item()
+
+        factors, before = factors_for(trainer), state()
+        trainer.train(factors, factors.keys(), blocks, TRAIN, seed=1)
+        trainer.evaluate(factors, blocks)
+        with pytest.raises(ValueError, match="another model"):
+            trainer.evaluate({}, blocks)
+        assert state() == before
+
+    def test_divergence_is_an_error(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        with pytest.raises(TrainingDiverged, match="1e\\+30"):
+            trainer.train(factors, factors.keys(), blocks, with_optimizer("sgd", 1e30), seed=1)
+
+    def test_names_and_shapes_have_to_match(self, trainer: Trainer, blocks: Blocks) -> None:
+        factors = factors_for(trainer)
+        for trainable in (set(), {"no such factor"}):
+            with pytest.raises(ValueError, match="trainable"):
+                trainer.train(factors, trainable, blocks, TRAIN, seed=1)
+        name = min(factors)
+        with pytest.raises(ValueError, match="has to be"):
+            trainer.evaluate(factors | {name: factors[name][:1]}, blocks)
+
+    def test_blocks_longer_than_the_model_reads(self, trainer: Trainer) -> None:
+        long = pack([np.arange(10, 2000, dtype=np.int32)], 1024, 3)
+        with pytest.raises(ModelFolderInvalid, match="at most 512 tokens"):
+            trainer.evaluate(factors_for(trainer), long)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_base_of_half_the_precision_keeps_the_factors_in_float32(blocks: Blocks, dtype: Any) -> None:
+    half = Trainer(BASE, dataclasses.replace(MODEL, dtype=dtype), LORA)
+    factors = factors_for(half)
+    assert {p.dtype for p in half._parameters.values()} == {torch.float32}
+    trained = half.train(factors, factors.keys(), blocks, with_optimizer("adamw", 1e-6), seed=1).tensors
+    assert all(not np.array_equal(trained[name], factors[name]) for name in factors)
+    assert max(float(np.abs(trained[name] - factors[name]).max()) for name in factors) < 1e-5
+
+
+class TestTokenizer:
+    def test_names_of_special_tokens_in_a_text_stay_text(self, trainer: Trainer) -> None:
+        ids = trainer.tokenizer.encode("<s>削除</s><pad>")
+        assert not {trainer.tokenizer.bos_id, trainer.tokenizer.eos_id, trainer.tokenizer.pad_id} & set(ids)
+
+    def test_factors_are_named_after_the_bases_modules(self, trainer: Trainer) -> None:
+        assert list(trainer.shapes) == sorted(trainer.shapes)
+        assert trainer.shapes["model.layers.0.self_attn.q_proj"] == (256, 256)
+        assert trainer.shapes["model.layers.5.mlp.down_proj"] == (256, 688)
+        assert list(trainer._parameters) == sorted(factors_for(trainer))
+
+
+class TestRefusals:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(BASE, tmp_path / "model"))
+
+    def edit(self, folder: Path, name: str, **changes: Any) -> None:
+        values = json.loads((folder / name).read_text()) | changes
+        kept = {key: value for key, value in values.items() if value is not None}
+        (folder / name).write_text(json.dumps(kept))
+
+    def refused(self, folder: Path) -> str:
+        with pytest.raises(ModelFolderInvalid) as caught:
+            Trainer(folder, MODEL, LORA)
+        assert "Traceback" not in str(caught.value)
+        return str(caught.value.facts["detail"])
+
+    def test_a_tokenizer_without_padding(self, folder: Path) -> None:
+        self.edit(folder, "tokenizer_config.json", pad_token=None)
+        with pytest.raises(TokenizerWithoutPadding, match="pad_token"):
+            Trainer(folder, MODEL, LORA)
+
+    def test_an_unknown_target(self) -> None:
+        with pytest.raises(UnknownLoraTarget) as caught:
+            Trainer(BASE, MODEL, dataclasses.replace(LORA, targets=("q_proj", "c_attn", "proj", "lm_head")))
+        assert caught.value.facts["missing"] == "c_attn, lm_head, proj"
+        assert caught.value.facts["available"] == "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+
+    @pytest.mark.parametrize("device", ["cuda:99", "mps", "cuda:x", "gpu"])
+    def test_a_device_that_is_not_there(self, device: str) -> None:
+        with pytest.raises(DeviceUnavailable, match="cpu") as caught:
+            Trainer(BASE, dataclasses.replace(MODEL, device=device), LORA)
+        assert caught.value.exit_code == 3
+        assert device in caught.value.text("ja")
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+    def test_cuda_where_there_is_none(self) -> None:
+        with pytest.raises(DeviceUnavailable, match="no device cuda for torch"):
+            Trainer(BASE, dataclasses.replace(MODEL, device="cuda"), LORA)
+
+    def test_an_unknown_architecture(self, folder: Path) -> None:
+        self.edit(folder, "config.json", model_type="unheard-of")
+        with pytest.raises(ModelFolderInvalid) as caught:
+            Trainer(folder, MODEL, LORA)
+        assert caught.value.__cause__ is not None
+
+    def test_weights_that_do_not_fit_the_config(self, folder: Path) -> None:
+        self.edit(folder, "config.json", num_hidden_layers=7)
+        assert self.refused(folder).startswith("its weights do not contain model.layers.6.")
+
+    def test_broken_weights(self, folder: Path) -> None:
+        data = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+        assert self.refused(folder).startswith("the model does not load")
+
+    def test_a_broken_tokenizer(self, folder: Path) -> None:
+        (folder / "tokenizer.json").write_text("{}")
+        assert self.refused(folder).startswith("its tokenizer does not load")
+
+
+COMMON: dict[str, Any] = {
+    "vocab_size": 10240,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+}
+NEWER = COMMON | {"num_key_value_heads": 2}
+
+
+def tiny(path: Path, config: Any) -> Path:
+    """A model of random weights with the demo's tokenizer, as a folder."""
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BASE / name, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "targets"),
+    [
+        (transformers.LlamaConfig(**NEWER), ("q_proj", "down_proj")),
+        (transformers.Qwen2Config(**NEWER), ("q_proj", "down_proj")),
+        (transformers.Qwen3Config(**NEWER, head_dim=16), ("q_proj", "down_proj")),
+        (transformers.MistralConfig(**NEWER, sliding_window=16), ("q_proj", "down_proj")),
+        (transformers.Gemma3TextConfig(**NEWER, head_dim=16), ("q_proj", "down_proj")),
+        (transformers.GPTNeoXConfig(**COMMON), ("query_key_value", "dense_4h_to_h")),
+    ],
+    ids=lambda value: getattr(value, "model_type", None),
+)
+def test_families_that_train(tmp_path: Path, blocks: Blocks, config: Any, targets: tuple[str, ...]) -> None:
+    family = Trainer(tiny(tmp_path, config), MODEL, dataclasses.replace(LORA, targets=targets))
+    factors = factors_for(family)
+    trained = family.train(factors, factors.keys(), blocks, with_optimizer("adamw", 1e-2), seed=1).tensors
+    assert family.evaluate(trained, blocks).nats < family.evaluate(factors, blocks).nats
+
+
+@pytest.mark.parametrize(
+    ("config", "targets", "error", "reason"),
+    [
+        (
+            transformers.GPT2Config(vocab_size=10240, n_embd=64, n_layer=2, n_head=4, n_positions=128),
+            ("c_attn",),
+            UnknownLoraTarget,
+            "no linear layer named c_attn",  # its layers are Conv1D
+        ),
+        (
+            transformers.OPTConfig(**COMMON | {"ffn_dim": 96, "word_embed_proj_dim": 64}),
+            ("q_proj",),
+            ModelFolderInvalid,
+            "does not keep packed documents apart",  # it counts positions by the mask
+        ),
+        (
+            transformers.Lfm2Config(**NEWER, layer_types=["conv", "full_attention"]),
+            ("q_proj",),
+            ModelFolderInvalid,
+            "does not keep packed documents apart",  # its convolutions run on into the next document
+        ),
+        (
+            transformers.BloomConfig(vocab_size=10240, hidden_size=64, n_layer=2, n_head=4),
+            ("query_key_value",),
+            ModelFolderInvalid,
+            "does not support an attention implementation",
+        ),
+    ],
+    ids=lambda value: getattr(value, "model_type", None),
+)
+def test_families_that_are_refused(
+    tmp_path: Path, config: Any, targets: tuple[str, ...], error: type[RengoError], reason: str
+) -> None:
+    folder = tiny(tmp_path, config)
+    for dtype in ("float32", "bfloat16"):
+        with pytest.raises(error, match=reason):
+            Trainer(folder, dataclasses.replace(MODEL, dtype=dtype), dataclasses.replace(LORA, targets=targets))
