@@ -20,7 +20,7 @@ from federation.secagg.messages import Broadcast, LastSum, Offer
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
 from federation.secagg.server import Aggregation, FalseDealer, TooFewMembers
-from federation.tensors import Tensors
+from federation.tensors import Means, Tensors
 from federation.wire import ZERO_DIGEST, Limits, Signed
 
 
@@ -47,7 +47,7 @@ class RoundDone:
     round: int
     aggregation: Aggregation
     scalars: Mapping[str, float]
-    mean: Tensors
+    mean: Means
     ring: Ring
     state: State
     seconds: float
@@ -228,7 +228,7 @@ def _state_after(job: Job, last: Checkpoint | None) -> State:
     return step.scheme_of(job.plan).restore(State(trained, first.factors), last.adapter)
 
 
-def _mean_of(job: Job, last: Checkpoint | None) -> Tensors | None:
+def _mean_of(job: Job, last: Checkpoint | None) -> Means | None:
     """The last public mean, as every member decodes it: from it follow this round's ranges."""
     if last is None:
         return None

@@ -17,7 +17,7 @@ from federation.schemes import State
 from federation.schemes.state import LayerShapes
 from federation.secagg.messages import Broadcast, LastSum
 from federation.secagg.refusals import AdapterUnexplained, WrongTerms
-from federation.tensors import Array, Tensors
+from federation.tensors import Array, Means, Tensors
 from federation.wire import Buffer, Malformed, canonical_cbor
 
 SAME_ADAPTER = 1e-5
@@ -123,7 +123,7 @@ class Contribution:
         text = canonical_cbor(["rengo training v1", self._plan.seed, self._member, purpose])
         return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
 
-    def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Tensors:
+    def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Means:
         if last is None:
             raise WrongTerms(what="last sum", actual="missing", expected=f"the sum of round {round - 1}")
         known = self._known.get(round - 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import RengoError
-from federation.secagg.history import History
+from federation.secagg.history import NOWHERE, History
 from federation.secagg.refusals import DataSetBusy
 from federation.wire import ZERO_DIGEST, canonical_cbor
 
@@ -107,7 +107,7 @@ class Journal:
                 "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
             )
-            if masked_attempt:
+            if history.masked != NOWHERE:
                 contribution = (departure.job, masked_attempt, masked_round)
                 self._db.execute("INSERT OR IGNORE INTO contributions VALUES (?, ?, ?)", contribution)
             self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", [(digest,) for digest in history.spent])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from federation.plan import Plan
+from federation.secagg.contexts import SUITE
 from federation.secagg.messages import Offer
 from federation.secagg.refusals import (
     BaseModelDiffers,
@@ -37,11 +38,14 @@ class Policy:
         if offer.model != self.base_model:
             raise BaseModelDiffers(expected=offer.model.hex()[:16], actual=self.base_model.hex()[:16])
         for what, actual, expected in (
+            ("suite", offer.suite, SUITE),
             ("job", offer.job, plan.job),
             ("consortium", offer.consortium, plan.consortium),
         ):
             if actual != expected:
                 raise WrongTerms(what=what, actual=actual, expected=expected)
+        if offer.attempt < 1:
+            raise WrongTerms(what="attempt", actual=offer.attempt, expected="1 or more")
         # One more than the rounds that train: the last one only measures the final adapter.
         if not 1 <= offer.round <= plan.rounds + 1:
             raise WrongTerms(what="round", actual=offer.round, expected=f"1 to {plan.rounds + 1}")

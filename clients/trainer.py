@@ -31,7 +31,7 @@ from federation.tensors import Array, Tensors
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
-# Positions in one forward pass; a step sums gradients over such parts. 512 are fastest on a CPU, and bound memory.
+# Positions in one forward pass; a step sums gradients over such parts. 512: about the fastest on one CPU thread.
 PART_POSITIONS = {"cpu": 512, "cuda": 8192}
 
 # How far a packed document's logits may be from the same document's alone (root mean square, relative). On our demo

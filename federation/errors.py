@@ -38,11 +38,14 @@ class RengoError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are pickled by joblib's workers; the default would lose keyword arguments.
-        return _rebuild, (type(self), self.facts)
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(kind: type[RengoError], facts: dict[str, object]) -> RengoError:
-    return kind(**facts)
+def _rebuild(kind: type[RengoError], args: tuple[object, ...], attributes: dict[str, object]) -> RengoError:
+    # Not by way of the constructor: each kind may have its own.
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(RengoError):
@@ -72,9 +75,6 @@ class ConfigInvalid(RengoError):
         )
         return "\n".join([head, *(f"  - {fault.text(language)}" for fault in self.faults)])
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return ConfigInvalid, (self.faults,)
-
 
 class Fault(RengoError):
     """{where}: {detail}"""
@@ -89,14 +89,10 @@ class UnknownKey(Fault):
     ja = "`{where}` という設定はありません。{hint_ja}"
 
     def __init__(self, where: str, similar: str | None = None) -> None:
-        self._arguments = (where, similar)
         hint, hint_ja = ("", "")
         if similar is not None:
             hint, hint_ja = f" Did you mean `{similar}`?", f"`{similar}` のことですか。"
         super().__init__(where=where, hint=hint, hint_ja=hint_ja)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return UnknownKey, self._arguments
 
 
 class MissingKey(Fault):

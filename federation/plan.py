@@ -83,7 +83,7 @@ class SecAgg:
     """Secure aggregation. The threshold is not here: every member computes it from the number of members.
 
     `initial_range`: the largest absolute update of one value that is representable in the first round. `auto` takes
-    learning rate x steps, about the furthest that AdamW can move a value. Later rounds use `range_headroom` times the
+    the furthest that AdamW moves a value, from learning rate and steps. Later rounds use `range_headroom` times the
     largest absolute value of the last public mean of the same tensor, never less than `smallest_range`.
     """
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import RengoError
-from federation.tensors import Array, Shapes, Tensors, size_of
+from federation.tensors import Means, Shapes, Tensors, size_of
 from federation.wire import canonical_cbor
 
 SCALAR_BITS = 32
@@ -105,7 +105,8 @@ class Ring:
             if not np.isfinite(values).all():
                 raise NotFinite(where=name)
             steps = np.clip(values / self.step(name), -self.levels, self.levels)
-            rounded = np.floor(steps + rounding.random(len(steps)))
+            # The addition itself rounds: at +L, 0.999... would give L + 1.
+            rounded = np.minimum(np.floor(steps + rounding.random(len(steps))), self.levels)
             stop = start + len(values)
             vector[start:stop] = rounded.astype(np.int64).astype(self.dtype)
             start = stop
@@ -114,14 +115,14 @@ class Ring:
             start += self.limbs
         return vector
 
-    def decode(self, total: NDArray[np.unsignedinteger[Any]], count: int) -> tuple[dict[str, Array], dict[str, float]]:
-        """Means over `count` members: (tensors as float32, scalars). `total` is the unmasked sum."""
+    def decode(self, total: NDArray[np.unsignedinteger[Any]], count: int) -> tuple[Means, dict[str, float]]:
+        """Means over `count` members: (tensors, scalars). `total` is the unmasked sum."""
         tensors, start = {}, 0
         signed = total.view(np.dtype(f"<i{self.bits // 8}"))
         for name in sorted(self.shapes):
             stop = start + int(np.prod(self.shapes[name], dtype=np.int64))
             mean = signed[start:stop].astype(np.float64) * (self.step(name) / count)
-            tensors[name] = mean.astype(np.float32).reshape(self.shapes[name])
+            tensors[name] = mean.reshape(self.shapes[name])
             start = stop
         scalars = {}
         for name in self.scalars:

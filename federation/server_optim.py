@@ -7,10 +7,9 @@ Here and not in `aggregator/`, because every member computes the next adapter to
 import numpy as np
 
 from federation.plan import ServerOptim
-from federation.tensors import Array, Tensors
+from federation.tensors import Array, Means
 
 
-def step(optim: ServerOptim, mean: Tensors) -> dict[str, Array]:
-    """FedAvg (McMahan et al. 2017): the mean, times the server's learning rate."""
-    rate = np.float32(optim.learning_rate)
-    return {name: (rate * array).astype(np.float32) for name, array in mean.items()}
+def step(optim: ServerOptim, mean: Means) -> dict[str, Array]:
+    """FedAvg (McMahan et al. 2017): the mean, times the server's learning rate, as float32."""
+    return {name: (optim.learning_rate * array).astype(np.float32) for name, array in mean.items()}

@@ -11,11 +11,14 @@ from federation.ring import Ring
 from federation.schemes import LoraScheme, State, scheme_named
 from federation.schemes.state import LayerShapes
 from federation.secagg.contexts import Terms
-from federation.tensors import Tensors
+from federation.tensors import Means
 from federation.wire import canonical_cbor
 
 HELD_OUT_LOSS = "held_out_loss"
 CLIPPED_SHARE = "clipped_share"
+ADAMW_REACH = 1.25
+"""How far AdamW moves a value in practice, in learning rates a step: one where gradients keep their sign and size
+(Kingma & Ba 2015, section 2.1), a little more where they grow."""
 
 
 def scheme_of(plan: Plan) -> LoraScheme:
@@ -38,16 +41,16 @@ def evaluates(plan: Plan, round: int) -> bool:
     return (round - 1) % plan.evaluation.every == 0 or not trains(plan, round)
 
 
-def ring_for(plan: Plan, state: State, round: int, last_mean: Tensors | None) -> Ring:
+def ring_for(plan: Plan, state: State, round: int, last_mean: Means | None) -> Ring:
     """How this round's updates are encoded: ranges from the plan and the last public mean of the same tensors.
 
-    Ranges of round 1: `secagg.initial_range`. AdamW moves a value by about a learning rate a step, so `auto` is
-    learning rate x steps. Later: `range_headroom` times the largest absolute mean, within that same first range.
+    Ranges of round 1: `secagg.initial_range`; `auto` is learning rate x steps x ADAMW_REACH. Later: `range_headroom`
+    times the largest absolute mean, within that same first range.
     """
     shapes = scheme_of(plan).upload_shapes(state) if trains(plan, round) else {}
     first = plan.secagg.initial_range
     if first == "auto":
-        first = plan.train.optimizer.learning_rate * plan.train.steps
+        first = ADAMW_REACH * plan.train.optimizer.learning_rate * plan.train.steps
     ranges = {}
     for name in shapes:
         ranges[name] = first
@@ -69,6 +72,6 @@ def terms(plan: Plan, adapter: bytes, ring: Ring) -> Terms:
     return Terms(adapter, ring.dimension, ring.bits, ring.digest(), bounds)
 
 
-def next_state(plan: Plan, state: State, mean: Tensors) -> State:
+def next_state(plan: Plan, state: State, mean: Means) -> State:
     """The state after a round whose decoded mean update is `mean`."""
     return scheme_of(plan).apply(state, server_optim.step(plan.server_optim, mean))

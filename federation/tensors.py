@@ -10,6 +10,8 @@ from federation.wire import Buffer, Malformed, canonical_cbor
 
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
+Means = Mapping[str, NDArray[np.float64]]
+"""Decoded means: at 32 bits they are finer than float32 can hold."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 

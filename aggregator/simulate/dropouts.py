@@ -18,15 +18,21 @@ _STEADY = ("masked", "agreed", "revealed")
 
 
 def schedule(members: Sequence[str], rounds: int, each_round: int, seed: int) -> dict[tuple[Exchange, str], Lost]:
-    """(exchange, member) -> what is lost there, for `rounds` rounds. The steps take turns, so that each occurs."""
+    """(exchange, member) -> what is lost there, for `rounds` rounds.
+
+    The steps take turns, so that each occurs, and nobody is chosen in two rounds running: who was lost late in a round
+    is missing from the next anyway, and losing it again would be no drop-out.
+    """
     stream = np.random.Generator(np.random.Philox(key=seed))
     lost: dict[tuple[Exchange, str], Lost] = {}
-    turn = 0
+    turn, chosen = 0, set[str]()
     for round in range(1, rounds + 1):
         steps = _COLD if round == 1 else _STEADY
-        for member in stream.choice(len(members), size=each_round, replace=False):
+        present = [member for member in members if member not in chosen]
+        chosen = {present[int(index)] for index in stream.choice(len(present), size=each_round, replace=False)}
+        for member in sorted(chosen):
             how: Lost = "request" if stream.random() < 0.5 else "answer"
-            lost[Exchange(round, steps[turn % len(steps)]), members[int(member)]] = how
+            lost[Exchange(round, steps[turn % len(steps)]), member] = how
             turn += 1
     return lost
 
@@ -35,11 +41,13 @@ class Dropping:
     """A carrier that loses what the schedule says, once."""
 
     def __init__(self, carrier: Carrier, lost: Mapping[tuple[Exchange, str], Lost]) -> None:
-        self._carrier, self._lost = carrier, lost
+        self._carrier, self._lost = carrier, dict(lost)
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
         """As the carrier underneath, without what is lost."""
-        reached = {m: request for m, request in requests.items() if self._lost.get((exchange, m)) != "request"}
+        # Taken out of the schedule: a second attempt at the round, or the same question again, gets through.
+        lost = {member: self._lost.pop((exchange, member), None) for member in requests}
+        reached = {member: request for member, request in requests.items() if lost[member] != "request"}
         for member, answer in self._carrier.exchange(exchange, reached):
-            if self._lost.get((exchange, member)) != "answer":
+            if lost.get(member) != "answer":
                 yield member, answer

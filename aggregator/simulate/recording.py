@@ -15,7 +15,7 @@ from federation.plan import Plan, Train
 from federation.ring import Ring
 from federation.schemes import State
 from federation.schemes.state import LayerShapes
-from federation.tensors import Array, Tensors, relative_difference
+from federation.tensors import Array, Means, Tensors
 
 
 @dataclass
@@ -69,15 +69,16 @@ class Difference:
     max_quantisation_steps: float
 
 
-def compare(plan: Plan, before: State, ring: Ring, mean: Tensors, trained: Mapping[str, Tensors]) -> Difference:
+def compare(plan: Plan, before: State, ring: Ring, mean: Means, trained: Mapping[str, Tensors]) -> Difference:
     """`mean` is the secure one over exactly the members in `trained`; `before` opened the round."""
     encode = step.scheme_of(plan).encode
     updates = [privacy.clip_update(encode(before, tensors), plan.privacy) for tensors in trained.values()]
-    plain: dict[str, Array] = {}
-    steps = 0.0
+    distance = size = steps = 0.0
     for name in mean:
         stacked = np.stack([update[name].astype(np.float64) for update in updates])
-        plain[name] = stacked.mean(axis=0).astype(np.float32)
+        plain = stacked.mean(axis=0)
+        distance += float(np.square(mean[name] - plain).sum())
+        size += float(np.square(plain).sum())
         within = np.clip(stacked, -ring.ranges[name], ring.ranges[name]).mean(axis=0)
         steps = max(steps, float(np.abs(mean[name] - within).max()) / ring.step(name))
-    return Difference(relative_difference(mean, plain), steps)
+    return Difference(float(np.sqrt(distance / size)) if size else float(distance > 0), steps)

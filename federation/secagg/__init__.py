@@ -1,7 +1,7 @@
 """Secure aggregation: the coordinator learns one sum over the survivors and nothing else.
 
 Bonawitz et al. 2017 (CCS), "Practical Secure Aggregation for Privacy-Preserving Machine Learning", the variant for a
-malicious server with signatures and a consistency check; differences are argued in docs/protocol.md.
+malicious server with signatures and a consistency check; differences are argued in docs/security.md.
 
     messages     what is said at each step                primitives   X25519, HKDF, AES, masks
     contexts     the digests that bind everything         shamir       secret sharing

@@ -4,7 +4,7 @@
 restart or fresh start takes the next one. So (attempt, round) only ever rises, and "later" has one meaning.
 
 Without these rules an honest member could be asked for Masked in two attempts and then for Revealed in both with
-different survivor sets; the difference of the two sums is one member's vector (docs/attacks.md).
+different survivor sets; the difference of the two sums is one member's vector (docs/security.md).
 
 A History is a value. The journal makes it durable before the message that it allows leaves the machine.
 """
@@ -38,8 +38,7 @@ class History:
         attempt, round = position
         if position <= self.keyed:
             raise Closed(attempt=attempt, round=round, detail=f"Keys were last sent for {_text(self.keyed)}")
-        if round <= self.revealed_round:
-            raise Closed(attempt=attempt, round=round, detail=f"the sum of round {self.revealed_round} was opened")
+        self._require_unopened(position)
         if round < self.masked[1]:
             raise Closed(attempt=attempt, round=round, detail=f"a vector of round {self.masked[1]} was sent")
         return replace(self, keyed=position)
@@ -47,6 +46,9 @@ class History:
     def with_masked(self, position: Position, adapter: bytes) -> "History":
         """Masked may be sent once a set-up that is still open, and closes every earlier round for good."""
         self.require_open(position)
+        if position > self.keyed:
+            raise Closed(attempt=position[0], round=position[1], detail=f"Keys were last sent for {_text(self.keyed)}")
+        self._require_unopened(position)
         if position <= self.masked:
             raise Closed(attempt=position[0], round=position[1], detail=f"a vector was sent for {_text(self.masked)}")
         self.require_unspent(adapter)
@@ -55,6 +57,7 @@ class History:
     def with_revealed(self, position: Position, adapter: bytes) -> "History":
         """Shares may be revealed for the round that Masked was last sent for, and spend its adapter."""
         self.require_latest(position)
+        self._require_unopened(position)
         self.require_unspent(adapter)
         return replace(self, revealed_round=position[1], spent=self.spent | {adapter})
 
@@ -73,6 +76,11 @@ class History:
         """Raises AdapterSpent for an adapter on which this member already helped to open a sum, in any job."""
         if adapter in self.spent:
             raise AdapterSpent(adapter=adapter.hex()[:16])
+
+    def _require_unopened(self, position: Position) -> None:
+        attempt, round = position
+        if round <= self.revealed_round:
+            raise Closed(attempt=attempt, round=round, detail=f"the sum of round {self.revealed_round} was opened")
 
 
 def _text(position: Position) -> str:

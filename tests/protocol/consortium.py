@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from aggregator.carriers import Exchange
+from aggregator.carriers import Carrier, Exchange
 from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import Event, Job, RoundDone, run
-from aggregator.store import Store
+from aggregator.store import Checkpoint, Store
 from clients.contribution import Contribution
 from clients.dataset import Blocks, Corpus
 from clients.journal import Journal
@@ -41,13 +41,20 @@ class Evaluated:
 
 
 class TinyLearner:
-    """Learns a 5x4 matrix W = B A from pairs (x, y) that a member's token ids stand for. Squared error."""
+    """Learns a 5x4 matrix W = B A from pairs (x, y) that a member's token ids stand for. Squared error.
+
+    `calls` counts trainings and evaluations.
+    """
 
     shapes = SHAPES
+
+    def __init__(self) -> None:
+        self.calls = 0
 
     def train(
         self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: p.Train, seed: int
     ) -> Trained:
+        self.calls += 1
         a, b = (factors[f"{LAYER}.lora_{f}"].astype(np.float64) for f in "AB")
         for ids in blocks.ids:
             x, y = _pair(ids)
@@ -57,6 +64,7 @@ class TinyLearner:
         return Trained({f"{LAYER}.lora_A": a.astype(np.float32), f"{LAYER}.lora_B": b.astype(np.float32)})
 
     def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
+        self.calls += 1
         a, b = factors[f"{LAYER}.lora_A"], factors[f"{LAYER}.lora_B"]
         errors = [float(np.square(b @ (a @ _pair(ids)[0]) - _pair(ids)[1]).sum()) for ids in blocks.ids]
         return Evaluated(float(np.mean(errors)) * blocks.predicted, blocks.predicted)
@@ -98,6 +106,18 @@ def make_corpus(member: str) -> Corpus:
     return Corpus(blocks[:8], blocks[8:], 100, 12, ())
 
 
+class Recorded(Store):
+    """The coordinator's store, which also shows every checkpoint that it commits."""
+
+    def __init__(self, folder: Path, plan_digest: bytes, checkpoints: list[Checkpoint]) -> None:
+        super().__init__(folder, plan_digest)
+        self._checkpoints = checkpoints
+
+    def commit(self, checkpoint: Checkpoint) -> None:
+        super().commit(checkpoint)
+        self._checkpoints.append(checkpoint)
+
+
 @dataclass
 class Consortium:
     """N members and a coordinator. `members` can be replaced one by one, to restart or corrupt them."""
@@ -109,7 +129,10 @@ class Consortium:
     identities: dict[str, Identity]
     roster: Roster
     members: dict[str, Member] = field(default_factory=dict)
+    learners: dict[str, TinyLearner] = field(default_factory=dict)
+    journals: dict[str, Journal] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
     minimum_cohort: int = 1
     rounds_per_data_set: int = 100
 
@@ -125,24 +148,34 @@ class Consortium:
         digests = (self.plan.digest(), self.roster.digest(), BASE_MODEL)
         return Policy(*digests, self.minimum_cohort, self.rounds_per_data_set)
 
-    def start_member(self, name: str) -> Member:
-        """A member process: fresh memory over the journal that is on its disk."""
-        journal = Journal(self.folder / "members" / name / "journal.sqlite")
-        contribution = Contribution(self.plan, name, TinyLearner(), make_corpus(name))
-        member = Member(
-            self.identities[name], self.roster, self.plan, self.policy(), contribution, journal, "in-process"
-        )
-        self.members[name] = member
-        return member
+    def start_member(self, name: str, plan: p.Plan | None = None, **approved: object) -> Member:
+        """A member process: fresh memory over the journal that is on its disk. `approved` overrides its policy."""
+        if name in self.journals:
+            self.journals[name].close()
+        self.journals[name] = Journal(self.folder / "members" / name / "journal.sqlite")
+        self.members[name] = self._member(name, plan or self.plan, replace(self.policy(), **approved))
+        return self.members[name]
+
+    def second_job(self, job: str, **changes: object) -> "Consortium":
+        """The same members, open at the same time on the same data and journals, in another job."""
+        second = replace(self, plan=replace(self.plan, job=job, **changes), members={}, events=[], checkpoints=[])
+        second.members = {name: second._member(name, second.plan, second.policy()) for name in self.names}
+        return second
+
+    def _member(self, name: str, plan: p.Plan, policy: Policy) -> Member:
+        self.learners[name] = TinyLearner()
+        contribution = Contribution(plan, name, self.learners[name], make_corpus(name))
+        identity, journal = self.identities[name], self.journals[name]
+        return Member(identity, self.roster, plan, policy, contribution, journal, "in-process")
 
     def handlers(self) -> dict[str, Callable[[bytes], bytes]]:
         """Looked up at each call, so that a restarted member answers."""
         return {name: (lambda request, n=name: self.members[n].handle(request)) for name in self.names}
 
-    def store(self) -> Store:
-        return Store(self.folder / "coordinator", self.plan.digest())
+    def store(self) -> Recorded:
+        return Recorded(self.folder / self.plan.job, self.plan.digest(), self.checkpoints)
 
-    def run(self, carrier: object = None) -> State:
+    def run(self, carrier: Carrier | None = None) -> State:
         store = self.store()
         try:
             return run(self.job, carrier or InProcess(self.handlers()), store, self.events.append)
@@ -153,8 +186,15 @@ class Consortium:
     def rounds(self) -> list[RoundDone]:
         return [event for event in self.events if isinstance(event, RoundDone)]
 
+    def left(self, name: str) -> list[str]:
+        """Every statement that left a member's site, by its journal."""
+        return [kind for row in self.journals[name].sent() for kind in row[2].split()]
 
-def make_consortium(folder: Path, count: int = 5, **changes: object) -> Consortium:
+
+def make_consortium(
+    folder: Path, count: int = 5, minimum_cohort: int = 1, rounds_per_data_set: int = 100, **changes: object
+) -> Consortium:
+    """`changes` replace fields of the plan."""
     names = tuple(f"m{index:02d}" for index in range(count))
     root, coordinator = Identity.create("root"), Identity.create(COORDINATOR)
     identities = {name: Identity.create(name) for name in names}
@@ -163,6 +203,7 @@ def make_consortium(folder: Path, count: int = 5, **changes: object) -> Consorti
     roster = Roster(plan.consortium, 1, coordinator.public_key, entries)
     roster = SignedRoster.sign(roster, root).verify(root.public_key)
     consortium = Consortium(folder, plan, root, coordinator, identities, roster)
+    consortium.minimum_cohort, consortium.rounds_per_data_set = minimum_cohort, rounds_per_data_set
     for name in names:
         consortium.start_member(name)
     return consortium

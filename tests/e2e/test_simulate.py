@@ -1,0 +1,171 @@
+"""`rengo simulate` from its command line to its results, in this process: what a researcher relies on."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from aggregator.simulate import cli
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.table import DEMO_BASE
+from clients.dataset import read_documents, split
+from federation import load_plan
+from federation.errors import RengoError
+
+Overrides = Callable[..., Sequence[str]]
+
+
+def run(overrides: Sequence[str], output: Path) -> dict[str, Any]:
+    """One job into `output`; its summary."""
+    config = load_plan.compose(overrides, SimulateConfig, "simulate")
+    cli.simulate(config, output, language="en", as_json=True)
+    return json.loads((output / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run whose members drop out on the seeded schedule, and its summary."""
+    output = tmp_path_factory.mktemp("run") / "outputs"
+    output.mkdir()
+    return output, run(overrides(), output)
+
+
+class TestWhatARunLeavesBehind:
+    def test_members_were_lost_at_each_of_the_five_steps_and_every_round_completed(self, finished: Any) -> None:
+        output, summary = finished
+        assert set(summary["secagg"]["dropped_by_step"]) == {"keys", "shares", "masked", "agreed", "revealed"}
+        assert min(summary["secagg"]["dropped_by_step"].values()) >= 1
+        assert summary["secagg"]["threshold_by_round"] == [5] * 5
+        lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+        assert [line["round"] for line in lines if line["event"] == "round"] == [1, 2, 3, 4, 5]
+        assert [line for line in lines if line["event"] != "round"] == []
+
+    def test_the_secure_mean_is_the_plain_mean(self, finished: Any) -> None:
+        difference = finished[1]["secure_vs_plain"]
+        assert 0 < difference["relative_l2"] <= 1e-2
+        assert 0 < difference["max_quantisation_steps"] <= 2
+
+    def test_both_arms_are_listed_by_member_and_training_helped(self, finished: Any) -> None:
+        arms = finished[1]["arms"]
+        assert len(arms["base"]) == len(arms["federated"]) == finished[1]["members"] == 7
+        assert np.mean(arms["federated"]) < np.mean(arms["base"])
+
+    def test_the_promised_figures_are_there(self, finished: Any) -> None:
+        _, summary = finished
+        assert summary["rounds"] == 4
+        assert summary["scheme"] == "fedit"
+        assert summary["secagg"]["ring_bits"] == 16
+        assert summary["secagg"]["threshold"] == 5
+        assert summary["bytes_up_per_member_round"] > 2 * summary["values_per_upload"] * 0.7
+        assert set(summary["seconds"]) == {"train", "secagg", "eval", "total"}
+        assert 0 < summary["peak_rss_mb"] < 3000
+        assert len(bytes.fromhex(summary["adapter_sha256"])) == 32
+
+    def test_the_plan_is_written_whole_and_reads_back(self, finished: Any) -> None:
+        output, summary = finished
+        text = (output / "plan.yaml").read_text()
+        assert summary["plan_sha256"] in text.splitlines()[0]
+        assert "sha256: " + summary["model"]["sha256"] in text
+
+    def test_the_plot_is_a_picture(self, finished: Any) -> None:
+        assert (finished[0] / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_each_member_has_its_own_private_journal(self, finished: Any) -> None:
+        journals = list((finished[0] / "members").glob("*/journal.sqlite"))
+        assert len(journals) == 7
+        assert {journal.stat().st_mode & 0o777 for journal in journals} == {0o600}
+
+
+def test_the_adapter_gives_the_same_loss_with_peft_and_transformers_alone(finished: Any, seven_members: Path) -> None:
+    """Document by document, without packing and without any of our training code."""
+    output, summary = finished
+    base = AutoModelForCausalLM.from_pretrained(DEMO_BASE, dtype=torch.bfloat16)
+    model = PeftModel.from_pretrained(base, output / "adapter").eval()
+    tokenizer = AutoTokenizer.from_pretrained(DEMO_BASE)
+    member = summary["member_ids"][0]
+    folder = seven_members / member
+    _, held_out = split(read_documents(folder).documents, 0.1, folder)
+    nats, tokens = 0.0, 0
+    for document in held_out:
+        ids = [tokenizer.bos_token_id, *tokenizer(document.text, add_special_tokens=False)["input_ids"]]
+        ids.append(tokenizer.eos_token_id)
+        # The trainer cuts text into blocks of 64 that do not see each other; so does this.
+        for start in range(0, len(ids), 64):
+            window = torch.tensor([ids[start : start + 65]])
+            if window.shape[1] > 1:
+                with torch.inference_mode():
+                    logits = model(input_ids=window[:, :-1]).logits.float()
+                nats += float(torch.nn.functional.cross_entropy(logits[0], window[0, 1:], reduction="sum"))
+                tokens += window.shape[1] - 1
+    assert len(held_out) == 1  # blocks then begin where the document does
+    assert nats / tokens == pytest.approx(summary["arms"]["federated"][0], abs=2e-3)
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
+    finished: Any, overrides: Overrides, tmp_path: Path
+) -> None:
+    again = run(overrides(), tmp_path)
+    assert again["adapter_sha256"] == finished[1]["adapter_sha256"]
+    (tmp_path / "other").mkdir()
+    other = run(overrides("seed=2", "rounds=1"), tmp_path / "other")
+    assert other["adapter_sha256"] != again["adapter_sha256"]
+
+
+def test_a_ring_of_32_bits_gives_nearly_the_same_adapter(finished: Any, overrides: Overrides, tmp_path: Path) -> None:
+    summary = run(overrides("secagg=ring32"), tmp_path)
+    assert summary["secure_vs_plain"]["relative_l2"] < 1e-5
+    assert summary["secure_vs_plain"]["max_quantisation_steps"] <= 2
+    wide, narrow = (np.mean(s["arms"]["federated"]) for s in (summary, finished[1]))
+    assert wide == pytest.approx(narrow, abs=0.02)
+
+
+class TestErrorsComeBeforeAnyTraining:
+    def refused(self, overrides: Sequence[str], tmp_path: Path) -> RengoError:
+        output = tmp_path / "refused"
+        with pytest.raises(RengoError) as caught:
+            run(overrides, output)
+        assert not output.exists()
+        return caught.value
+
+    def test_a_folder_that_is_no_model(self, overrides: Overrides, tmp_path: Path) -> None:
+        error = self.refused(overrides(f"model={tmp_path}"), tmp_path)
+        assert (error.code, error.exit_code) == ("model-folder-invalid", 3)
+        assert str(tmp_path) in str(error)
+
+    def test_a_tokenizer_without_padding(self, overrides: Overrides, tmp_path: Path) -> None:
+        model = tmp_path / "model"
+        shutil.copytree(DEMO_BASE, model)
+        config = json.loads((model / "tokenizer_config.json").read_text())
+        del config["pad_token"]
+        (model / "tokenizer_config.json").write_text(json.dumps(config))
+        error = self.refused(overrides(f"model={model}"), tmp_path)
+        assert (error.code, error.exit_code) == ("tokenizer-without-padding", 3)
+
+    def test_a_lora_target_that_the_model_lacks(self, overrides: Overrides, tmp_path: Path) -> None:
+        error = self.refused(overrides("lora.targets=[q_proj,qkv_proj]"), tmp_path)
+        assert (error.code, error.exit_code) == ("unknown-lora-target", 3)
+        assert "qkv_proj" in str(error)
+        assert "down_proj" in str(error)
+
+    def test_an_empty_data_folder(self, overrides: Overrides, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        error = self.refused(overrides(f"data={tmp_path / 'data'}"), tmp_path)
+        assert (error.code, error.exit_code) == ("data-folder-invalid", 8)
+
+    def test_a_member_whose_folder_is_empty(self, overrides: Overrides, seven_members: Path, tmp_path: Path) -> None:
+        shutil.copytree(seven_members, tmp_path / "data")
+        (tmp_path / "data" / "株式会社 空").mkdir()
+        error = self.refused(overrides(f"data={tmp_path / 'data'}"), tmp_path)
+        assert error.code == "data-folder-invalid"
+        assert "株式会社 空" in str(error)
+
+    def test_more_drop_outs_than_the_threshold_leaves_room_for(self, overrides: Overrides, tmp_path: Path) -> None:
+        error = self.refused(overrides("dropouts.each_round=2"), tmp_path)
+        assert error.exit_code == 2

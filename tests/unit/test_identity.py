@@ -1,0 +1,168 @@
+"""Signatures say who said what to whom in which context; a roster is what the root signed."""
+
+import dataclasses
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federation.errors import RengoError, SignatureInvalid
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed, verify_bytes
+from federation.secagg.messages import Agreed, Keys, Revealed
+from federation.wire import Malformed, Signed
+
+TOYOTA, HAMAMATSU = Identity.create("豊田"), Identity.create("浜松")
+CONTEXT, OTHER_CONTEXT = bytes(32), bytes([1] * 32)
+BODY = Keys(b"a" * 32, b"b" * 32)
+MESSAGE = TOYOTA.sign(BODY, CONTEXT, COORDINATOR)
+
+
+def opened(message: Signed = MESSAGE, kind: type = Keys, **changes: object) -> object:
+    expected = {"public_key": TOYOTA.public_key, "digest": CONTEXT, "sender": "豊田", "recipient": COORDINATOR}
+    return open_signed(message, kind, **{**expected, **changes})  # type: ignore[arg-type]
+
+
+class TestSignedMessage:
+    def test_opens_to_its_body(self) -> None:
+        assert opened() == BODY
+
+    @pytest.mark.parametrize(
+        ("what", "value"),
+        [
+            ("public_key", HAMAMATSU.public_key),
+            ("public_key", bytes(31)),
+            ("public_key", b"\xff" * 32),
+            ("digest", OTHER_CONTEXT),
+            ("sender", "浜松"),
+            ("sender", "豊田 "),
+            ("recipient", "浜松"),
+            ("kind", Agreed),
+            ("kind", Revealed),
+        ],
+    )
+    def test_does_not_open_as_anything_else(self, what: str, value: object) -> None:
+        with pytest.raises(SignatureInvalid):
+            opened(**{what: value})
+
+    @pytest.mark.parametrize("signature", [bytes(64), MESSAGE.signature[:63] + b"\0", MESSAGE.signature[:63], b""])
+    def test_does_not_open_with_another_signature(self, signature: bytes) -> None:
+        with pytest.raises(SignatureInvalid):
+            opened(dataclasses.replace(MESSAGE, signature=signature))
+
+    def test_does_not_open_with_the_signature_of_another_message(self) -> None:
+        other = TOYOTA.sign(Keys(b"b" * 32, b"a" * 32), CONTEXT, COORDINATOR)
+        with pytest.raises(SignatureInvalid):
+            opened(Signed(MESSAGE.header_bytes, other.signature))
+
+    def test_that_another_member_signed_in_its_name_does_not_open(self) -> None:
+        forger = Identity("豊田", HAMAMATSU._key)
+        with pytest.raises(SignatureInvalid, match="keys of 豊田"):
+            opened(forger.sign(BODY, CONTEXT, COORDINATOR))
+
+    def test_with_a_malformed_body_is_malformed_even_when_signed(self) -> None:
+        odd = dataclasses.replace(BODY, mask_key=b"short")
+        with pytest.raises(Malformed):
+            opened(TOYOTA.sign(odd, CONTEXT, COORDINATOR))
+
+    def test_covers_the_hash_and_length_of_its_blob(self) -> None:
+        signed = TOYOTA.sign(BODY, CONTEXT, COORDINATOR, b"blob")
+        assert signed.header.blob_sha256 == hashlib.sha256(b"blob").digest()
+        assert TOYOTA.sign(BODY, CONTEXT, COORDINATOR, b"blob2").signature != signed.signature
+        assert opened(signed.without_blob()) == BODY
+
+    @given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20))
+    @settings(max_examples=30)
+    def test_may_travel_between_any_names(self, sender: str, recipient: str) -> None:
+        message = Identity(sender, TOYOTA._key).sign(BODY, CONTEXT, recipient)
+        assert opened(message, sender=sender, recipient=recipient) == BODY
+
+    def test_is_signed_in_a_domain_of_its_own(self) -> None:
+        """Nobody who gets raw bytes signed (a roster, say) gets a message signed."""
+        assert MESSAGE.to_sign().startswith(b"rengo signed message v1\0")
+        verify_bytes(TOYOTA.public_key, MESSAGE.signature, MESSAGE.to_sign(), "it")
+        with pytest.raises(SignatureInvalid, match="The signature on 名簿 does not verify"):
+            verify_bytes(TOYOTA.public_key, MESSAGE.signature, MESSAGE.header_bytes, "名簿")
+
+
+def test_an_identity_shows_its_name_and_never_its_key() -> None:
+    private = TOYOTA._key.private_bytes_raw()
+    for text in (repr(TOYOTA), str(TOYOTA), f"{[TOYOTA]}"):
+        assert "豊田" in text
+        assert private.hex() not in text
+        assert "Key" not in text
+
+
+def test_each_identity_has_a_key_of_its_own() -> None:
+    assert len({Identity.create("同じ").public_key for _ in range(5)}) == 5
+
+
+ROOT = Identity.create("root")
+KEY = Identity.create(COORDINATOR).public_key
+ENTRIES = (
+    RosterEntry("a01", "トヨタ部品工業株式会社", TOYOTA.public_key),
+    RosterEntry("b02", "㈱浜松精機", HAMAMATSU.public_key),
+    RosterEntry("川崎", "川崎重機", ROOT.public_key),
+)
+ROSTER = Roster("名古屋製造業コンソーシアム", 3, KEY, ENTRIES)
+
+
+class TestRoster:
+    def test_that_the_root_signed_verifies(self) -> None:
+        assert SignedRoster.sign(ROSTER, ROOT).verify(ROOT.public_key) == ROSTER
+
+    def test_that_anyone_else_signed_does_not(self) -> None:
+        with pytest.raises(SignatureInvalid):
+            SignedRoster.sign(ROSTER, TOYOTA).verify(ROOT.public_key)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"version": 4},
+            {"consortium": "別のコンソーシアム"},
+            {"coordinator_key": bytes(32)},
+            {"members": ENTRIES[:2]},
+            {"members": (*ENTRIES[:2], dataclasses.replace(ENTRIES[2], name="川崎重工"))},
+            {"members": (*ENTRIES[:2], dataclasses.replace(ENTRIES[2], public_key=bytes(32)))},
+        ],
+        ids=str,
+    )
+    def test_that_was_changed_does_not_verify_and_has_another_digest(self, changes: dict[str, object]) -> None:
+        changed = dataclasses.replace(ROSTER, **changes)  # type: ignore[arg-type]
+        assert changed.digest() != ROSTER.digest()
+        with pytest.raises(SignatureInvalid):
+            dataclasses.replace(SignedRoster.sign(ROSTER, ROOT), roster=changed).verify(ROOT.public_key)
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            ENTRIES[::-1],
+            (*ENTRIES, ENTRIES[2]),
+            (*ENTRIES, RosterEntry("川崎", "別名", bytes(32))),
+            (*ENTRIES, RosterEntry("横浜", "横浜", TOYOTA.public_key)),
+            (*ENTRIES, RosterEntry("横浜", "横浜", KEY)),
+            (*ENTRIES, RosterEntry("横浜", "横浜", bytes(31))),
+            (*ENTRIES[:2], RosterEntry(COORDINATOR, "事務局", bytes(32))),
+            (RosterEntry("", "名無し", bytes(32)), *ENTRIES),
+        ],
+        ids=["unsorted", "twice", "id twice", "key twice", "coordinator's key", "short key", "reserved id", "no id"],
+    )
+    def test_with_unfit_members_is_neither_signed_nor_accepted(self, members: tuple[RosterEntry, ...]) -> None:
+        roster = dataclasses.replace(ROSTER, members=members)
+        with pytest.raises(Malformed):
+            SignedRoster.sign(roster, ROOT)
+        signature = ROOT.sign_bytes(b"rengo roster v1\0" + roster.to_bytes())
+        with pytest.raises(Malformed):
+            SignedRoster(roster, signature).verify(ROOT.public_key)
+
+    def test_gives_abscissae_from_one_in_the_order_of_ids(self) -> None:
+        assert ROSTER.indices == {"a01": 1, "b02": 2, "川崎": 3}
+
+    def test_gives_keys_by_id(self) -> None:
+        assert ROSTER.keys["b02"] == HAMAMATSU.public_key
+
+
+def test_a_refusal_can_be_told_in_japanese_too() -> None:
+    with pytest.raises(RengoError) as caught:
+        opened(digest=OTHER_CONTEXT)
+    assert "署名を検証できません" in caught.value.text("ja")
