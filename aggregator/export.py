@@ -14,7 +14,7 @@ from federation.schemes import State
 
 _CARD = """---
 library_name: peft
-base_model: {name}
+base_model: {quoted}
 ---
 LoRA adapter of job `{job}` ({consortium}): {members} members, {rounds} rounds, scheme `{scheme}`, secure aggregation.
 
@@ -45,6 +45,7 @@ def write_peft(folder: Path, plan: Plan, state: State) -> str:
     }
     card = _CARD.format(
         name=plan.model.name,
+        quoted=json.dumps(plan.model.name, ensure_ascii=False),
         job=plan.job,
         consortium=plan.consortium,
         members=len(plan.members),

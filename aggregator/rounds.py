@@ -173,11 +173,11 @@ def _ask_again(
     a member that opened one sum refuses a second, so without t answers the job stops. Raises JobStopped."""
     for _ in range(job.plan.secagg.attempts):
         missing = sorted(set(unmasks) - aggregation.answered)
-        if len(aggregation.answered) >= job.parties.threshold:
+        if aggregation.ready:
             return
         exchanges.ask(Exchange(round, "revealed"), together({m: unmasks[m] for m in missing}), [aggregation])
-    if len(aggregation.answered) < job.parties.threshold:
-        count, needed = len(aggregation.answered), job.parties.threshold
+    if not aggregation.ready:
+        count, needed = aggregation.fewest_shares, job.parties.threshold
         raise JobStopped(
             job=job.plan.job,
             round=round,

@@ -94,6 +94,10 @@ class Store:
         # One file back is enough to look at what changed; older sums need not stay around.
         (self._folder / f"round-{checkpoint.round - 2:05d}.safetensors").unlink(missing_ok=True)
 
+    def forget_after(self, round: int) -> None:
+        """Go back to `round`, at most one before the newest. For simulations: in a real job members would refuse."""
+        self._db.execute("DELETE FROM rounds WHERE round > ?", (round,))
+
     def latest(self) -> Checkpoint | None:
         """The newest committed round, checked against its record; None before the first."""
         row = self._db.execute("SELECT round, record FROM rounds ORDER BY round DESC LIMIT 1").fetchone()

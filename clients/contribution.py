@@ -97,12 +97,13 @@ class Contribution:
         else:
             mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
         ring = step.ring_for(self._plan, state, round, mean)
-        received = Received(round, state, ring, broadcast.adapter)
-        self._known = {r: known for r, known in self._known.items() if r == round - 1} | {round: received}
-        return received
+        return Received(round, state, ring, broadcast.adapter)
 
     def contribute(self, received: Received) -> NDArray[np.unsignedinteger[Any]]:
-        """Train and evaluate on the accepted adapter: this member's vector, not yet masked."""
+        """Train and evaluate on the accepted adapter: this member's vector, not yet masked.
+
+        Only here is the adapter remembered: one that was refused must not stand in for the one that was used.
+        """
         plan, round, factors = self._plan, received.round, self._scheme.export(received.state)
         scalars: dict[str, float] = {}
         if step.evaluates(plan, round):
@@ -116,6 +117,7 @@ class Contribution:
             trained = self._learner.train(factors, trainable, blocks, plan.train, self._seed(f"round {round}"))
             update = privacy.clip_update(self._scheme.encode(received.state, trained.tensors), plan.privacy)
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
+        self._known = {r: known for r, known in self._known.items() if r == round - 1} | {round: received}
         rounding = rounding_stream(plan.seed, self._member, round)
         return received.ring.encode(update, scalars, rounding)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import RengoError
-from federation.secagg.history import NOWHERE, History
+from federation.secagg.history import History, Position
 from federation.secagg.refusals import DataSetBusy
 from federation.wire import ZERO_DIGEST, canonical_cbor
 
@@ -39,6 +39,28 @@ class JournalDamaged(RengoError):
     exit_code = 10
 
 
+class JournalUnreadable(RengoError):
+    """The journal {path} cannot be read ({detail}). Nothing is sent without it: restore it from a backup, or have this
+    member's keys revoked and join anew."""
+
+    ja = (
+        "送信記録簿 {path} を読めません（{detail}）。記録簿なしでは何も送信しません。"
+        "バックアップから復元するか、鍵を失効させて参加し直してください。"
+    )
+    exit_code = 7
+
+
+class JournalInUse(RengoError):
+    """Another process wrote to the journal {path} while this one had it open. Nothing was sent. Run one member process
+    per data set and start this one again."""
+
+    ja = (
+        "送信記録簿 {path} に別のプロセスが書き込みました。何も送信していません。"
+        "データごとに参加拠点のプロセスを一つだけにして、再起動してください。"
+    )
+    exit_code = 7
+
+
 @dataclass(frozen=True)
 class Departure:
     """One frame that is about to leave: which statements it holds, how large, its SHA-256, and for whom."""
@@ -56,13 +78,18 @@ class Journal:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Created with its final mode: SQLite would use the umask, and its -wal and -shm files copy this mode.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+        os.fchmod(handle, 0o600)
+        os.close(handle)
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-        self._chain = self._verify()
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            self._chain = self._verify()
+        except sqlite3.DatabaseError as error:
+            raise JournalUnreadable(path=path, detail=str(error)) from error
 
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""
@@ -70,7 +97,7 @@ class Journal:
 
     def history(self, job: str) -> History:
         """What this member has said in `job`, and the adapters that are spent in any job."""
-        spent = frozenset(row[0] for row in self._db.execute("SELECT adapter FROM spent"))
+        spent = self.spent()
         row = self._db.execute(
             "SELECT keyed_attempt, keyed_round, masked_attempt, masked_round, revealed_round FROM jobs WHERE job = ?",
             (job,),
@@ -78,6 +105,10 @@ class Journal:
         if row is None:
             return History(spent=spent)
         return History((row[0], row[1]), (row[2], row[3]), row[4], spent)
+
+    def spent(self) -> frozenset[bytes]:
+        """The adapters that this member helped to open a sum on, in any job."""
+        return frozenset(row[0] for row in self._db.execute("SELECT adapter FROM spent"))
 
     def require_free(self, job: str) -> None:
         """Raises DataSetBusy when another job is open on this data set."""
@@ -89,8 +120,16 @@ class Journal:
         """How often this data set was in a masked vector, across all jobs and attempts."""
         return int(self._db.execute("SELECT count(*) FROM contributions").fetchone()[0])
 
+    def count_contribution(self, job: str, position: Position) -> None:
+        """Make durable, before it is masked, that this data set is in the vector of (attempt, round)."""
+        with _Transaction(self._db):
+            self._db.execute("INSERT OR IGNORE INTO contributions VALUES (?, ?, ?)", (job, *position))
+
     def commit(self, history: History, departure: Departure, *, open: bool = True) -> None:
-        """Make durable what a frame says and allows no more, in one transaction, before the frame leaves."""
+        """Make durable what a frame says and allows no more, in one transaction, before the frame leaves.
+
+        Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then.
+        """
         utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         row = (
             utc,
@@ -103,13 +142,11 @@ class Journal:
         chain = _link(self._chain, row)
         (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
         with _Transaction(self._db):
+            self._require_only_writer()
             self._db.execute(
                 "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
             )
-            if history.masked != NOWHERE:
-                contribution = (departure.job, masked_attempt, masked_round)
-                self._db.execute("INSERT OR IGNORE INTO contributions VALUES (?, ?, ?)", contribution)
             self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", [(digest,) for digest in history.spent])
             self._db.execute(
                 "INSERT INTO sent (utc, job, kinds, destination, bytes, sha256, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -131,6 +168,11 @@ class Journal:
     def evidence(self) -> list[tuple[str, bytes, bytes]]:
         """What was kept against the coordinator: (reason, header, signature)."""
         return list(self._db.execute("SELECT reason, header, signature FROM evidence"))
+
+    def _require_only_writer(self) -> None:
+        row = self._db.execute("SELECT chain FROM sent ORDER BY number DESC LIMIT 1").fetchone()
+        if (row[0] if row else ZERO_DIGEST) != self._chain:
+            raise JournalInUse(path=self.path)
 
     def _verify(self) -> bytes:
         chain = ZERO_DIGEST

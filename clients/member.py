@@ -9,7 +9,7 @@ evidence. Secrets live in the sessions, in memory: a restart closes every round 
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from clients.contribution import Contribution, Received
@@ -21,7 +21,7 @@ from federation.identity import COORDINATOR, Identity, Roster, open_signed, veri
 from federation.plan import Plan
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
 from federation.secagg.contexts import setup_context
-from federation.secagg.history import Position
+from federation.secagg.history import NOWHERE, Position
 from federation.secagg.messages import Broadcast, Offer, Refused
 from federation.secagg.parties import Parties
 from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, Refusal, WrongTerms
@@ -74,24 +74,29 @@ class Member:
         self._limits = request_limits(plan, contribution)
 
     def handle(self, request: bytes) -> bytes:
-        """Answer one request. Raises only when the journal cannot be written; nothing has left then."""
+        """Answer one request. Raises when the journal cannot be written or training breaks: nothing has left then, and
+        every open session is given up."""
         history = self._history
         try:
-            messages = read_frame(request, self._limits)
-        except Malformed as refusal:
-            answers = [self._refuse("frame", refusal)]
-        else:
-            answers = [answer for message in messages if (answer := self._answer(message)) is not None]
-        frame = write_frame(answers)
-        kinds = tuple(answer.header.kind for answer in answers)
-        departure = Departure(self._plan.job, kinds, self._destination, len(frame), hashlib.sha256(frame).digest())
-        try:
-            self._journal.commit(self._history, departure, open=not self._finished())
+            # Another job on this data set may have spent adapters since the last request.
+            self._history = replace(history, spent=self._journal.spent())
+            answers = self._answers(request)
+            frame = write_frame(answers)
+            kinds = tuple(answer.header.kind for answer in answers)
+            departure = Departure(self._plan.job, kinds, self._destination, len(frame), hashlib.sha256(frame).digest())
+            self._journal.commit(self._history, departure, open=self._is_open())
         except Exception:
             self._history = history
             self._sessions.clear()
             raise
         return frame
+
+    def _answers(self, request: bytes) -> list[Signed]:
+        try:
+            messages = read_frame(request, self._limits)
+        except Malformed as refusal:
+            return [self._refuse("frame", refusal)]
+        return [answer for message in messages if (answer := self._answer(message)) is not None]
 
     def _answer(self, message: Signed) -> Signed | None:
         header = message.header
@@ -194,7 +199,10 @@ class Member:
         broadcast = state.seat.open(message, Broadcast, state.share_ctx)
         received = self._contribution.receive(session.position[1], broadcast, message.blob)
         history = self._history.with_masked(session.position, received.adapter)
+        # Checked again: a set-up may have been made in advance, before other vectors were sent.
+        self._policy.check_rounds(self._journal.contributions())
         vector = self._contribution.contribute(received)
+        self._journal.count_contribution(self._plan.job, session.position)
         session.state, masked = state.mask(vector, step.terms(self._plan, received.adapter, received.ring))
         session.digests.add(session.state.ctx)
         session.ctx, session.received = session.state.ctx, received
@@ -209,8 +217,9 @@ class Member:
         reason = str(refusal)[:500] if public else "the reason is in the member's own log"
         return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
 
-    def _finished(self) -> bool:
-        return self._history.revealed_round > self._plan.rounds
+    def _is_open(self) -> bool:
+        """Whether this job keeps others from the data set: from its first Keys, a refusal opens nothing, to its end."""
+        return self._history.keyed != NOWHERE and self._history.revealed_round <= self._plan.rounds
 
 
 def _adapter(session: _Session) -> bytes:

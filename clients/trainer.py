@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+# Read when torch loads its OpenMP. By default its threads wait for each other by spinning, and with any other work on
+# the machine they mostly spin: two threads on two cores then trained 200 to 1,300 tokens a second instead of 5,000.
+# With this they train 3,500, and as fast as before on an idle machine. Nothing of the results changes.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor

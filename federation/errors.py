@@ -16,6 +16,13 @@ from typing import ClassVar, Literal
 Language = Literal["en", "ja"]
 
 
+class _Facts(dict[str, object]):
+    """An error's facts; one that was given in English only serves for Japanese too. Better that than no message."""
+
+    def __missing__(self, name: str) -> object:
+        return self[name.removesuffix("_ja")] if name.endswith("_ja") else f"({name}?)"
+
+
 class RengoError(Exception):
     """Something is wrong with rengo itself: {detail}. Please report this."""
 
@@ -29,7 +36,7 @@ class RengoError(Exception):
     def text(self, language: Language) -> str:
         """The message for a person, in `language`."""
         template = self.ja if language == "ja" else " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
-        return template.format(**self.facts)
+        return template.format_map(_Facts(self.facts))
 
     @property
     def code(self) -> str:
@@ -117,7 +124,7 @@ class ModelFolderInvalid(RengoError):
     """The base model folder {path} cannot be used: {detail}. Give a local Hugging Face model folder: `model=PATH`."""
 
     ja = (
-        "基盤モデルのフォルダー {path} は使えません: {detail}。"
+        "基盤モデルのフォルダー {path} は使えません: {detail_ja}。"
         "`model=PATH` でローカルの Hugging Face モデルを指定してください。"
     )
     exit_code = 3

@@ -4,6 +4,7 @@ Private keys never appear in a repr, a log or an error, and are made where they 
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -103,11 +104,12 @@ class Roster:
         return {m.id: index for index, m in enumerate(self.members, start=1)}
 
     def check(self) -> None:
-        """Raises Malformed unless ids are sorted and distinct, keys distinct, and nobody is called coordinator."""
+        """Raises Malformed unless ids are sorted, distinct and NFC, keys distinct, and nobody is called coordinator."""
         ids = [m.id for m in self.members]
         keys = {m.public_key for m in self.members} | {self.coordinator_key}
-        if ids != sorted(set(ids)) or COORDINATOR in ids or not all(ids):
-            raise Malformed(detail="the roster's ids are not sorted, distinct and allowed")
+        normal = [unicodedata.normalize("NFC", id) for id in ids]
+        if ids != sorted(set(ids)) or ids != normal or COORDINATOR in ids or not all(ids):
+            raise Malformed(detail="the roster's ids are not sorted, distinct, in Unicode NFC and allowed")
         if len(keys) != len(ids) + 1 or any(len(key) != 32 for key in keys):
             raise Malformed(detail="the roster's keys are not distinct")
 

@@ -25,7 +25,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from federation import plan, settings
@@ -99,6 +99,12 @@ def to_yaml(config: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
+def from_yaml(text: str, kind: type[C]) -> C:
+    """What `to_yaml` wrote, or ConfigInvalid."""
+    with _faults():
+        return plan.read(kind, _plain(OmegaConf.create(text)))
+
+
 class _Flags(argparse.ArgumentParser):
     """Hydra's flags that make sense here; everything else is an override."""
 
@@ -135,7 +141,7 @@ def _read(kind: type[C], config_name: str, overrides: list[str]) -> C:
         return plan.read(kind, _plain(hydra.compose(config_name, overrides)))
 
 
-def _plain(composed: DictConfig) -> Any:
+def _plain(composed: DictConfig | ListConfig) -> Any:
     return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
 
 

@@ -67,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code (see federation/errors.py; 130 when interrupted from the keyboard)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     language = _system_language(os.environ)
+    # Whatever a command writes is for the person who ran it.
+    os.umask(0o077)
     try:
         language, arguments = _take_language(arguments, language)
         return _dispatch(arguments, language)

@@ -67,7 +67,7 @@ class Train:
 class Scheme:
     """How LoRA factors become one summable vector and back (see federation/schemes)."""
 
-    name: Literal["fedit"]
+    name: Literal["fedit", "alternating"]
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,25 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import RengoError
+from federation.stream import Stream
 from federation.tensors import Means, Shapes, Tensors, size_of
 from federation.wire import canonical_cbor
 
 SCALAR_BITS = 32
 SCALAR_FRACTION_BITS = 24
 """A scalar is unsigned fixed point: 8 bits before the point and 24 behind it."""
+
+
+class Uniform(Protocol):
+    """A source of numbers in [0, 1)."""
+
+    def random(self, size: int) -> NDArray[np.float64]: ...
 
 
 class NotFinite(RengoError):
@@ -92,15 +99,17 @@ class Ring:
         return beyond / max(1, size_of(self.shapes))
 
     def encode(
-        self, tensors: Tensors, scalars: Mapping[str, float], rounding: np.random.Generator
+        self, tensors: Tensors, scalars: Mapping[str, float], rounding: Uniform
     ) -> NDArray[np.unsignedinteger[Any]]:
-        """A member's update as ring words. Raises NotFinite.
+        """A member's update as ring words. Raises NotFinite, ValueError for other shapes than the ring's.
 
         `rounding` supplies the stochastic rounding and protects nothing (see SECAGG: randomness).
         """
         vector = np.empty(self.dimension, dtype=self.dtype)
         start = 0
         for name in sorted(self.shapes):
+            if tensors[name].shape != self.shapes[name]:  # the rest of the vector would be whatever memory held
+                raise ValueError(f"{name} is {tensors[name].shape}, it has to be {self.shapes[name]}")
             values = tensors[name].astype(np.float64).ravel()
             if not np.isfinite(values).all():
                 raise NotFinite(where=name)
@@ -140,7 +149,6 @@ class Ring:
         return [(fixed >> (index * self.limb_bits)) & mask for index in range(self.limbs)]
 
 
-def rounding_stream(seed: int, member: str, round: int) -> np.random.Generator:
+def rounding_stream(seed: int, member: str, round: int) -> Stream:
     """The stochastic rounding of one member in one round, from the plan: the same plan gives the same adapter."""
-    key = hashlib.sha256(b"rengo rounding v1\0" + canonical_cbor([seed, member, round])).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
+    return Stream("rounding", [seed, member, round])

@@ -4,7 +4,7 @@ base: the base model as it came. federated: with the adapter that the job ended 
 by member; in a real job each site sees its own and the coordinator sees none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clients.contribution import Learner
@@ -22,14 +22,19 @@ class Arms:
     bits_per_character: Mapping[str, tuple[float, ...]]
 
 
-def measure(plan: Plan, learner: Learner, corpora: Mapping[str, Corpus], final: State) -> Arms:
-    """Both arms for every member."""
+def measure(
+    plan: Plan, learner: Learner, corpora: Mapping[str, Corpus], final: State, measured: Callable[[int, int], None]
+) -> Arms:
+    """Both arms for every member. `measured(done, of)` is called after each evaluation."""
     states = {"base": step.first_state(plan, learner.shapes), "federated": final}
     nats: dict[str, tuple[float, ...]] = {}
     bits: dict[str, tuple[float, ...]] = {}
-    for arm, state in states.items():
+    for turn, (arm, state) in enumerate(states.items()):
         factors = step.scheme_of(plan).export(state)
-        results = [learner.evaluate(factors, corpora[member].held_out) for member in plan.members]
+        results = []
+        for member in plan.members:
+            results.append(learner.evaluate(factors, corpora[member].held_out))
+            measured(turn * len(plan.members) + len(results), len(states) * len(plan.members))
         nats[arm] = tuple(result.nats / result.tokens for result in results)
         bits[arm] = tuple(corpora[m].bits_per_character(loss) for m, loss in zip(plan.members, nats[arm], strict=True))
     return Arms(nats, bits)

@@ -1,9 +1,11 @@
 """`rengo simulate`: a whole consortium on one machine, from a command line to a folder of results."""
 
+import contextlib
 import functools
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ from aggregator.simulate import arms
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
 from aggregator.simulate.report import Report
-from aggregator.simulate.table import set_table
+from aggregator.simulate.table import Table, set_table
 from federation import load_plan
-from federation.errors import Language
+from federation.errors import Language, RengoError, UsageError
 
 _WORDS: dict[str, dict[Language, str]] = {
     "member": {"en": "member", "ja": "参加拠点"},
@@ -51,6 +53,10 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "A small budget on stand-in documents: this checks machinery and claims nothing about your data.",
         "ja": "代用文書による小規模な動作確認です。御社のデータでの効果を示すものではありません。",
     },
+    "interrupted": {
+        "en": "interrupted; go on with: rengo simulate resume={path}",
+        "ja": "中断しました。続けるには: rengo simulate resume={path}",
+    },
     "where": {
         "en": "Results: {path} (summary.json, metrics.jsonl, plan.yaml, curves.png; adapter/ loads in stock PEFT)",
         "ja": "結果: {path}（summary.json、metrics.jsonl、plan.yaml、curves.png、PEFT でそのまま読める adapter/）",
@@ -58,38 +64,85 @@ _WORDS: dict[str, dict[Language, str]] = {
 }
 
 
+class NoSuchRun(RengoError):
+    """{path} is not a run of `rengo simulate`: there is no config.yaml in it."""
+
+    ja = "{path} は `rengo simulate` の実行結果ではありません（config.yaml がありません）。"
+    exit_code = 2
+
+
 def main(argv: list[str], language: Language) -> int:
-    """Run one job, or with -m each job of a sweep. Raises RengoError."""
-    task = functools.partial(simulate, language=language, as_json="--json" in argv)
-    load_plan.run(argv, SimulateConfig, "simulate", task)
+    """Run one job, with -m each job of a sweep, or go on with an interrupted one. Raises RengoError."""
+    as_json = "--json" in argv
+    if runs := [argument for argument in argv if argument.startswith("resume=")]:
+        if len(runs) > 1 or set(argv) - {*runs, "--json"}:
+            detail = "`resume=RUN` takes every setting from the run; nothing else may be given."
+            raise UsageError(detail=detail, command="rengo simulate")
+        resume(Path(runs[0].removeprefix("resume=")).expanduser().absolute(), language, as_json)
+    else:
+        load_plan.run(argv, SimulateConfig, "simulate", functools.partial(begin, language=language, as_json=as_json))
     return 0
 
 
-def simulate(config: SimulateConfig, output: Path, *, language: Language, as_json: bool) -> None:
-    """Seat everyone, run the job, compare arms, write and show the results."""
-    console = Console(file=sys.stdout)
-    teller = Teller(console, language, as_json)
+def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: bool) -> None:
+    """A new run in `output`."""
+    with _told(output, language, as_json) as teller:
+        table = set_table(config, output)
+        (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
+        simulate(table, output, teller, language, as_json)
+
+
+def resume(output: Path, language: Language, as_json: bool) -> None:
+    """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
+
+    Its members died with the process that was interrupted, and their secrets with them. They come back with new keys
+    and empty journals: the old journals would rightly refuse a second sum on an adapter, and are set aside.
+    """
+    path = output / "config.yaml"
+    if not path.is_file():
+        raise NoSuchRun(path=output)
+    config = load_plan.from_yaml(path.read_text(encoding="utf-8"), SimulateConfig)
+    if (output / "members").exists():
+        turn = 1 + len(list(output.glob("members-interrupted-*")))
+        (output / "members").rename(output / f"members-interrupted-{turn}")
+    with _told(output, language, as_json) as teller:
+        simulate(set_table(config, output), output, teller, language, as_json)
+
+
+@contextlib.contextmanager
+def _told(output: Path, language: Language, as_json: bool) -> Iterator[Teller]:
+    """Progress that ends with the run, however it ends; who interrupts it is told how to go on."""
+    teller = Teller(Console(file=sys.stdout), language, as_json)
     try:
         teller.seating()
-        table = set_table(config, output)
-        report = Report(table, output)
-        teller.begin(table.plan)
-
-        def observe(event: Event) -> None:
-            report.observe(event)
-            teller.observe(event)
-
-        final = run(table.job, table.carrier, table.store, observe)
-        teller.arms()
-        started = time.perf_counter()
-        measured = arms.measure(table.plan, table.learner, table.corpora, final)
-        summary = report.finish(final, measured, time.perf_counter() - started)
+        yield teller
+    except KeyboardInterrupt:
+        teller.close()
+        if (output / "config.yaml").exists():
+            print(_WORDS["interrupted"][language].format(path=output), file=sys.stderr)
+        raise
     finally:
         teller.close()
+
+
+def simulate(table: Table, output: Path, teller: Teller, language: Language, as_json: bool) -> None:
+    """Run the job that is seated, compare arms, write and show the results."""
+    report = Report(table, output)
+    teller.begin(table.plan)
+
+    def observe(event: Event) -> None:
+        report.observe(event)
+        teller.observe(event)
+
+    final = run(table.job, table.carrier, table.store, observe)
+    began = time.perf_counter()
+    measured = arms.measure(table.plan, table.learner, table.corpora, final, teller.arms)
+    summary = report.finish(final, measured, {"arms": time.perf_counter() - began, "set_up": table.seconds})
+    teller.close()
     if as_json:
         print(json.dumps({"event": "done", "output": str(output), **summary}, ensure_ascii=False), flush=True)
     else:
-        show(console, summary, output, language)
+        show(Console(file=sys.stdout), summary, output, language)
 
 
 def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:

@@ -46,8 +46,18 @@ class Dropping:
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
         """As the carrier underneath, without what is lost."""
         # Taken out of the schedule: a second attempt at the round, or the same question again, gets through.
-        lost = {member: self._lost.pop((exchange, member), None) for member in requests}
+        when = _scheduled(exchange)
+        lost = {member: self._lost.pop((when, member), None) for member in requests}
         reached = {member: request for member, request in requests.items() if lost[member] != "request"}
         for member, answer in self._carrier.exchange(exchange, reached):
             if lost.get(member) != "answer":
                 yield member, answer
+
+
+def _scheduled(exchange: Exchange) -> Exchange:
+    """Where the schedule has the losses of an exchange. A later round that starts cold, because the run was resumed,
+    misses those who would have been missing from the set-up that the round before carried."""
+    carrying = {"keys": "agreed", "shares": "revealed"}.get(exchange.step)
+    if exchange.round == 1 or carrying is None:
+        return exchange
+    return Exchange(exchange.round - 1, carrying)

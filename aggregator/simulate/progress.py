@@ -92,7 +92,7 @@ class Plain:
     def stage(self, name: str, text: str, done: int, of: int) -> None:
         """A line at a stage's beginning and every QUIET_SECONDS within it."""
         now = time.monotonic()
-        if name == "masked" and (self._stage != text or now - self._last >= QUIET_SECONDS):
+        if name in ("masked", "arms") and (self._stage != text or now - self._last >= QUIET_SECONDS):
             self._line(f"{text} {done}/{of}")
         self._stage = text
 
@@ -155,9 +155,9 @@ class Teller:
         """The rounds begin. Called before the first event."""
         self._rounds, self._members = plan.rounds, len(plan.members)
 
-    def arms(self) -> None:
-        """The comparison begins."""
-        self._say("arms", {})
+    def arms(self, done: int, of: int) -> None:
+        """The comparison of arms goes on."""
+        self._lines.stage("arms", self._text("arms", {}), done, of)
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""

@@ -4,7 +4,7 @@ from outside, so that neither the member nor the coordinator has a way to hand t
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,12 +20,18 @@ from federation.tensors import Array, Means, Tensors
 
 @dataclass
 class Recording:
-    """The last trained factors of each member, and the seconds that learning took."""
+    """What one round trained: each member's factors, and the seconds and tokens that it took."""
 
     trained: dict[str, Mapping[str, Array]] = field(default_factory=dict)
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     trained_tokens: int = 0
+
+    def take(self) -> "Recording":
+        """What was noted since the last call."""
+        taken = replace(self)
+        self.trained, self.train_seconds, self.eval_seconds, self.trained_tokens = {}, 0.0, 0.0, 0
+        return taken
 
 
 class Recorded:

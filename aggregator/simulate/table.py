@@ -4,6 +4,7 @@ Everything is what a deployment uses: real keys and signatures, real journals an
 is only the learner, because members differ by their adapter's tensors alone, so thirty of them cost one base model.
 """
 
+import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ DEMO_MEMBERS = _DEMO / "members"
 
 @dataclass(frozen=True)
 class Table:
-    """A consortium that is ready to run, and what a simulation may look at from outside."""
+    """A consortium that is ready to run, what a simulation may look at from outside, and how long seating took."""
 
     plan: Plan
     job: Job
@@ -41,10 +42,12 @@ class Table:
     learner: Trainer
     corpora: dict[str, Corpus]
     recording: Recording
+    seconds: float
 
 
 def set_table(config: SimulateConfig, output: Path) -> Table:
     """Everyone seated. Model, data and plan are checked here, before any training; nothing is written before that."""
+    started = time.perf_counter()
     model_folder = Path(config.model.path) if config.model.path else DEMO_BASE
     folders = member_folders(Path(config.data.path) if config.data.path else DEMO_MEMBERS)
     plan = config.plan(tuple(folders), base_model.digest(model_folder))
@@ -74,7 +77,8 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     lost = schedule(plan.members, plan.rounds, each_round, plan.seed)
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
-    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording)
+    seconds = time.perf_counter() - started
+    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, seconds)
 
 
 def member_folders(data: Path) -> dict[str, Path]:

@@ -18,7 +18,7 @@ Tensor names: `MODULE.lora_A` (r, in) and `MODULE.lora_B` (out, r); MODULE is th
 from typing import Protocol, assert_never
 
 from federation.plan import Lora, Scheme
-from federation.schemes import fedit
+from federation.schemes import alternating, fedit
 from federation.schemes.state import LayerShapes, State
 from federation.tensors import Array, Shapes, Tensors
 
@@ -43,4 +43,6 @@ def scheme_named(scheme: Scheme) -> LoraScheme:
     match scheme.name:
         case "fedit":
             return fedit
+        case "alternating":
+            return alternating
     assert_never(scheme.name)

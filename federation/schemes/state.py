@@ -1,14 +1,13 @@
 """The public state of a scheme between two rounds, and the usual first factors."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from federation.plan import Lora
+from federation.stream import Stream
 from federation.tensors import Array, Tensors
-from federation.wire import canonical_cbor
 
 LayerShapes = Mapping[str, tuple[int, int]]
 """Linear layer's name -> (out, in)."""
@@ -28,9 +27,8 @@ def first_factors(shapes: LayerShapes, lora: Lora, seed: int) -> dict[str, Array
     factors: dict[str, Array] = {}
     for name in sorted(shapes):
         out_size, in_size = shapes[name]
-        key = hashlib.sha256(b"rengo init v1\0" + canonical_cbor([seed, name])).digest()
-        stream = np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16], "little")))
         bound = 1.0 / np.sqrt(in_size)
-        factors[f"{name}.lora_A"] = stream.uniform(-bound, bound, (lora.r, in_size)).astype(np.float32)
+        uniform = Stream("init", [seed, name]).random(lora.r * in_size).reshape(lora.r, in_size)
+        factors[f"{name}.lora_A"] = (bound * (2 * uniform - 1)).astype(np.float32)
         factors[f"{name}.lora_B"] = np.zeros((out_size, lora.r), dtype=np.float32)
     return factors

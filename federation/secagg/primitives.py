@@ -17,6 +17,7 @@ from federation.secagg.shamir import SHARE_SIZE
 from federation.wire import Malformed, canonical_cbor, read_cbor
 
 KEY_SIZE = 32
+_TAG_SIZE = 16
 _FIELD = 2**255 - 19
 # u-coordinates of the points of small order on Curve25519 and its twist (RFC 7748 section 6.1; Langley's list).
 _SMALL_ORDER = frozenset(
@@ -58,6 +59,11 @@ def seal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, seed_share: 
     """A dealer's two shares for one recipient, under a key of this direction that is used once."""
     plaintext = canonical_cbor([dealer, recipient, seed_share, key_share])
     return AESGCM(key).encrypt(_ZERO_NONCE, plaintext, _associated(share_ctx, dealer, recipient))
+
+
+def envelope_size(dealer: str, recipient: str) -> int:
+    """The one size that `seal` gives: a receiver bounds what a dealer may send through others."""
+    return len(canonical_cbor([dealer, recipient, bytes(SHARE_SIZE), bytes(SHARE_SIZE)])) + _TAG_SIZE
 
 
 def unseal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, envelope: bytes) -> tuple[bytes, bytes] | None:

@@ -9,7 +9,7 @@ left, closing raises TooFewMembers. A masked vector is added to the running sum 
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -42,7 +42,7 @@ from federation.secagg.messages import (
     Unmask,
 )
 from federation.secagg.parties import Parties, check_points
-from federation.secagg.primitives import Words, add_mask, agree, derive
+from federation.secagg.primitives import Words, add_mask, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
 from federation.wire import Body, Malformed, Signed, read_body, read_cbor
 
@@ -137,6 +137,7 @@ class Aggregation:
         """Step 4: show the votes to those who voted."""
         agreed = self._close(Step.AGREED, Step.REVEALED)
         self.u4 = tuple(sorted(agreed))
+        self._require_holders(self.u4)
         body = Unmask(tuple(agreed[m] for m in self.u4))
         return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
 
@@ -147,8 +148,14 @@ class Aggregation:
 
     @property
     def ready(self) -> bool:
-        """Whether enough have answered the current step to go on."""
-        return len(self._answers) >= self.parties.threshold
+        """Whether enough have answered the current step to go on; at the last one, enough holders of every secret."""
+        count = self.fewest_shares if self.step is Step.REVEALED else len(self._answers)
+        return count >= self.parties.threshold
+
+    @property
+    def fewest_shares(self) -> int:
+        """While shares are revealed: how many there are of the secret that fewest could reveal."""
+        return self._fewest_shares(self._answers)[0]
 
     @property
     def dropped(self) -> dict[Step, tuple[str, ...]]:
@@ -211,6 +218,17 @@ class Aggregation:
         answers, self._answers, self.step = self._answers, {}, following
         return answers
 
+    def _fewest_shares(self, members: Collection[str]) -> tuple[int, str]:
+        """(shares that `members` hold, dealer), for the dealer of whom they hold fewest: some could not be opened."""
+        return min((sum(dealer not in self._unopened[m] for m in members), dealer) for dealer in self.u2)
+
+    def _require_holders(self, members: Collection[str]) -> None:
+        """Raises TooFewMembers when the sum could not be opened by all of `members` together. To be known before any
+        of them reveals: afterwards there is no other attempt on this adapter."""
+        count, dealer = self._fewest_shares(members)
+        if count < self.parties.threshold:
+            raise TooFewMembers(count=count, step=f"shares of {dealer}", needed=self.parties.threshold)
+
     def _open(self, statement: Signed, kind: type[B], digest: bytes, allowed: Sequence[str]) -> B:
         sender = statement.header.sender
         if sender not in allowed:
@@ -223,12 +241,16 @@ class Aggregation:
         if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
             raise Malformed(detail="the envelopes are not one for each member of the cohort")
         sealed = [read_body(Sealed, p) for p in plain]
+        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(sealed, self.u1, strict=True)):
+            raise Malformed(detail="an envelope has another size than it should")
         if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed):
             raise Malformed(detail="the commitments do not match their leaves")
         self._shares[sender], self._sealed[sender] = shares, sealed
 
     def _accept_masked(self, sender: str, statement: Signed) -> None:
         masked = self._open(statement, Masked, self.ctx, self.u2)
+        if list(masked.unopened) != sorted(set(masked.unopened) & set(self.u2)):
+            raise Malformed(detail="the unopened dealers are not distinct, sorted and in the cohort")
         if len(statement.blob) != self._sum.nbytes:
             raise WrongTerms(what="vector size", actual=len(statement.blob), expected=self._sum.nbytes)
         self._unopened[sender] = masked.unopened

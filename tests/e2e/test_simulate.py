@@ -25,7 +25,7 @@ Overrides = Callable[..., Sequence[str]]
 def run(overrides: Sequence[str], output: Path) -> dict[str, Any]:
     """One job into `output`; its summary."""
     config = load_plan.compose(overrides, SimulateConfig, "simulate")
-    cli.simulate(config, output, language="en", as_json=True)
+    cli.begin(config, output, language="en", as_json=True)
     return json.loads((output / "summary.json").read_text())
 
 

@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from aggregator.carriers import Carrier, Exchange
 from aggregator.carriers.in_process import InProcess
-from aggregator.rounds import Event, Job, RoundDone, run
+from aggregator.rounds import AttemptFailed, Event, Job, RoundDone, run
 from aggregator.store import Checkpoint, Store
-from clients.contribution import Contribution
+from clients.contribution import Contribution, Received
 from clients.dataset import Blocks, Corpus
 from clients.journal import Journal
 from clients.member import Member
 from clients.policy import Policy
 from federation import plan as p
+from federation import step, tensors
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
+from federation.ring import Ring
 from federation.schemes import State
+from federation.secagg.primitives import Words
 from federation.tensors import Array, Tensors
 
 LAYER = "layer"
@@ -186,6 +190,25 @@ class Consortium:
     def rounds(self) -> list[RoundDone]:
         return [event for event in self.events if isinstance(event, RoundDone)]
 
+    @property
+    def failed(self) -> list[AttemptFailed]:
+        return [event for event in self.events if isinstance(event, AttemptFailed)]
+
+    def states(self) -> list[State]:
+        """The state that opened each round that is done."""
+        return [step.first_state(self.plan, SHAPES), *(done.state for done in self.rounds)][: len(self.rounds)]
+
+    def plain_words(self, name: str, round: int, state: State, ring: Ring) -> Words:
+        """The vector that this member masks, computed apart from it: same learner, same data, same rounding stream."""
+        contribution = Contribution(self.plan, name, TinyLearner(), make_corpus(name))
+        return contribution.contribute(Received(round, state, ring, bytes(32)))
+
+    def check_sums(self) -> None:
+        """Every committed sum is the plain sum of U3's vectors, word for word."""
+        for done, state, checkpoint in zip(self.rounds, self.states(), self.checkpoints, strict=True):
+            words = [self.plain_words(name, done.round, state, done.ring) for name in done.aggregation.u3]
+            assert np.array_equal(np.sum(words, axis=0, dtype=done.ring.dtype), checkpoint.total)
+
     def left(self, name: str) -> list[str]:
         """Every statement that left a member's site, by its journal."""
         return [kind for row in self.journals[name].sent() for kind in row[2].split()]
@@ -209,18 +232,52 @@ def make_consortium(
     return consortium
 
 
+def digest(state: State) -> bytes:
+    """The name of the adapter that a state holds."""
+    return tensors.digest(state.factors)
+
+
+def undisturbed(folder: Path, count: int = 5) -> bytes:
+    """The final adapter's digest of the usual job when nothing is lost."""
+    return digest(make_consortium(folder / "undisturbed", count).run())
+
+
+Lost = Literal["request", "answer"]
+
+
 class Losing:
-    """A carrier that loses what `lost(exchange, member)` says: "request", "reply" or None."""
+    """A carrier that loses what `lost` says at (round, step, member): always, or once. It remembers what it carried.
+
+    `dies_at`: where the coordinator is killed, before it asks.
+    """
 
     def __init__(
-        self, handlers: Mapping[str, Callable[[bytes], bytes]], lost: Callable[[Exchange, str], str | None]
+        self,
+        consortium: Consortium,
+        lost: Mapping[tuple[int, str, str], Lost] | None = None,
+        *,
+        once: bool = False,
+        dies_at: Exchange | None = None,
     ) -> None:
-        self._handlers, self._lost = handlers, lost
+        self._consortium, self._lost, self._once, self._dies_at = consortium, dict(lost or {}), once, dies_at
+        self.exchanges: list[Exchange] = []
+        self.requests: list[tuple[Exchange, str, bytes]] = []
+        self.answers: list[tuple[Exchange, str, bytes]] = []
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+        if exchange == self._dies_at:
+            raise Killed
+        self.exchanges.append(exchange)
         for member in sorted(requests):
-            how = self._lost(exchange, member)
+            self.requests.append((exchange, member, requests[member]))
+            take = self._lost.pop if self._once else self._lost.get
+            how = take((exchange.round, exchange.step, member), None)
             if how != "request":
-                answer = self._handlers[member](requests[member])
-                if how != "reply":
+                answer = self._consortium.members[member].handle(requests[member])
+                self.answers.append((exchange, member, answer))
+                if how != "answer":
                     yield member, answer
+
+
+class Killed(Exception):
+    """The coordinator's process is gone."""

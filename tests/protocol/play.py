@@ -7,6 +7,8 @@ never arrive, `unreached` members are never asked, and `tamper` rewrites the mes
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aggregator.exchange import together
 from federation import step, tensors
 from federation.schemes import State
@@ -48,11 +50,19 @@ def first_opening(consortium: Consortium) -> Opening:
     return Opening(step.first_state(consortium.plan, SHAPES))
 
 
-def make_offer(consortium: Consortium, round: int = 1, attempt: int = 1, **changes: object) -> Offer:
+def make_offer(consortium: Consortium, /, round: int = 1, attempt: int = 1, **changes: object) -> Offer:
     plan = consortium.plan
     roster, model = consortium.roster.digest(), bytes.fromhex(plan.model.sha256)
     offer = Offer(SUITE, plan.consortium, plan.job, round, attempt, ZERO_DIGEST, roster, plan.digest(), model)
     return replace(offer, **changes)
+
+
+def nudged(state: State) -> State:
+    """The state with one value moved by one ulp: another digest, the same adapter for every practical purpose."""
+    factors = {name: array.copy() for name, array in state.factors.items()}
+    first = min(factors)
+    factors[first].flat[0] = np.nextafter(factors[first].flat[0], np.float32(np.inf))
+    return State(state.round, factors)
 
 
 class Play:
@@ -61,12 +71,17 @@ class Play:
     def __init__(self, consortium: Consortium, offer: Offer | None = None, opening: Opening | None = None) -> None:
         self.consortium = consortium
         self.offer = offer or make_offer(consortium)
-        self.opening = opening or first_opening(consortium)
-        self.ring = step.ring_for(consortium.plan, self.opening.state, self.offer.round, self.opening.mean)
+        self.stand_on(opening or first_opening(consortium))
         self.aggregation = Aggregation(consortium.coordinator, consortium.job.parties, self.offer)
         self.sent: dict[str, dict[str, list[Signed]]] = {}
         self.answers: dict[str, dict[str, Signed]] = {}
         self.refused: dict[str, str] = {}
+
+    def stand_on(self, opening: Opening) -> "Play":
+        """The adapter of this round; a carried set-up begins before it is known."""
+        self.opening = opening
+        self.ring = step.ring_for(self.consortium.plan, opening.state, self.offer.round, opening.mean)
+        return self
 
     @property
     def adapter(self) -> Tensors:
@@ -141,7 +156,7 @@ class Play:
 
     def claim(self, total: Words) -> Opening:
         """What would stand after this round if `total` were its sum, whether or not it is."""
-        plan, count = self.consortium.plan, max(len(self.aggregation.u3), plan_threshold(self))
+        plan, count = self.consortium.plan, max(len(self.aggregation.u3), self.consortium.plan.threshold)
         mean, _ = self.ring.decode(total, count)
         adapter = tensors.digest(self.adapter)
         last = LastSum(count, self.ring.bits, self.ring.stated_ranges, self.ring.scalars, adapter)
@@ -151,7 +166,3 @@ class Play:
         """The next round in the same attempt, its set-up carried by this one."""
         fields = {"round": self.offer.round + 1, "parent": self.aggregation.ctx} | changes
         return Play(self.consortium, replace(self.offer, **fields), opening)
-
-
-def plan_threshold(play: Play) -> int:
-    return play.consortium.plan.threshold

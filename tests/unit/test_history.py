@@ -205,7 +205,7 @@ class Coordinator(RuleBasedStateMachine):
                 self.said.require_unspent(adapter)
 
 
-TestAnyCoordinator = pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")(Coordinator.TestCase)
+TestAnyCoordinator = Coordinator.TestCase
 TestAnyCoordinator.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 

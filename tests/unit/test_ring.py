@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,18 +61,17 @@ class TestSum:
         updates = [draw.uniform(-0.25, 0.25, 50).astype(np.float32) for _ in range(count)]
         mean, _ = of.decode(total(of, (of.encode({"w": u}, {}, draw) for u in updates)), count)
         exact = np.mean([u.astype(np.float64) for u in updates], axis=0)
-        # A mean is a float32, which at 32 bits is coarser than a step.
-        assert (np.abs(mean["w"] - exact) <= of.step("w") * (1 + 1e-9) + np.abs(exact) * 2.0**-24).all()
+        assert (np.abs(mean["w"] - exact) <= of.step("w") * (1 + 1e-6)).all()
 
     def test_keeps_several_tensors_apart_by_name(self) -> None:
         of = Ring(32, 3, {"b": (2, 3), "a": (4,), "none": (0,)}, {"a": 1.0, "b": 2.0, "none": 1.0}, ("loss",))
-        update = {"b": np.arange(6, dtype=np.float32).reshape(2, 3) / 4, "a": -np.ones(4, np.float32)}
+        update: dict[str, Any] = {"b": np.arange(6, dtype=np.float32).reshape(2, 3) / 4, "a": -np.ones(4, np.float32)}
         update["none"] = np.zeros(0, np.float32)
         mean, scalars = of.decode(total(of, [of.encode(update, {"loss": 1.5}, np.random.default_rng(1))] * 3), 3)
         assert sorted(mean) == ["a", "b", "none"]
         for name in mean:
             np.testing.assert_allclose(mean[name], update[name], atol=1e-6)
-            assert mean[name].dtype == np.float32
+            assert mean[name].dtype == np.float64
         assert scalars == {"loss": 1.5}
 
 
@@ -81,7 +81,7 @@ def test_rounding_is_unbiased(bits: int) -> None:
     of, count = ring(bits, 30, size=200_000), 200_000
     for share in (0.1, 0.5, 0.93):
         values = np.full(count, (3 + share) * of.step("w"))
-        words = of.encode({"w": values}, {}, np.random.default_rng(2)).astype(np.int64)  # type: ignore[dict-item]
+        words = of.encode({"w": values}, {}, np.random.default_rng(2)).astype(np.int64)
         assert set(np.unique(words)) == {3, 4}
         assert abs(words.mean() - (3 + share)) < 6 * np.sqrt(share * (1 - share) / count)
 
@@ -126,6 +126,12 @@ class TestNotFinite:
             ring(scalars=("loss",)).encode(update, {"loss": value}, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("shape", [(3,), (5,), (2, 2), (0,), ()])
+def test_an_update_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"has to be \(4,\)"):
+        ring(size=4).encode({"w": np.zeros(shape, np.float32)}, {}, np.random.default_rng(0))
+
+
 def test_clipped_share_counts_what_lies_beyond_the_range() -> None:
     of = Ring(16, 3, {"a": (4,), "b": (6,)}, {"a": 1.0, "b": 10.0}, ())
     update = {"a": np.array([0, 1, -1, -1.01], np.float32), "b": np.array([0, 10, -11, 12, 9, -9], np.float32)}
@@ -139,7 +145,7 @@ def test_clipped_share_of_nothing_is_zero() -> None:
 @pytest.mark.parametrize(("bits", "members"), SIZES)
 def test_the_dimension_is_the_length_of_a_vector(bits: int, members: int) -> None:
     of = Ring(bits, members, {"a": (2, 3), "b": ()}, {"a": 1.0, "b": 1.0}, ("x", "y"))
-    update = {"a": np.ones((2, 3), np.float32), "b": np.float32(1).reshape(())}
+    update: dict[str, Any] = {"a": np.ones((2, 3), np.float32), "b": np.float32(1).reshape(())}
     vector = of.encode(update, {"x": 1.0, "y": 2.0}, np.random.default_rng(0))
     assert vector.shape == (of.dimension,) == (7 + 2 * of.limbs,)
     assert vector.dtype == f"<u{bits // 8}"

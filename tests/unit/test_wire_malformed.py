@@ -1,8 +1,10 @@
 """Whatever comes in, reading it gives messages or Malformed and nothing else, soon, and without much memory."""
 
 import contextlib
+import json
 import time
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +39,7 @@ def as_header(data: bytes) -> bytes:
 
 
 def refused(data: bytes) -> None:
-    """Malformed, as a frame and as a header, within a second and a megabyte."""
+    """Malformed, as a frame and as a header, within a second and a megabyte, or a hundred times what came."""
     tracemalloc.start()
     began = time.perf_counter()
     try:
@@ -45,78 +47,22 @@ def refused(data: bytes) -> None:
             with pytest.raises(Malformed):
                 read(data)
         assert time.perf_counter() - began < 1
-        assert tracemalloc.get_traced_memory()[1] < 2**20 + 10 * len(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20 + 100 * len(data)
     finally:
         tracemalloc.stop()
 
 
-BAD_CBOR = {
-    "nothing": "",
-    "a second item behind the first": "0000",
-    "an integer not in its shortest form": "1801",
-    "a long integer not in its shortest form": "1b0000000000000001",
-    "a length not in its shortest form": "5801ff",
-    "an integer below -2^63": "3b8000000000000000",
-    "an integer above 2^63": "1b8000000000000000",
-    "a float": "fb3ff0000000000000",
-    "a half float": "f93c00",
-    "not a number": "f97e00",
-    "undefined": "f7",
-    "an unassigned simple value": "e0",
-    "a break without a start": "ff",
-    "a reserved length": "1c",
-    "text that is not UTF-8": "61ff",
-    "text with a surrogate": "63eda080",
-    "text cut within a character": "62e697",
-    "an array of unknown length": "9f01ff",
-    "a map of unknown length": "bf616101ff",
-    "bytes of unknown length": "5f4161ff",
-    "text of unknown length": "7f6161ff",
-    "a key twice": "a2616101616102",
-    "a number as key twice": "a2010101f5",
-    "keys in the wrong order": "a2616201616102",
-    "keys ordered by bytes before length": "a262616101616201",
-    "a list as key": "a18001",
-    "a map as key": "a1a001",
-    "bytes as key": "a1416101",
-    "a bool as key": "a1f501",
-    "null as key": "a1f601",
-    "a float as key": "a1f93c0001",
-    "a date as text (tag 0)": "c074323031332d30332d32315432303a30343a30305a",
-    "a date as number (tag 1)": "c11a514b67b0",
-    "a bignum (tag 2)": "c249010000000000000000",
-    "a negative bignum (tag 3)": "c349010000000000000000",
-    "a decimal fraction (tag 4)": "c48221196ab3",
-    "a bigfloat (tag 5)": "c5822003",
-    "a string reference (tag 25)": "d90100824161d81900",
-    "a shared value (tag 28)": "d81c80",
-    "a value that holds itself (tags 28, 29)": "d81c81d81d00",
-    "a rational (tag 30)": "d81e820103",
-    "a regular expression (tag 35)": "d8236328612b29",
-    "a MIME message (tag 36)": "d82440",
-    "a UUID (tag 37)": "d8255000000000000000000000000000000000",
-    "an IP address (tag 260)": "d9010444c0a80001",
-    "a set (tag 258)": "d901028101",
-    "self-described CBOR (tag 55799)": "d9d9f700",
-    "a tag that nobody knows": "da000f423f00",
-    "an embedded item (tag 24)": "d8184100",
-    "a tag as key": "a1c10001",
-    "2^63 bytes announced": "5b7fffffffffffffff",
-    "2^64 - 1 bytes announced": "5bffffffffffffffff",
-    "4 GiB announced": "5affffffff",
-    "2^64 - 1 letters announced": "7bffffffffffffffff",
-    "2^64 - 1 items announced": "9bffffffffffffffff",
-    "2^32 - 1 items announced": "9affffffff00",
-    "2^64 - 1 pairs announced": "bbffffffffffffffff",
-    "2^32 - 1 pairs announced": "baffffffff6100",
+BAD_CBOR = json.loads((Path(__file__).parents[1] / "vectors/refused-cbor.json").read_text(encoding="utf-8"))
+BOMBS = {
     "a bomb of lists": "81" * 50_000 + "00",
     "a bomb of maps": "a100" * 20_000 + "00",
     "a bomb of tags": "c6" * 50_000 + "00",
     "a bomb of lists of two": "82" * 50_000,
+    "a map of 10,000 pairs in the wrong order": "b92710" + "".join(f"19{n:04x}00" for n in range(65535, 55535, -1)),
 }
 
 
-@pytest.mark.parametrize("data", BAD_CBOR.values(), ids=BAD_CBOR)
+@pytest.mark.parametrize("data", [*BAD_CBOR.values(), *BOMBS.values()], ids=[*BAD_CBOR, *BOMBS])
 def test_no_cbor_is_read_but_the_one_way_to_write_plain_data(data: str) -> None:
     refused(bytes.fromhex(data))
 
@@ -187,7 +133,9 @@ def test_a_size_beyond_the_limit_is_malformed_whatever_follows(at: int, size: in
         take_apart(frame)
 
 
-JUNK = st.sampled_from([None, True, False, -1, 0, 2**63 - 1, "", "x" * (MAX_TEXT + 1), b"", bytes(31), [], {}, [[]]])
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, -1, 0, 2**63 - 1, "", "x" * (MAX_TEXT + 1), b"", bytes(31), [], {}, [[]]]
+)
 
 
 @pytest.mark.parametrize("kind", BODIES.values(), ids=BODIES)
@@ -216,9 +164,8 @@ def test_a_body_has_all_its_fields_and_no_other(kind: type[Body], data: st.DataO
             read_body(kind, {**plain, key: 1})
 
 
-OFFER = {"suite": "s", "consortium": "c", "job": "j", "round": 1, "attempt": 1} | dict.fromkeys(
-    ("parent", "roster", "plan", "model"), bytes(32)
-)
+OFFER: dict[str, Any] = {"suite": "s", "consortium": "c", "job": "j", "round": 1, "attempt": 1}
+OFFER |= dict.fromkeys(("parent", "roster", "plan", "model"), bytes(32))
 REVEALED: dict[str, Any] = {"survivors": bytes(32), "seed_shares": {"m": bytes(33)}, "key_shares": {}}
 SEALED = Sealed(bytes(32), bytes(32), b"e").to_plain()
 

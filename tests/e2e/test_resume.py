@@ -1,0 +1,137 @@
+"""An interrupted run that is resumed ends where it would have ended: the same adapter, the same figures."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator.rounds import Event, RoundDone
+from aggregator.simulate import cli
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.progress import Teller
+from federation import load_plan
+from federation.errors import RengoError, UsageError
+
+Overrides = Callable[..., Sequence[str]]
+
+
+def begin(overrides: Sequence[str], output: Path) -> None:
+    output.mkdir()
+    cli.begin(load_plan.compose(overrides, SimulateConfig, "simulate"), output, language="en", as_json=True)
+
+
+def summary(output: Path) -> dict[str, Any]:
+    return json.loads((output / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    output = tmp_path_factory.mktemp("whole") / "run"
+    begin(overrides(), output)
+    return summary(output)
+
+
+def interrupt(overrides: Sequence[str], output: Path, when: Callable[[Event], bool], patch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as an event of the round loop is `when`."""
+    observe = Teller.observe
+
+    def interrupting(teller: Teller, event: Event) -> None:
+        observe(teller, event)
+        if when(event):
+            raise KeyboardInterrupt
+
+    with patch.context() as context:
+        context.setattr(Teller, "observe", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            begin(overrides, output)
+
+
+# (name, the event after which the run is interrupted): steps of a round, and between rounds
+MOMENTS = {
+    "before the first round is over": lambda e: (
+        getattr(e, "exchange", None) is not None and e.exchange.step == "shares"
+    ),
+    "between two rounds": lambda e: isinstance(e, RoundDone) and e.round == 2,
+    "while members train": lambda e: (
+        getattr(e, "exchange", None) is not None and (e.exchange.round, e.exchange.step) == (3, "masked")
+    ),
+    "while members reveal": lambda e: (
+        getattr(e, "exchange", None) is not None and (e.exchange.round, e.exchange.step) == (2, "revealed")
+    ),
+    "while arms are compared": lambda e: isinstance(e, RoundDone) and e.round == 5,
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_resumed_run_ends_with_the_same_adapter(
+    moment: str,
+    overrides: Overrides,
+    uninterrupted: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "run"
+    interrupt(overrides(), output, MOMENTS[moment], monkeypatch)
+    assert f"rengo simulate resume={output}" in capsys.readouterr().err
+    assert cli.main([f"resume={output}", "--json"], "en") == 0
+    resumed = summary(output)
+    for key in ("adapter_sha256", "arms", "held_out_loss_by_round", "secure_vs_plain", "trained_tokens"):
+        assert resumed[key] == uninterrupted[key], key
+    lost = ("dropped_by_step", "threshold_by_round")
+    assert [resumed["secagg"][key] for key in lost] == [uninterrupted["secagg"][key] for key in lost]
+    rounds = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in rounds if line["event"] == "round"] == [1, 2, 3, 4, 5]
+    assert not any(line["event"] in ("declined", "rejected", "attempt_failed") for line in rounds)
+
+
+def test_a_finished_run_resumes_to_itself(overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path) -> None:
+    begin(overrides(), tmp_path / "run")
+    assert cli.main([f"resume={tmp_path / 'run'}", "--json"], "en") == 0
+    assert summary(tmp_path / "run")["adapter_sha256"] == uninterrupted["adapter_sha256"]
+
+
+def test_documents_that_changed_are_noticed(overrides: Overrides, tmp_path: Path, seven_members: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(seven_members, data)
+    begin(overrides("rounds=1", f"data={data}"), tmp_path / "run")
+    document = next(data.glob("*/*.txt"))
+    document.write_text(document.read_text() + "\n追記。\n")
+    with pytest.raises(RengoError) as caught:
+        cli.main([f"resume={tmp_path / 'run'}"], "en")
+    assert caught.value.code == "run-of-other-inputs"
+
+
+def test_resume_takes_no_other_settings_and_only_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        cli.main([f"resume={tmp_path}", "rounds=3"], "en")
+    with pytest.raises(RengoError) as caught:
+        cli.main([f"resume={tmp_path}"], "en")
+    assert (caught.value.code, caught.value.exit_code) == ("no-such-run", 2)
+
+
+@pytest.mark.e2e
+def test_a_run_that_is_killed_again_and_again_ends_with_the_same_adapter(
+    overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path
+) -> None:
+    """kill -9 of a real process, each time after one more line of metrics, or within a round."""
+    rengo = Path(sys.executable).with_name("rengo")
+    command = [rengo, "simulate", *overrides(), f"hydra.run.dir={tmp_path / 'run'}", "--json"]
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    for lines in (2, 3, 5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < lines):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        command = [rengo, "simulate", f"resume={tmp_path / 'run'}", "--json"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert summary(tmp_path / "run")["adapter_sha256"] == uninterrupted["adapter_sha256"]

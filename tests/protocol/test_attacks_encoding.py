@@ -1,0 +1,161 @@
+"""Bytes that are no message: refused before any cryptography, in bounded time, and nothing changes."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cbor2
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from federation.identity import COORDINATOR
+from federation.wire import Signed, read_frame, write_frame
+from tests.protocol.consortium import Consortium, make_consortium
+from tests.protocol.play import LIMITS, STEPS, Play, refusal
+
+VICTIM = "m00"
+
+
+def frame(*headers: bytes, blob: bytes = b"") -> bytes:
+    return write_frame([Signed(header, bytes(64), blob) for header in headers])
+
+
+def header(**changes: object) -> dict[str, object]:
+    fields = {
+        "v": 1,
+        "kind": "cohort",
+        "digest": bytes(32),
+        "from": COORDINATOR,
+        "to": VICTIM,
+        "body": {},
+        "blob": None,
+    }
+    return fields | changes
+
+
+def canonical(**changes: object) -> bytes:
+    return cbor2.dumps(header(**changes), canonical=True)
+
+
+def nested(depth: int) -> object:
+    value: object = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+HOSTILE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "another magic": lambda good: b"XNGO" + good[4:],
+    "another version": lambda good: good[:4] + b"\x02" + good[5:],
+    "five messages": lambda good: good[:5] + b"\x05" + good[6:],
+    "one byte short": lambda good: good[:-1],
+    "one byte too many": lambda good: good + b"\0",
+    "the same frame twice": lambda good: good + good,
+    "a header of four gigabytes": lambda good: good[:6] + b"\xff\xff\xff\xff" + good[10:],
+    "a blob of sixteen exabytes": lambda good: good[:-8] + b"\xff" * 8,
+    "a header above the limit": lambda _: frame(canonical(body={"x": bytes(2**20)})),
+    "a blob above the limit": lambda _: frame(canonical(blob=[2**22, bytes(32)]), blob=bytes(2**22)),
+    "a blob that the header does not announce": lambda _: frame(canonical(), blob=b"x"),
+    "nested deeper than allowed": lambda _: frame(canonical(body={"x": nested(50)})),
+    "nested ten thousand deep": lambda _: frame(b"\x81" * 10_000 + b"\0"),
+    "an array that says it is endless": lambda _: frame(b"\x9b" + b"\xff" * 8),
+    "text that says it is endless": lambda _: frame(b"\x7b" + b"\xff" * 8),
+    "of indefinite length": lambda _: frame(b"\xbf\xff"),
+    "a number in more bytes than it needs": lambda _: frame(canonical().replace(b"\x61v\x01", b"\x61v\x18\x01")),
+    "a key twice": lambda _: frame(b"\xa2\x61v\x01\x61v\x01"),
+    "keys in another order": lambda _: frame(cbor2.dumps(dict(reversed(header().items())))),
+    "a float": lambda _: frame(canonical(body={"x": 1.5})),
+    "a tag": lambda _: frame(canonical(body={"x": cbor2.CBORTag(0, "2024-01-01T00:00:00Z")})),
+    "a regular expression": lambda _: frame(canonical(body={"x": cbor2.CBORTag(35, "(a+)+$")})),
+    "a shared reference": lambda _: frame(canonical(body={"x": cbor2.CBORTag(28, [cbor2.CBORTag(29, 0)])})),
+    "a number beyond 64 bits": lambda _: frame(canonical(body={"x": 2**70})),
+    "undefined": lambda _: frame(canonical(body={"x": cbor2.undefined})),
+    "text that is no UTF-8": lambda _: frame(b"\xa1\x61\xff\x01"),
+    "no map": lambda _: frame(cbor2.dumps([1, 2, 3])),
+    "a field too many": lambda _: frame(canonical(extra=1)),
+    "true for a version": lambda _: frame(canonical(v=True)),
+    "a short digest": lambda _: frame(canonical(digest=bytes(31))),
+    "no recipient": lambda _: frame(canonical(to="")),
+    "a very long kind": lambda _: frame(canonical(kind="k" * 5000)),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_no_message_is_refused_at_once_and_changes_nothing(folder: Path, what: str) -> None:
+    consortium = make_consortium(folder, 4)
+    play = Play(consortium).through("shares")
+    good = write_frame(play.prepare("masked")[VICTIM])
+    started = time.process_time()
+    answers = read_frame(consortium.members[VICTIM].handle(HOSTILE[what](good)), LIMITS)
+    assert time.process_time() - started < 1.0
+    assert refusal(answers) == "malformed"
+    assert consortium.learners[VICTIM].calls == 0
+    assert [answer.header.kind for answer in read_frame(consortium.members[VICTIM].handle(good), LIMITS)] == ["masked"]
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_no_message_costs_its_sender_the_step_and_the_coordinator_nothing(folder: Path, what: str) -> None:
+    consortium = make_consortium(folder, 4)
+    honest = consortium.members[VICTIM]
+
+    class Hostile:
+        def handle(self, request: bytes) -> bytes:
+            return HOSTILE[what](honest.handle(request))
+
+    consortium.members[VICTIM] = Hostile()  # type: ignore[assignment]
+    consortium.run()
+    assert all(VICTIM not in done.aggregation.u3 for done in consortium.rounds)
+    consortium.check_sums()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"keys": []}, {"keys": 1}, {"keys": [[b"", b""]]}, {"keys": [[b"", bytes(64)]]}, {"keys": [], 1: 2}, {1: 1}],
+)
+def test_a_signed_message_with_a_wrong_body_is_refused(folder: Path, body: dict[object, object]) -> None:
+    consortium = make_consortium(folder, 4)
+    play = Play(consortium).do("keys")
+    play.aggregation.cohorts()
+    header_bytes = canonical(digest=play.aggregation.setup_ctx, body=body)
+    unsigned = Signed(header_bytes, b"")
+    signed = Signed(header_bytes, consortium.coordinator.sign_bytes(unsigned.to_sign()))
+    code = refusal(read_frame(consortium.members[VICTIM].handle(write_frame([signed])), LIMITS))
+    assert code in ("malformed", "cohort-too-small")
+    assert consortium.left(VICTIM) == ["keys", "refused"]
+
+
+def test_a_blob_that_is_not_the_signed_one_is_refused(folder: Path) -> None:
+    consortium = make_consortium(folder, 4)
+    play = Play(consortium).through("shares")
+    inbox, broadcast = play.prepare("masked")[VICTIM]
+    other = Signed(broadcast.header_bytes, broadcast.signature, bytes(len(broadcast.blob)))
+    answers = read_frame(consortium.members[VICTIM].handle(write_frame([inbox, other])), LIMITS)
+    assert refusal(answers) == "malformed"
+    assert consortium.learners[VICTIM].calls == 0
+
+
+def standing_at(consortium: Consortium, step: str) -> bytearray:
+    """The honest request for a step; the steps before it are done."""
+    play = Play(consortium)
+    for earlier in STEPS[: STEPS.index(step)]:
+        play.do(earlier)
+    return bytearray(write_frame(play.prepare(step)[VICTIM]))
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_honest_request_with_any_bytes_changed_never_makes_a_member_raise_or_speak(
+    folder: Path, data: st.DataObject
+) -> None:
+    consortium = make_consortium(Path(tempfile.mkdtemp(dir=folder)), 4)
+    step = data.draw(st.sampled_from(STEPS))
+    request = standing_at(consortium, step)
+    before = consortium.left(VICTIM)
+    for at in data.draw(st.sets(st.integers(0, len(request) - 1), min_size=1, max_size=4)):
+        request[at] ^= data.draw(st.integers(1, 255))
+    answers = read_frame(consortium.members[VICTIM].handle(bytes(request)), LIMITS)
+    event(f"{step}: {' '.join(str(answer.header.body.get('code')) for answer in answers)}")
+    assert set(consortium.left(VICTIM)[len(before) :]) <= {"refused"}

@@ -1,0 +1,198 @@
+"""What left the site stays written down, and what it rules out stays ruled out."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clients.journal import Departure, Journal, JournalDamaged, JournalInUse
+from federation.secagg.history import History
+from federation.secagg.refusals import DataSetBusy
+
+SPENT = bytes(range(32))
+HISTORY = History((2, 5), (2, 4), 3, frozenset({SPENT, bytes(32)}))
+
+
+def departure(job: str = "溶接", *kinds: str) -> Departure:
+    return Departure(job, kinds or ("masked", "keys"), "coordinator", 1234, b"h" * 32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "工場" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal(path)
+    yield journal
+    journal.close()
+
+
+def reopened(journal: Journal) -> Journal:
+    journal.close()
+    return Journal(journal.path)
+
+
+def change(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as database:
+        assert database.execute(statement).rowcount == 1
+
+
+class TestHistory:
+    def test_of_a_new_job_is_empty(self, journal: Journal) -> None:
+        assert journal.history("溶接") == History()
+
+    def test_comes_back_after_a_restart(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure())
+        assert journal.history("溶接") == reopened(journal).history("溶接") == HISTORY
+
+    def test_is_kept_by_job_but_spent_adapters_are_spent_for_all(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure(), open=False)
+        assert journal.history("塗装") == History(spent=HISTORY.spent)
+        journal.commit(History((1, 1), spent=frozenset({b"n" * 32})), departure("塗装"))
+        assert journal.history("溶接") == History((2, 5), (2, 4), 3, HISTORY.spent | {b"n" * 32})
+
+    def test_survives_the_end_of_the_process_right_after_commit(self, path: Path) -> None:
+        """Killed, not closed: `commit` itself has to have written."""
+        program = (
+            "import os, signal, sys; from pathlib import Path; from clients.journal import Departure, Journal;"
+            "from federation.secagg.history import History;"
+            "Journal(Path(sys.argv[1])).commit(History((1, 2), (1, 1)), Departure('j', ('keys',), 'c', 1, bytes(32)));"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        killed = subprocess.run([sys.executable, "-c", program, path], capture_output=True)
+        assert killed.returncode == -9, killed.stderr
+        journal = Journal(path)
+        assert journal.history("j") == History((1, 2), (1, 1))
+        assert len(journal.sent()) == 1
+        journal.close()
+
+
+def test_everything_that_left_is_listed_oldest_first(journal: Journal) -> None:
+    journal.commit(HISTORY, departure("溶接", "keys"))
+    journal.commit(HISTORY, departure("溶接", "masked", "refused"))
+    first, second = reopened(journal).sent()
+    assert first[1:] == ("溶接", "keys", "coordinator", 1234, b"h" * 32)
+    assert second[2] == "masked refused"
+    assert first[0] <= second[0]
+    assert first[0].endswith("+00:00")
+
+
+class TestContributions:
+    def test_are_vectors_counted_once_across_jobs_and_attempts(self, journal: Journal) -> None:
+        for job, position in [("a", (1, 1)), ("a", (1, 1)), ("a", (1, 2)), ("a", (2, 2)), ("b", (1, 1)), ("b", (0, 1))]:
+            journal.count_contribution(job, position)
+        assert journal.contributions() == reopened(journal).contributions() == 5
+
+    def test_are_not_made_by_what_was_said(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure("a", "keys"))
+        assert journal.contributions() == 0
+
+
+class TestDataSet:
+    def test_is_free_for_its_own_open_job(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure("溶接"))
+        journal.require_free("溶接")
+
+    def test_is_busy_for_another_job_until_the_open_one_is_closed(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure("溶接"))
+        journal = reopened(journal)
+        with pytest.raises(DataSetBusy, match="Job 溶接 is still open"):
+            journal.require_free("塗装")
+        journal.commit(HISTORY, departure("溶接"), open=False)
+        reopened(journal).require_free("塗装")
+
+
+class TestChain:
+    """Three departures; then somebody has the file."""
+
+    @pytest.fixture
+    def written(self, journal: Journal) -> Path:
+        for kind in ("keys", "masked", "revealed"):
+            journal.commit(HISTORY, departure("溶接", kind))
+        journal.close()
+        return journal.path
+
+    def test_holds_when_nothing_was_changed(self, written: Path) -> None:
+        journal = Journal(written)
+        journal.commit(HISTORY, departure("溶接", "keys"))
+        assert len(reopened(journal).sent()) == 4
+
+    @pytest.mark.parametrize(
+        "assignment",
+        [
+            "utc = '2020-01-01T00:00:00.000+00:00'",
+            "job = '別'",
+            "kinds = 'refused'",
+            "destination = 'elsewhere'",
+            "bytes = 1",
+            "bytes = '1234x'",
+            "sha256 = zeroblob(32)",
+            "chain = zeroblob(32)",
+            "number = 9",
+        ],
+    )
+    def test_shows_a_changed_row(self, written: Path, assignment: str) -> None:
+        change(written, f"UPDATE sent SET {assignment} WHERE number = 2")  # noqa: S608
+        with pytest.raises(JournalDamaged, match=r"row [239]"):
+            Journal(written)
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_shows_a_row_that_was_taken_out(self, written: Path, number: int) -> None:
+        change(written, f"DELETE FROM sent WHERE number = {number}")  # noqa: S608
+        with pytest.raises(JournalDamaged, match=f"row {number + 1}"):
+            Journal(written)
+
+    def test_shows_a_row_that_was_put_in(self, written: Path) -> None:
+        change(
+            written, "INSERT INTO sent SELECT 4, utc, job, kinds, destination, bytes, sha256, chain FROM sent LIMIT 1"
+        )
+        with pytest.raises(JournalDamaged, match="row 4"):
+            Journal(written)
+
+
+class TestFiles:
+    def test_are_for_their_owner_alone(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure())
+        files = sorted(journal.path.parent.iterdir())
+        assert [file.suffix for file in files] == [".sqlite", ".sqlite-shm", ".sqlite-wal"]
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+        assert journal.path.parent.stat().st_mode & 0o777 == 0o700
+
+    def test_are_synced_before_commit_returns(self, journal: Journal) -> None:
+        settings = [journal._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+        assert settings == ["wal", 2]
+
+
+def test_a_commit_that_fails_leaves_nothing_behind(journal: Journal) -> None:
+    journal.commit(HISTORY, departure())
+    broken = Departure("溶接", ("masked",), "coordinator", 1, None)  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.commit(History((9, 9), (9, 9), 9, frozenset({b"n" * 32})), broken)
+    assert journal.history("溶接") == HISTORY
+    journal.commit(HISTORY, departure())
+    assert len(reopened(journal).sent()) == 2
+
+
+def test_a_second_process_on_the_same_journal_is_noticed_and_harms_nothing(journal: Journal) -> None:
+    journal.commit(HISTORY, departure())
+    other = Journal(journal.path)
+    other.commit(HISTORY, departure())
+    with pytest.raises(JournalInUse):
+        journal.commit(History((9, 9)), departure())
+    other.commit(HISTORY, departure())
+    other.close()
+    journal = reopened(journal)
+    assert len(journal.sent()) == 3
+    assert journal.history("溶接") == HISTORY
+
+
+def test_evidence_is_kept_once(journal: Journal) -> None:
+    pair = [(b"header 1", b"s" * 64), (b"header 2", b"t" * 64)]
+    journal.keep_evidence("two different cohort", pair)
+    journal.keep_evidence("two different cohort", pair)
+    assert sorted(reopened(journal).evidence()) == [("two different cohort", *statement) for statement in pair]

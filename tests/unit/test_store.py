@@ -1,0 +1,177 @@
+"""The coordinator's state: a round is there whole, or not at all."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aggregator.store import Checkpoint, Store, StoreDamaged, StoreOfAnotherPlan
+from federation.tensors import digest
+
+PLAN = bytes(range(32))
+
+
+def checkpoint(round: int) -> Checkpoint:
+    draw = np.random.default_rng(round)
+    adapter = {"層.lora_A": draw.normal(size=(2, 4)).astype(np.float32), "層.lora_B": np.zeros((5, 2), np.float32).T}
+    total = draw.integers(0, 2**16, 25).astype("<u2")
+    return Checkpoint(round, adapter, total, 21, ("0x1.0p-3", "0x1.8p-4"), ("held_out_loss",), bytes([round] * 32))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "出力" / "coordinator"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[Store]:
+    store = Store(folder, PLAN)
+    yield store
+    store.close()
+
+
+def reopened(store: Store, folder: Path) -> Store:
+    store.close()
+    return Store(folder, PLAN)
+
+
+def round_of(store: Store) -> int | None:
+    latest = store.latest()
+    return latest.round if latest else None
+
+
+def test_a_new_store_has_no_round(store: Store) -> None:
+    assert store.latest() is None
+
+
+@pytest.mark.parametrize("words", ["<u2", "<u4"])
+def test_a_round_comes_back_as_it_was_committed(store: Store, folder: Path, words: str) -> None:
+    given = checkpoint(1)
+    given = Checkpoint(1, given.adapter, given.total.astype(words), *[getattr(given, f) for f in
+                       ("count", "ranges", "scalars", "opened_by")])  # fmt: skip
+    store.commit(given)
+    found = reopened(store, folder).latest()
+    assert found is not None
+    assert digest(found.adapter) == digest(given.adapter)
+    np.testing.assert_array_equal(found.total, given.total)
+    assert found.total.dtype == words
+    for name in ("round", "count", "ranges", "scalars", "opened_by"):
+        assert getattr(found, name) == getattr(given, name)
+
+
+def test_the_latest_round_is_the_last_committed(store: Store, folder: Path) -> None:
+    for round in (1, 2, 3):
+        store.commit(checkpoint(round))
+        assert round_of(store) == round
+    assert round_of(reopened(store, folder)) == 3
+
+
+def test_only_this_round_and_the_one_before_keep_their_files(store: Store, folder: Path) -> None:
+    for round in range(1, 6):
+        store.commit(checkpoint(round))
+    assert sorted(file.name for file in folder.glob("round-*")) == [
+        "round-00004.safetensors",
+        "round-00005.safetensors",
+    ]
+
+
+class TestCrash:
+    """Between any two writes of a commit: what stands is the round before, and the commit can be made again."""
+
+    def after(self, store: Store, folder: Path, leftover: str, data: bytes) -> None:
+        store.commit(checkpoint(1))
+        store.close()
+        (folder / leftover).write_bytes(data)
+        store = Store(folder, PLAN)
+        assert round_of(store) == 1
+        store.commit(checkpoint(2))
+        assert round_of(store) == 2
+        assert digest(store.latest().adapter) == digest(checkpoint(2).adapter)  # type: ignore[union-attr]
+        store.close()
+
+    def test_while_the_file_is_written(self, store: Store, folder: Path) -> None:
+        self.after(store, folder, "round-00002.safetensors.part", b"half of a f")
+
+    def test_after_the_file_and_before_its_row(self, store: Store, folder: Path) -> None:
+        self.after(store, folder, "round-00002.safetensors", b"whole, or not: nobody looks")
+
+    def test_when_the_row_cannot_be_written(self, store: Store, folder: Path) -> None:
+        store.commit(checkpoint(1))
+        with sqlite3.connect(folder / "coordinator.sqlite") as database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON rounds BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="disk full"):
+            store.commit(checkpoint(2))
+        assert (folder / "round-00002.safetensors").exists()
+        assert round_of(reopened(store, folder)) == 1
+
+
+class TestDamage:
+    @pytest.fixture
+    def file(self, store: Store, folder: Path) -> Path:
+        store.commit(checkpoint(1))
+        return folder / "round-00001.safetensors"
+
+    def test_of_any_byte_is_noticed(self, store: Store, file: Path) -> None:
+        """Header, adapter and sum alike: from a wrong sum members would compute another adapter."""
+        whole = file.read_bytes()
+        for at in range(len(whole)):
+            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(StoreDamaged, match="round 1 committed"):
+                store.latest()
+        file.write_bytes(whole)
+        assert round_of(store) == 1
+
+    @pytest.mark.parametrize("kept", [0, 7, -1])
+    def test_of_the_end_is_noticed(self, store: Store, file: Path, kept: int) -> None:
+        file.write_bytes(file.read_bytes()[:kept])
+        with pytest.raises(StoreDamaged):
+            store.latest()
+
+    def test_by_loss_is_noticed(self, store: Store, file: Path) -> None:
+        file.unlink()
+        with pytest.raises(StoreDamaged):
+            store.latest()
+
+    def test_by_the_file_of_another_round_is_noticed(self, store: Store, folder: Path, file: Path) -> None:
+        store.commit(checkpoint(2))
+        (folder / "round-00002.safetensors").write_bytes(file.read_bytes())
+        with pytest.raises(StoreDamaged):
+            store.latest()
+
+
+def test_another_plan_is_refused_and_nothing_changed(store: Store, folder: Path) -> None:
+    store.commit(checkpoint(1))
+    store.close()
+    with pytest.raises(StoreOfAnotherPlan, match=PLAN.hex()[:16]):
+        Store(folder, bytes(32))
+    assert round_of(Store(folder, PLAN)) == 1
+
+
+class TestAttempts:
+    def test_never_repeat(self, store: Store, folder: Path) -> None:
+        numbers = [store.next_attempt(), store.next_attempt()]
+        store = reopened(store, folder)
+        numbers.append(store.next_attempt())
+        assert numbers == [1, 2, 3]
+
+    def test_are_on_disk_when_the_number_is_given(self, store: Store, folder: Path) -> None:
+        """Another connection sees it at once: no transaction is left open that a crash would roll back."""
+        given = store.next_attempt()
+        with sqlite3.connect(folder / "coordinator.sqlite") as other:
+            assert other.execute("SELECT attempt FROM job").fetchone() == (given,)
+
+
+def test_files_are_for_their_owner_alone(store: Store, folder: Path) -> None:
+    store.commit(checkpoint(1))
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_record_is_plain_json(store: Store, folder: Path) -> None:
+    store.commit(checkpoint(1))
+    with sqlite3.connect(folder / "coordinator.sqlite") as database:
+        record = json.loads(database.execute("SELECT record FROM rounds").fetchone()[0])
+    assert (record["count"], record["scalars"], record["opened_by"]) == (21, ["held_out_loss"], "01" * 32)
