@@ -93,7 +93,9 @@ class Contribution:
         if round == 1:
             if broadcast.last is not None or len(blob) != broadcast.adapter_size:
                 raise WrongTerms(what="last sum", actual="given", expected="none in round 1")
-            self._require_same(values, self._scheme.broadcast(self._first))
+            # To the bit: it comes from integers and exact float64 steps, so no machine has a reason to differ. A
+            # neighbouring first adapter in a second job would be a way to difference two sums.
+            self._require_same(values, self._scheme.broadcast(self._first), tolerance=0.0)
         else:
             mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
         ring = step.ring_for(self._plan, state, round, mean)
@@ -122,7 +124,10 @@ class Contribution:
         return received.ring.encode(update, scalars, rounding)
 
     def _seed(self, purpose: str) -> int:
-        text = canonical_cbor(["rengo training v1", self._plan.seed, self._member, purpose])
+        """From the plan, and by the job's name: two jobs on one data set must not train on it in the same order, or the
+        difference of two sums over neighbouring sets would be one member's update to the digit."""
+        plan = self._plan
+        text = canonical_cbor(["rengo training v1", plan.consortium, plan.job, plan.seed, self._member, purpose])
         return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
 
     def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Means:
@@ -158,7 +163,7 @@ class Contribution:
         bits, count = self._plan.secagg.ring_bits, len(self._plan.members)
         return Ring(bits, count, shapes, ranges, step.scalars_of(self._plan, round))
 
-    def _require_same(self, actual: Tensors, expected: Tensors) -> None:
+    def _require_same(self, actual: Tensors, expected: Tensors, tolerance: float = SAME_ADAPTER) -> None:
         difference = tensors.relative_difference(actual, expected)
-        if not difference <= SAME_ADAPTER:
+        if not difference <= tolerance:
             raise AdapterUnexplained(difference=f"{difference:.2g}")

@@ -21,6 +21,7 @@ from clients.dataset import Corpus, Source, read_corpus
 from clients.journal import Journal
 from clients.member import Member
 from clients.policy import Policy
+from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
 from federation.errors import DataFolderInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
@@ -48,6 +49,7 @@ class Table:
 def set_table(config: SimulateConfig, output: Path) -> Table:
     """Everyone seated. Model, data and plan are checked here, before any training; nothing is written before that."""
     started = time.perf_counter()
+    forbid_core_dumps()
     model_folder = Path(config.model.path) if config.model.path else DEMO_BASE
     folders = member_folders(Path(config.data.path) if config.data.path else DEMO_MEMBERS)
     plan = config.plan(tuple(folders), base_model.digest(model_folder))

@@ -1,6 +1,7 @@
 """`rengo simulate` from its command line to its results, in this process: what a researcher relies on."""
 
 import json
+import resource
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,6 +77,9 @@ class TestWhatARunLeavesBehind:
 
     def test_the_plot_is_a_picture(self, finished: Any) -> None:
         assert (finished[0] / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_crash_would_leave_no_core_dump(self, finished: Any) -> None:
+        assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
 
     def test_each_member_has_its_own_private_journal(self, finished: Any) -> None:
         journals = list((finished[0] / "members").glob("*/journal.sqlite"))

@@ -64,8 +64,11 @@ def plain_total(play: Play, names: Sequence[str], state: State) -> Words:
 
 
 def masked_with_two_views(consortium: Consortium, *, lie: bool) -> tuple[Play, Words, Words]:
-    """A round in which m00 and m01 are told another adapter: (play, what is left of the masks, the plain sum)."""
-    play = Play(consortium).through("shares")
+    """A round in which m00 and m01 are told another adapter: (play, what is left of the masks, the plain sum).
+
+    The second round, and an adapter one ulp away: the first round's has to be exact."""
+    opening = Play(consortium).through("revealed").result()
+    play = Play(consortium, make_offer(consortium, 2, 2), opening).through("shares")
     requests, seeds, contexts = play.prepare("masked"), {}, {}
     other = nudged(play.opening.state)
     for name in consortium.names:
@@ -79,7 +82,7 @@ def masked_with_two_views(consortium: Consortium, *, lie: bool) -> tuple[Play, W
         contexts[name] = round_context(play.aggregation.share_ctx, session.state.shares, terms)
         play.take("masked", name, [play.broadcast(name, adapter) if lied_to else broadcast], accept=not lied_to)
     states = {name: other if lie and name in ("m00", "m01") else play.opening.state for name in consortium.names}
-    words = [consortium.plain_words(name, 1, states[name], play.ring) for name in consortium.names]
+    words = [consortium.plain_words(name, 2, states[name], play.ring) for name in consortium.names]
     plain = np.sum(words, axis=0, dtype=play.ring.dtype)
     return play, without_self_masks(play, seeds, contexts), plain
 
