@@ -16,12 +16,12 @@ from federation.ring import Ring
 from federation.schemes import State
 from federation.schemes.state import LayerShapes
 from federation.secagg.contexts import SUITE
-from federation.secagg.messages import Broadcast, LastSum, Offer
+from federation.secagg.messages import Broadcast, LastSum, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
 from federation.secagg.server import Aggregation, FalseDealer, TooFewMembers
 from federation.tensors import Means, Tensors
-from federation.wire import ZERO_DIGEST, Limits, Signed
+from federation.wire import ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[s
     adapter, last = tensors.to_bytes(opening.adapter), opening.last
     stated = None
     if last is not None:
-        stated = LastSum(last.count, job.plan.secagg.ring_bits, last.ranges, last.scalars, last.opened_by)
+        stated = LastSum(last.count, last.ranges, last.scalars, read_body(RoundProof, read_cbor(last.proof)))
     body = Broadcast(tensors.digest(opening.adapter), len(adapter), stated)
     blob = adapter + (last.total.tobytes() if last is not None else b"")
     return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
@@ -241,8 +241,8 @@ def _mean_of(job: Job, last: Checkpoint | None) -> Means | None:
 
 def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpoint:
     ring, count = opening.ring, len(opened.aggregation.u3)
-    opened_by = tensors.digest(opening.adapter)
-    return Checkpoint(opening.round, adapter, opened.total, count, ring.stated_ranges, ring.scalars, opened_by)
+    proof = canonical_cbor(opened.aggregation.proof().to_plain())
+    return Checkpoint(opening.round, adapter, opened.total, count, ring.stated_ranges, ring.scalars, proof)
 
 
 def _limits(job: Job) -> Limits:

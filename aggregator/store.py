@@ -38,7 +38,8 @@ class StoreDamaged(RengoError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """After `round` rounds: the adapter that opens the next, the sum that gave it, and how that sum was encoded."""
+    """After `round` rounds: the adapter that opens the next, the sum that gave it, how that sum was encoded, and the
+    proof that the round took place (a RoundProof in canonical CBOR)."""
 
     round: int
     adapter: Tensors
@@ -46,7 +47,7 @@ class Checkpoint:
     count: int
     ranges: tuple[str, ...]
     scalars: tuple[str, ...]
-    opened_by: bytes
+    proof: bytes
 
 
 class Store:
@@ -87,7 +88,7 @@ class Store:
             "count": checkpoint.count,
             "ranges": checkpoint.ranges,
             "scalars": checkpoint.scalars,
-            "opened_by": checkpoint.opened_by.hex(),
+            "proof": checkpoint.proof.hex(),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         self._db.execute("INSERT INTO rounds VALUES (?, ?)", (checkpoint.round, json.dumps(record)))
@@ -112,7 +113,7 @@ class Store:
         arrays = load(data)
         total = arrays.pop(_SUM)
         ranges, scalars = tuple(record["ranges"]), tuple(record["scalars"])
-        return Checkpoint(round, arrays, total, record["count"], ranges, scalars, bytes.fromhex(record["opened_by"]))
+        return Checkpoint(round, arrays, total, record["count"], ranges, scalars, bytes.fromhex(record["proof"]))
 
     def _write(self, name: str, data: bytes) -> None:
         temporary = self._folder / f"{name}.part"

@@ -79,7 +79,7 @@ class Contribution:
         """The adapter that opens `round`, checked. Raises Malformed, WrongTerms or AdapterUnexplained.
 
         A member that was in the last round recomputes the adapter from the last sum and refuses any other; one that
-        was not has nothing to recompute it from, and relies on the others: the adapter is in everyone's context.
+        was not has nothing to recompute it from, and its session asks for proof that the others have (proof.py).
         """
         shapes = self.adapter_shapes
         if broadcast.adapter_size != 4 * tensors.size_of(shapes) or broadcast.adapter_size > len(blob):
@@ -100,6 +100,10 @@ class Contribution:
             mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
         ring = step.ring_for(self._plan, state, round, mean)
         return Received(round, state, ring, broadcast.adapter)
+
+    def knows(self, round: int) -> bool:
+        """Whether this member trained on the adapter that opened `round`, and can recompute the next one."""
+        return round in self._known
 
     def contribute(self, received: Received) -> NDArray[np.unsignedinteger[Any]]:
         """Train and evaluate on the accepted adapter: this member's vector, not yet masked.
@@ -135,7 +139,7 @@ class Contribution:
             raise WrongTerms(what="last sum", actual="missing", expected=f"the sum of round {round - 1}")
         known = self._known.get(round - 1)
         ring = known.ring if known is not None else self._stated_ring(round - 1, last)
-        if (last.ring_bits, last.scalars) != (ring.bits, ring.scalars) or last.ranges != ring.stated_ranges:
+        if (last.scalars, last.ranges, last.proof.encoding) != (ring.scalars, ring.stated_ranges, ring.digest()):
             raise WrongTerms(what="last encoding", actual="another", expected="the one of the last round")
         if len(words) != ring.dimension * ring.dtype.itemsize:
             raise Malformed(detail="the last sum has a wrong length")
@@ -143,8 +147,9 @@ class Contribution:
             raise WrongTerms(what="last count", actual=last.count, expected=f"at least {self._plan.threshold}")
         mean, _ = ring.decode(np.frombuffer(words, dtype=ring.dtype), last.count)
         if known is not None:
-            if last.adapter != known.adapter:
-                raise WrongTerms(what="last adapter", actual=last.adapter.hex()[:16], expected=known.adapter.hex()[:16])
+            actual, opened_by = last.proof.adapter.hex()[:16], known.adapter.hex()[:16]
+            if actual != opened_by:
+                raise WrongTerms(what="last adapter", actual=actual, expected=opened_by)
             expected = step.next_state(self._plan, known.state, mean)
             self._require_same(values, self._scheme.broadcast(expected))
         return mean

@@ -24,6 +24,7 @@ from federation.secagg.contexts import setup_context
 from federation.secagg.history import NOWHERE, Position
 from federation.secagg.messages import Broadcast, Offer, Refused
 from federation.secagg.parties import Parties
+from federation.secagg.proof import check_proof
 from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, Refusal, WrongTerms
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
@@ -197,7 +198,10 @@ class Member:
     def _mask(self, session: _Session, state: Ready, message: Signed) -> Signed:
         """Step 2: check the adapter, train, and send the vector masked. Everything earlier is closed from here on."""
         broadcast = state.seat.open(message, Broadcast, state.share_ctx)
-        received = self._contribution.receive(session.position[1], broadcast, message.blob)
+        round = session.position[1]
+        if broadcast.last is not None and not self._contribution.knows(round - 1):
+            check_proof(broadcast.last.proof, session.offer, self._parties)
+        received = self._contribution.receive(round, broadcast, message.blob)
         history = self._history.with_masked(session.position, received.adapter)
         # Checked again: a set-up may have been made in advance, before other vectors were sent.
         self._policy.check_rounds(self._journal.contributions())

@@ -1,5 +1,5 @@
-"""Bounding one member's influence. No noise is offered: member-level differential privacy with thirty members needs
-noise of 50 to 170 times the clip, and pretending otherwise would be worse than saying so (docs/security.md)."""
+"""Bounding one member's influence. No noise is offered: member-level differential privacy with thirty members and this
+many values needs noise that drowns the update, and pretending otherwise would be worse than saying so (docs/security.md)."""
 
 import numpy as np
 

@@ -30,7 +30,12 @@ def setup_context(offer: Offer) -> bytes:
 
 def share_context(setup_ctx: bytes, keys: Sequence[Signed]) -> bytes:
     """share_ctx: `keys` are the signed Keys of U1, sorted by member."""
-    return _digest("share context", [setup_ctx, statements_digest("U1", keys)])
+    return share_context_from(setup_ctx, statements_digest("U1", keys))
+
+
+def share_context_from(setup_ctx: bytes, keys: bytes) -> bytes:
+    """share_ctx from the digest of U1's Keys."""
+    return _digest("share context", [setup_ctx, keys])
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,13 @@ class Terms:
 
 def round_context(share_ctx: bytes, shares: Sequence[Signed], terms: Terms) -> bytes:
     """ctx: `shares` are the signed headers of U2's Shares, sorted by member."""
+    return round_context_from(share_ctx, statements_digest("U2", shares), terms)
+
+
+def round_context_from(share_ctx: bytes, shares: bytes, terms: Terms) -> bytes:
+    """ctx from the digest of U2's Shares."""
     stated = [terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy]
-    return _digest("round context", [share_ctx, statements_digest("U2", shares), stated])
+    return _digest("round context", [share_ctx, shares, stated])
 
 
 def survivors_digest(ctx: bytes, masked: Sequence[Signed]) -> bytes:

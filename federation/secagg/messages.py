@@ -81,15 +81,32 @@ class Inbox(Body):
 
 
 @dataclass(frozen=True)
+class RoundProof(Body):
+    """What a round's context is made of, and at least t votes in it (see proof.py). `keys` and `shares` are the digests
+    of U1's Keys and U2's Shares; `adapter` to `privacy` are the round's terms."""
+
+    kind: ClassVar[str] = "round_proof"
+    offer: Offer
+    keys: bytes
+    shares: bytes
+    adapter: bytes
+    dimension: int
+    ring_bits: int
+    encoding: bytes
+    privacy: bytes
+    agreed: tuple[Signed, ...]
+
+
+@dataclass(frozen=True)
 class LastSum(Body):
-    """The last round's unmasked sum, for checking the adapter: how many members are in it and how it was encoded."""
+    """The last round's unmasked sum, for checking the adapter: how many members are in it, how it was encoded, and
+    proof that the round took place."""
 
     kind: ClassVar[str] = "last_sum"
     count: int
-    ring_bits: int
     ranges: tuple[str, ...]
     scalars: tuple[str, ...]
-    adapter: bytes
+    proof: RoundProof
 
 
 @dataclass(frozen=True)

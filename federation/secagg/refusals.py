@@ -109,6 +109,13 @@ class AdapterUnexplained(Refusal):
     ja = "追加学習差分が、前回の合計から計算したものと一致しません（相対差 {difference}）。"
 
 
+class RoundUnproven(Refusal):
+    """Nothing shows that round {round} took place among enough members: {detail}. An adapter from nowhere is not
+    trained on."""
+
+    ja = "学習回 {round} が十分な拠点で行われた証拠がありません: {detail}。出所不明の差分では学習しません。"
+
+
 class DataSetBusy(Refusal):
     """Job {open_job} is still open on this data set; finish or close it before {job}."""
 

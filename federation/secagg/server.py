@@ -21,11 +21,12 @@ from federation.secagg import shamir
 from federation.secagg.contexts import (
     Terms,
     leaf,
-    round_context,
+    round_context_from,
     seed_commitment,
     setup_context,
     share_commitment,
-    share_context,
+    share_context_from,
+    statements_digest,
     survivors_digest,
 )
 from federation.secagg.messages import (
@@ -36,6 +37,7 @@ from federation.secagg.messages import (
     Masked,
     Offer,
     Revealed,
+    RoundProof,
     Sealed,
     Shares,
     Survivors,
@@ -106,7 +108,8 @@ class Aggregation:
         """Step 1: show U1 to itself."""
         keys = self._close(Step.KEYS, Step.SHARES)
         self.u1 = tuple(sorted(keys))
-        self.share_ctx = share_context(self.setup_ctx, [keys[m] for m in self.u1])
+        self._keys_digest = statements_digest("U1", [keys[m] for m in self.u1])
+        self.share_ctx = share_context_from(self.setup_ctx, self._keys_digest)
         body = Cohort(tuple(keys[m] for m in self.u1))
         return {m: self._signer.sign(body, self.setup_ctx, m) for m in self.u1}
 
@@ -115,7 +118,8 @@ class Aggregation:
         shares = self._close(Step.SHARES, Step.MASKED)
         self.u2 = tuple(sorted(shares))
         headers = tuple(shares[m].without_blob() for m in self.u2)
-        self.terms, self.ctx = terms, round_context(self.share_ctx, headers, terms)
+        self._shares_digest = statements_digest("U2", headers)
+        self.terms, self.ctx = terms, round_context_from(self.share_ctx, self._shares_digest, terms)
         self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
         inboxes = {}
         for recipient in self.u2:
@@ -138,7 +142,8 @@ class Aggregation:
         agreed = self._close(Step.AGREED, Step.REVEALED)
         self.u4 = tuple(sorted(agreed))
         self._require_holders(self.u4)
-        body = Unmask(tuple(agreed[m] for m in self.u4))
+        self._votes = tuple(agreed[m] for m in self.u4)
+        body = Unmask(self._votes)
         return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
 
     @property
@@ -209,6 +214,12 @@ class Aggregation:
                 # The survivor added or subtracted this mask; take it out again.
                 add_mask(self._sum, pair, -1 if peer == low else 1)
         return self._sum
+
+    def proof(self) -> RoundProof:
+        """Proof of this round for members that are not in it. Known once `unmasks` has been called."""
+        terms = self.terms
+        stated = (terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy)
+        return RoundProof(self.offer, self._keys_digest, self._shares_digest, *stated, self._votes)
 
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:
         if self.step is not step:

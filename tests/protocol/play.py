@@ -13,7 +13,7 @@ from aggregator.exchange import together
 from federation import step, tensors
 from federation.schemes import State
 from federation.secagg.contexts import SUITE
-from federation.secagg.messages import Broadcast, LastSum, Offer, Refused
+from federation.secagg.messages import Broadcast, LastSum, Offer, Refused, RoundProof
 from federation.secagg.primitives import Words
 from federation.secagg.server import Aggregation
 from federation.tensors import Tensors
@@ -158,9 +158,15 @@ class Play:
         """What would stand after this round if `total` were its sum, whether or not it is."""
         plan, count = self.consortium.plan, max(len(self.aggregation.u3), self.consortium.plan.threshold)
         mean, _ = self.ring.decode(total, count)
-        adapter = tensors.digest(self.adapter)
-        last = LastSum(count, self.ring.bits, self.ring.stated_ranges, self.ring.scalars, adapter)
+        last = LastSum(count, self.ring.stated_ranges, self.ring.scalars, self.proof())
         return Opening(step.next_state(plan, self.opening.state, mean), last, total.tobytes(), mean)
+
+    def proof(self) -> RoundProof:
+        """Of this round; one without votes while there are none, for a coordinator that only claims it took place."""
+        if self.aggregation.u4:
+            return self.aggregation.proof()
+        terms = step.terms(self.consortium.plan, tensors.digest(self.adapter), self.ring)
+        return RoundProof(self.offer, bytes(32), bytes(32), **vars(terms), agreed=())
 
     def following(self, opening: Opening, **changes: object) -> "Play":
         """The next round in the same attempt, its set-up carried by this one."""

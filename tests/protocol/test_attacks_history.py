@@ -197,7 +197,7 @@ def test_another_first_adapter_than_the_plans_is_refused(folder: Path) -> None:
 
 
 def test_a_refused_broadcast_does_not_make_a_member_forget_what_explains_the_next(folder: Path) -> None:
-    """Round 3's set-up stands early; a spent adapter "for round 3" is refused, and round 2 has to be explained yet."""
+    """Round 3's set-up stands early; an adapter "of round 2" is refused, and round 2 has to be explained yet."""
     consortium = make_consortium(folder)
     first = Play(consortium).through("masked")
     second = first.following(first.opening).do("keys")
@@ -206,7 +206,7 @@ def test_a_refused_broadcast_does_not_make_a_member_forget_what_explains_the_nex
     second.stand_on(opening).do("shares")
     third.do("shares").stand_on(first.opening)
     third.stand_on(dataclasses.replace(zero_sum(second), state=first.opening.state)).do("masked")
-    assert third.refused == dict.fromkeys(consortium.names, "adapter-spent")
+    assert third.refused == dict.fromkeys(consortium.names, "round-unproven")
     factors = {name: array + np.float32(0.01) for name, array in opening.state.factors.items()}
     second.stand_on(dataclasses.replace(opening, state=State(1, factors))).do("masked")
     assert second.refused == dict.fromkeys(consortium.names, "adapter-unexplained")
@@ -239,14 +239,3 @@ def test_two_jobs_with_one_seed_do_not_train_on_a_data_set_in_the_same_order(fol
         c.plain_words("m04", 1, state, ring).view("<i4")[: 2 * 4 + 5 * 2].astype(float) for c in (consortium, second)
     ]
     assert np.linalg.norm(words[0] - words[1]) > 0.1 * np.linalg.norm(words[0])
-
-
-def test_what_is_not_stopped_a_member_that_missed_a_round_takes_the_adapter_on_trust(folder: Path) -> None:
-    """It has nothing to recompute the adapter from. A coordinator that skips a round makes everyone such a member; it
-    has to give all of them the same adapter, which every context binds."""
-    consortium = make_consortium(folder)
-    claim = zero_sum(Play(consortium))
-    factors = {name: array + np.float32(0.5) for name, array in claim.state.factors.items()}
-    opening = dataclasses.replace(claim, state=State(1, factors))
-    play = Play(consortium, make_offer(consortium, 2), opening).through("masked")
-    assert play.refused == {}

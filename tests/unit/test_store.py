@@ -51,14 +51,14 @@ def test_a_new_store_has_no_round(store: Store) -> None:
 def test_a_round_comes_back_as_it_was_committed(store: Store, folder: Path, words: str) -> None:
     given = checkpoint(1)
     given = Checkpoint(1, given.adapter, given.total.astype(words), *[getattr(given, f) for f in
-                       ("count", "ranges", "scalars", "opened_by")])  # fmt: skip
+                       ("count", "ranges", "scalars", "proof")])  # fmt: skip
     store.commit(given)
     found = reopened(store, folder).latest()
     assert found is not None
     assert digest(found.adapter) == digest(given.adapter)
     np.testing.assert_array_equal(found.total, given.total)
     assert found.total.dtype == words
-    for name in ("round", "count", "ranges", "scalars", "opened_by"):
+    for name in ("round", "count", "ranges", "scalars", "proof"):
         assert getattr(found, name) == getattr(given, name)
 
 
@@ -174,4 +174,4 @@ def test_a_record_is_plain_json(store: Store, folder: Path) -> None:
     store.commit(checkpoint(1))
     with sqlite3.connect(folder / "coordinator.sqlite") as database:
         record = json.loads(database.execute("SELECT record FROM rounds").fetchone()[0])
-    assert (record["count"], record["scalars"], record["opened_by"]) == (21, ["held_out_loss"], "01" * 32)
+    assert (record["count"], record["scalars"], record["proof"]) == (21, ["held_out_loss"], "01" * 32)

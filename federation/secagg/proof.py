@@ -1,0 +1,27 @@
+"""Proof that a round took place: the votes of at least t members for one survivor set in one context.
+
+A member that was in the last round recomputes the adapter from its sum; one that was not cannot. With this proof it
+knows that at least t members were there. A coordinator that shows a crafted adapter in the next round then finds only
+f colluders and N - t absent members to accept it, fewer than t in all, since the others recompute and refuse. Without
+it, a coordinator that skips a round number would make everyone absent.
+"""
+
+from federation.secagg.contexts import Terms, round_context_from, setup_context, share_context_from
+from federation.secagg.messages import Agreed, Offer, RoundProof
+from federation.secagg.parties import Parties
+from federation.secagg.refusals import RoundUnproven
+
+_SAME = ("suite", "consortium", "job", "roster", "plan", "model")
+
+
+def check_proof(proof: RoundProof, current: Offer, parties: Parties) -> None:
+    """Raises RoundUnproven, or what is wrong with a vote, unless `proof` is of the round before `current`."""
+    before = proof.offer
+    if before.round != current.round - 1 or any(getattr(before, f) != getattr(current, f) for f in _SAME):
+        raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job, plan or roster")
+    terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy)
+    ctx = round_context_from(share_context_from(setup_context(before), proof.keys), proof.shares, terms)
+    votes = parties.open_all(proof.agreed, Agreed, ctx, "Agreed", minimum=0)
+    if len(votes) < parties.threshold or len({vote.survivors for vote in votes.values()}) != 1:
+        detail = f"{parties.threshold} votes for one survivor set are needed, {len(votes)} are shown"
+        raise RoundUnproven(round=before.round, detail=detail)
