@@ -1,5 +1,6 @@
-"""Bounding one member's influence. No noise is offered: member-level differential privacy with thirty members and this
-many values needs noise that drowns the update, and pretending otherwise would be worse than saying so (docs/security.md)."""
+"""Bounding one member's influence. No noise is offered: member-level differential privacy with thirty members and so
+many values needs noise that drowns the update, and to pretend otherwise would be worse than to say so.
+"""
 
 import numpy as np
 
