@@ -69,7 +69,8 @@ class Exchanges:
         kind = statement.header.kind
         if kind == Refused.kind:
             refused = self._parties.open(statement, Refused, statement.header.digest, exchange.step)
-            self._report(Declined(exchange, member, refused.code, refused.reason))
+            # Who signed it, whatever the carrier says.
+            self._report(Declined(exchange, statement.header.sender, refused.code, refused.reason))
             return
         expecting = next((a for a in awaiting if a.step.value == kind), awaiting[0])
         expecting.accept(statement)

@@ -103,7 +103,8 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         opening = _Opening(round, state, scheme.broadcast(state), last, ring)
         opened = _open_sum(job, exchanges, store, opening, carried, observe)
         carried, survivors = opened.carried, opened.aggregation.u3
-        mean, scalars = ring.decode(opened.total, len(survivors))
+        mean, decoded = ring.decode(opened.total, len(survivors))
+        scalars = _require_learning(plan, round, decoded)
         if step.trains(plan, round):
             state = step.next_state(plan, state, mean)
         last = _checkpoint(opening, opened, scheme.broadcast(state))
@@ -111,6 +112,22 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
     return state
+
+
+def _require_learning(plan: Plan, round: int, scalars: Mapping[str, float]) -> Mapping[str, float]:
+    """The round's figures, losses over those whose training did not diverge. Raises JobStopped when all diverged."""
+    learning = 1.0 - scalars[step.DIVERGED]
+    if learning < 0.5 / len(plan.members):
+        raise JobStopped(
+            job=plan.job,
+            round=round,
+            detail="training diverged at every member. Lower train.optimizer.learning_rate.",
+            detail_ja="すべての拠点で学習が発散しました。train.optimizer.learning_rate を下げてください。",
+        )
+    figures = dict(scalars)
+    if step.HELD_OUT_LOSS in figures:
+        figures[step.HELD_OUT_LOSS] /= learning
+    return figures
 
 
 def _open_sum(

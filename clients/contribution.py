@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from clients.dataset import Blocks, Corpus
 from federation import privacy, step, tensors
+from federation.errors import TrainingDiverged
 from federation.plan import Plan, Train
-from federation.ring import Ring, rounding_stream
+from federation.ring import NotFinite, Ring, rounding_stream
 from federation.schemes import State
 from federation.schemes.state import LayerShapes
 from federation.secagg.messages import Broadcast, LastSum
 from federation.secagg.refusals import AdapterUnexplained, WrongTerms
+from federation.stream import Stream
 from federation.tensors import Array, Means, Tensors
 from federation.wire import Buffer, Malformed, canonical_cbor
 
@@ -68,6 +70,7 @@ class Contribution:
         self._plan, self._member, self._learner, self._corpus = plan, member, learner, corpus
         self._scheme = step.scheme_of(plan)
         self._first = step.first_state(plan, learner.shapes)
+        self._first_digest = tensors.digest(self._scheme.broadcast(self._first))
         self._known: dict[int, Received] = {}
 
     @property
@@ -95,7 +98,8 @@ class Contribution:
                 raise WrongTerms(what="last sum", actual="given", expected="none in round 1")
             # To the bit: it comes from integers and exact float64 steps, so no machine has a reason to differ. A
             # neighbouring first adapter in a second job would be a way to difference two sums.
-            self._require_same(values, self._scheme.broadcast(self._first), tolerance=0.0)
+            if broadcast.adapter != self._first_digest:
+                raise AdapterUnexplained(difference="not the first adapter of this plan, to the bit")
         else:
             mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
         ring = step.ring_for(self._plan, state, round, mean)
@@ -108,10 +112,26 @@ class Contribution:
     def contribute(self, received: Received) -> NDArray[np.unsignedinteger[Any]]:
         """Train and evaluate on the accepted adapter: this member's vector, not yet masked.
 
-        Only here is the adapter remembered: one that was refused must not stand in for the one that was used.
+        Training that diverges gives a zero update and says so inside the sum. A refusal would tell the coordinator, of
+        this member alone, what a crafted adapter does on its text.
         """
+        round = received.round
+        ring = received.ring
+        try:
+            update, scalars = self._learn(received)
+            vector = ring.encode(update, scalars, self._rounding(round))
+        except (TrainingDiverged, NotFinite):
+            update = {name: np.zeros(shape, dtype=np.float32) for name, shape in ring.shapes.items()}
+            scalars = dict.fromkeys(ring.scalars, 0.0) | {step.DIVERGED: 1.0}
+            vector = ring.encode(update, scalars, self._rounding(round))
+        # Remembered only here: an adapter that was refused must not stand in for the one that was used.
+        self._known = {r: known for r, known in self._known.items() if r == round - 1} | {round: received}
+        return vector
+
+    def _learn(self, received: Received) -> tuple[dict[str, Array], dict[str, float]]:
+        """(update, scalars) of this round. Raises TrainingDiverged."""
         plan, round, factors = self._plan, received.round, self._scheme.export(received.state)
-        scalars: dict[str, float] = {}
+        scalars = {step.DIVERGED: 0.0}
         if step.evaluates(plan, round):
             evaluated = self._learner.evaluate(factors, self._corpus.held_out.first(plan.evaluation.tokens))
             scalars[step.HELD_OUT_LOSS] = evaluated.nats / evaluated.tokens
@@ -123,9 +143,11 @@ class Contribution:
             trained = self._learner.train(factors, trainable, blocks, plan.train, self._seed(f"round {round}"))
             update = privacy.clip_update(self._scheme.encode(received.state, trained.tensors), plan.privacy)
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
-        self._known = {r: known for r, known in self._known.items() if r == round - 1} | {round: received}
-        rounding = rounding_stream(plan.seed, self._member, round)
-        return received.ring.encode(update, scalars, rounding)
+        return update, scalars
+
+    def _rounding(self, round: int) -> Stream:
+        plan = self._plan
+        return rounding_stream(plan.consortium, plan.job, plan.seed, self._member, round)
 
     def _seed(self, purpose: str) -> int:
         """From the plan, and by the job's name: two jobs on one data set must not train on it in the same order, or the
@@ -168,7 +190,7 @@ class Contribution:
         bits, count = self._plan.secagg.ring_bits, len(self._plan.members)
         return Ring(bits, count, shapes, ranges, step.scalars_of(self._plan, round))
 
-    def _require_same(self, actual: Tensors, expected: Tensors, tolerance: float = SAME_ADAPTER) -> None:
+    def _require_same(self, actual: Tensors, expected: Tensors) -> None:
         difference = tensors.relative_difference(actual, expected)
-        if not difference <= tolerance:
-            raise AdapterUnexplained(difference=f"{difference:.2g}")
+        if not difference <= SAME_ADAPTER:
+            raise AdapterUnexplained(difference=f"relative difference {difference:.2g}")

@@ -40,12 +40,13 @@ class JournalDamaged(RengoError):
 
 
 class JournalUnreadable(RengoError):
-    """The journal {path} cannot be read ({detail}). Nothing is sent without it: restore it from a backup, or have this
-    member's keys revoked and join anew."""
+    """The journal {path} cannot be read ({detail}). Nothing is sent without it. Have this member's keys revoked and
+    join anew. Never restore a journal from a backup: an older one allows what this member must not say again."""
 
     ja = (
         "送信記録簿 {path} を読めません（{detail}）。記録簿なしでは何も送信しません。"
-        "バックアップから復元するか、鍵を失効させて参加し直してください。"
+        "鍵を失効させて参加し直してください。"
+        "バックアップからは絶対に復元しないでください（過去の状態に戻ると、二度してはならない応答をしてしまいます）。"
     )
     exit_code = 7
 
@@ -82,12 +83,13 @@ class Journal:
         os.fchmod(handle, 0o600)
         os.close(handle)
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
             self._chain = self._verify()
+            self._written = self.spent()
         except sqlite3.DatabaseError as error:
             raise JournalUnreadable(path=path, detail=str(error)) from error
 
@@ -147,12 +149,13 @@ class Journal:
                 "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
             )
-            self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", [(digest,) for digest in history.spent])
+            fresh = [(digest,) for digest in history.spent if digest not in self._written]
+            self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", fresh)
             self._db.execute(
                 "INSERT INTO sent (utc, job, kinds, destination, bytes, sha256, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (*row, chain),
             )
-        self._chain = chain
+        self._chain, self._written = chain, self._written | history.spent
 
     def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs."""

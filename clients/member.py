@@ -9,6 +9,7 @@ evidence. Secrets live in the sessions, in memory: a restart closes every round 
 
 import hashlib
 import logging
+import threading
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -25,7 +26,14 @@ from federation.secagg.history import NOWHERE, Position
 from federation.secagg.messages import Broadcast, Offer, Refused
 from federation.secagg.parties import Parties
 from federation.secagg.proof import check_proof
-from federation.secagg.refusals import Closed, Conflicting, NotAllowedHere, Refusal, WrongTerms
+from federation.secagg.refusals import (
+    Closed,
+    Conflicting,
+    DataSetBusy,
+    NotAllowedHere,
+    Refusal,
+    WrongTerms,
+)
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
 _log = logging.getLogger(__name__)
@@ -73,10 +81,15 @@ class Member:
         self._history = journal.history(plan.job)
         self._sessions: dict[Position, _Session] = {}
         self._limits = request_limits(plan, contribution)
+        self._one_at_a_time = threading.Lock()
 
     def handle(self, request: bytes) -> bytes:
         """Answer one request. Raises when the journal cannot be written or training breaks: nothing has left then, and
         every open session is given up."""
+        with self._one_at_a_time:
+            return self._handle(request)
+
+    def _handle(self, request: bytes) -> bytes:
         history = self._history
         try:
             # Another job on this data set may have spent adapters since the last request.
@@ -134,6 +147,10 @@ class Member:
         kind = message.header.kind
         first, _ = session.answered[kind]
         key = self._parties.roster.coordinator_key
+        # A carrier may show me another member's copy of an honest message: that is no contradiction.
+        for side in ("sender", "recipient"):
+            if getattr(message.header, side) != getattr(first.header, side):
+                raise SignatureInvalid(what=f"{kind} of {COORDINATOR} (meant for another member)")
         verify_bytes(key, message.signature, message.to_sign(), f"{kind} of {COORDINATOR}")
         pairs = [(s.header_bytes, s.signature) for s in (first, message)]
         self._journal.keep_evidence(f"two different {kind}", pairs)
@@ -205,8 +222,11 @@ class Member:
         history = self._history.with_masked(session.position, received.adapter)
         # Checked again: a set-up may have been made in advance, before other vectors were sent.
         self._policy.check_rounds(self._journal.contributions())
-        vector = self._contribution.contribute(received)
+        # Counted before training, and one adapter a set-up whatever comes of it: answers must not be questions that a
+        # coordinator can ask of this site's text as often as it likes.
         self._journal.count_contribution(self._plan.job, session.position)
+        session.state = None
+        vector = self._contribution.contribute(received)
         session.state, masked = state.mask(vector, step.terms(self._plan, received.adapter, received.ring))
         session.digests.add(session.state.ctx)
         session.ctx, session.received = session.state.ctx, received
@@ -217,7 +237,7 @@ class Member:
     def _refuse(self, request: str, refusal: RengoError, digest: bytes = ZERO_DIGEST) -> Signed:
         """Log the whole reason here. What is not about the protocol may name paths or data: only its code leaves."""
         _log.info("%s refused a %s: %s", self._identity.id, request, refusal)
-        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid)
+        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid) and not isinstance(refusal, DataSetBusy)
         reason = str(refusal)[:500] if public else "the reason is in the member's own log"
         return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
 

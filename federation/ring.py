@@ -149,6 +149,6 @@ class Ring:
         return [(fixed >> (index * self.limb_bits)) & mask for index in range(self.limbs)]
 
 
-def rounding_stream(seed: int, member: str, round: int) -> Stream:
-    """The stochastic rounding of one member in one round, from the plan: the same plan gives the same adapter."""
-    return Stream("rounding", [seed, member, round])
+def rounding_stream(consortium: str, job: str, seed: int, member: str, round: int) -> Stream:
+    """The stochastic rounding of one member in one round of one job: the same plan gives the same adapter."""
+    return Stream("rounding", [consortium, job, seed, member, round])

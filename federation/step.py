@@ -16,6 +16,7 @@ from federation.wire import canonical_cbor
 
 HELD_OUT_LOSS = "held_out_loss"
 CLIPPED_SHARE = "clipped_share"
+DIVERGED = "diverged"
 ADAMW_REACH = 1.25
 """How far AdamW moves a value in practice, in learning rates a step: one where gradients keep their sign and size
 (Kingma & Ba 2015, section 2.1), a little more where they grow."""
@@ -62,7 +63,7 @@ def ring_for(plan: Plan, state: State, round: int, last_mean: Means | None) -> R
 
 def scalars_of(plan: Plan, round: int) -> tuple[str, ...]:
     """The figures that travel with the updates of `round`, in order."""
-    stated = ((HELD_OUT_LOSS, evaluates(plan, round)), (CLIPPED_SHARE, trains(plan, round)))
+    stated = ((HELD_OUT_LOSS, evaluates(plan, round)), (CLIPPED_SHARE, trains(plan, round)), (DIVERGED, True))
     return tuple(name for name, wanted in stated if wanted)
 
 

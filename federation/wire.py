@@ -11,6 +11,7 @@ header    = CBOR {v, kind, digest, from, to, body, blob: [length, sha256] | null
 
 import dataclasses
 import hashlib
+import re
 import struct
 import types
 import typing
@@ -32,6 +33,9 @@ DIGEST_SIZE = 32
 SIGNATURE_SIZE = 64
 ZERO_DIGEST = bytes(DIGEST_SIZE)
 _SIGNATURE_DOMAIN = b"rengo signed message v1\0"
+
+# Kinds reach logs before any signature is checked.
+_KIND = re.compile("[a-z_]{1,32}")
 
 T = TypeVar("T")
 Buffer = bytes | bytearray | memoryview
@@ -166,8 +170,9 @@ def _read_header(data: Buffer) -> Header:
         raise Malformed(detail="a header has other fields than it should")
     if raw["v"] != VERSION or type(raw["v"]) is not int:
         raise Malformed(detail=f"protocol version {raw['v']!r} is not {VERSION}")
-    names = (raw["kind"], raw["from"], raw["to"])
-    if not all(type(name) is str and 0 < len(name) <= MAX_TEXT for name in names):
+    names = (raw["from"], raw["to"])
+    known = type(raw["kind"]) is str and _KIND.fullmatch(raw["kind"])
+    if not known or not all(type(name) is str and 0 < len(name) <= MAX_TEXT for name in names):
         raise Malformed(detail="a header names no sender, recipient or kind")
     if type(raw["digest"]) is not bytes or len(raw["digest"]) != DIGEST_SIZE or not isinstance(raw["body"], dict):
         raise Malformed(detail="a header has no digest or body")

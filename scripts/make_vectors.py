@@ -185,7 +185,8 @@ def _ring(bits: int) -> dict[str, Any]:
     ring = Ring(bits, 30, {"b": (3,), "a": (2, 2)}, {"a": 0.5, "b": 2.0**-10}, ("held_out_loss", "clipped_share"))
     update = {"a": np.array([[0.5, -0.5], [0.1, 9]], np.float32), "b": np.array([1e-4, 0, -1e-5], np.float32)}
     figures = {"held_out_loss": 2.718281828, "clipped_share": 1 / 7}
-    words = ring.encode(update, figures, rounding_stream(7, MEMBERS[1], 2))
+    rounding: dict[str, Any] = {"consortium": "c", "job": "j", "seed": 7, "member": MEMBERS[1], "round": 2}
+    words = ring.encode(update, figures, rounding_stream(**rounding))
     means, scalars = ring.decode(words, 1)
     return {
         "bits": bits,
@@ -195,7 +196,7 @@ def _ring(bits: int) -> dict[str, Any]:
         "levels": ring.levels,
         "limbs": [ring.limbs, ring.limb_bits],
         "digest": ring.digest().hex(),
-        "rounding": {"seed": 7, "member": MEMBERS[1], "round": 2},
+        "rounding": rounding,
         "update": {name: array.tolist() for name, array in update.items()},
         "scalars": figures,
         "words": words.tolist(),

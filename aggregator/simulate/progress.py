@@ -41,6 +41,12 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "comparing base and federated on all held-out documents",
         "ja": "全評価文書で基盤モデルと連合学習を比較中",
     },
+    "diverged": {
+        "en": "round {round}: training diverged at {members} member(s), which put zero into the sum; "
+        "lower train.optimizer.learning_rate",
+        "ja": "学習回 {round}: {members} 拠点で学習が発散（合計には 0 を加算）。"
+        "train.optimizer.learning_rate を下げてください",
+    },
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
     "rejected": {
         "en": "{member}: answer not usable ({code}): {reason}",
@@ -186,6 +192,10 @@ class Teller:
         facts |= {"survivors": len(done.aggregation.u3), "members": self._members}
         loss, trained = done.scalars.get(step.HELD_OUT_LOSS), done.round <= self._rounds
         words = "" if loss is None else self._text("loss" if trained else "final_loss", {"loss": loss})
+        if done.scalars[step.DIVERGED] > 0:
+            self._say(
+                "diverged", {"round": done.round, "members": round(done.scalars[step.DIVERGED] * facts["survivors"])}
+            )
         text = self._text("round" if trained else "measured", {**facts, "loss": words})
         self._lines.say("round", text, {**facts, "held_out_loss_before": loss})
 

@@ -100,9 +100,12 @@ class Report:
         line |= {"dropped": {s.value: list(names) for s, names in aggregation.dropped.items()}}
         # The adapter that opened the round is the one that was evaluated in it.
         line |= {"held_out_loss_before": done.scalars.get(step.HELD_OUT_LOSS)}
+        line |= {"diverged_share": done.scalars[step.DIVERGED]}
         recording = self._table.recording.take()
         if done.mean:
-            trained = {name: recording.trained[name] for name in aggregation.u3}
+            # A member whose training diverged put zero into the sum.
+            unchanged = step.scheme_of(plan).export(self._before)
+            trained = {name: recording.trained.get(name, unchanged) for name in aggregation.u3}
             line |= {"clipped_share": done.scalars[step.CLIPPED_SHARE]}
             line |= {"secure_vs_plain": vars(compare(plan, self._before, done.ring, done.mean, trained))}
         line |= {"bytes_up": self._bytes_up, "seconds": round(done.seconds, 3)}

@@ -18,6 +18,8 @@ Position = tuple[int, int]
 """(attempt, round)."""
 
 NOWHERE: Position = (0, 0)
+ATTEMPT_REACH = 1000
+"""How many attempts a member may have missed."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class History:
     def with_keys(self, position: Position) -> "History":
         """Keys may be sent once a set-up, in order, and never for a round that this member helped to open."""
         attempt, round = position
+        if attempt > self.keyed[0] + ATTEMPT_REACH:
+            # One huge number would close the job for this member for good.
+            raise Closed(attempt=attempt, round=round, detail=f"attempts have come to {self.keyed[0]}")
         if position <= self.keyed:
             raise Closed(attempt=attempt, round=round, detail=f"Keys were last sent for {_text(self.keyed)}")
         self._require_unopened(position)

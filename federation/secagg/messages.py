@@ -8,7 +8,7 @@ step     member -> coordinator                    coordinator -> member
 4        Revealed  in ctx                         Unmask      in ctx            asks for Revealed
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from federation.secagg.shamir import SHARE_SIZE
@@ -159,8 +159,8 @@ class Revealed(Body):
 
     kind: ClassVar[str] = "revealed"
     survivors: bytes
-    seed_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)]
-    key_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)]
+    seed_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)] = field(repr=False)
+    key_shares: Annotated[dict[str, bytes], Size(SHARE_SIZE)] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -104,9 +104,9 @@ class AdapterSpent(Refusal):
 
 
 class AdapterUnexplained(Refusal):
-    """The adapter is not the one that the last sum gives: relative difference {difference}."""
+    """The adapter is not the one that this member computes: {difference}."""
 
-    ja = "追加学習差分が、前回の合計から計算したものと一致しません（相対差 {difference}）。"
+    ja = "追加学習差分が、この拠点で計算したものと一致しません（{difference}）。"
 
 
 class RoundUnproven(Refusal):

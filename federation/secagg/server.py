@@ -46,7 +46,7 @@ from federation.secagg.messages import (
 from federation.secagg.parties import Parties, check_points
 from federation.secagg.primitives import Words, add_mask, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
-from federation.wire import Body, Malformed, Signed, read_body, read_cbor
+from federation.wire import Body, Malformed, Signed, canonical_cbor, read_body, read_cbor
 
 B = TypeVar("B", bound=Body)
 
@@ -175,6 +175,8 @@ class Aggregation:
             raise NotAllowedHere(kind=kind, state=f"waiting for {self.step.value}")
         if sender in self._answers:
             raise Duplicated(what=f"{kind} of {sender}")
+        if len(statement.blob) and self.step not in (Step.SHARES, Step.MASKED):
+            raise Malformed(detail=f"{kind} carries data that it should not")
         statement.check_blob()
         match self.step:
             case Step.KEYS:
@@ -248,15 +250,19 @@ class Aggregation:
 
     def _accept_shares(self, sender: str, statement: Signed) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
+        # Before it is decoded: CBOR of a vector's size would take many times its memory.
+        sealed = [Sealed(bytes(32), bytes(32), bytes(envelope_size(sender, m))).to_plain() for m in self.u1]
+        if len(statement.blob) != len(canonical_cbor(sealed)):
+            raise Malformed(detail="the envelopes have another size than they should")
         plain = read_cbor(statement.blob)
         if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
             raise Malformed(detail="the envelopes are not one for each member of the cohort")
-        sealed = [read_body(Sealed, p) for p in plain]
-        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(sealed, self.u1, strict=True)):
+        dealt = [read_body(Sealed, p) for p in plain]
+        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(dealt, self.u1, strict=True)):
             raise Malformed(detail="an envelope has another size than it should")
-        if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed):
+        if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in dealt):
             raise Malformed(detail="the commitments do not match their leaves")
-        self._shares[sender], self._sealed[sender] = shares, sealed
+        self._shares[sender], self._sealed[sender] = shares, dealt
 
     def _accept_masked(self, sender: str, statement: Signed) -> None:
         masked = self._open(statement, Masked, self.ctx, self.u2)

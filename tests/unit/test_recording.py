@@ -33,7 +33,7 @@ class TestCompare:
             update = {name: factors[name] - STATE.factors[name] for name in factors}
             update, figures = (
                 privacy.clip_update(update, self.plan.privacy),
-                {"held_out_loss": 1.0, "clipped_share": 0.0},
+                {"held_out_loss": 1.0, "clipped_share": 0.0, "diverged": 0.0},
             )
             total += ring.encode(update, figures, np.random.default_rng(number))
         return dict(ring.decode(total, len(members))[0])

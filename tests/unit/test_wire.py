@@ -187,7 +187,12 @@ class TestHeader:
             read_frame(write_frame([Signed(data, bytes(64), MASKED.blob)]), LIMITS)
 
     def test_may_be_of_a_kind_that_this_version_does_not_know(self) -> None:
-        self.read(kind="未知")
+        self.read(kind="not_known_yet")
+
+    @pytest.mark.parametrize("kind", ["未知", "a\nb", "\x1b[31m", "Keys", "", "x" * 33])
+    def test_may_not_write_what_it_likes_into_a_log_as_its_kind(self, kind: str) -> None:
+        with pytest.raises(Malformed):
+            self.read(kind=kind)
 
 
 def test_the_version_of_a_frame_is_checked_before_anything_else() -> None:
