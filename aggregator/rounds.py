@@ -15,7 +15,7 @@ from federation.plan import Plan
 from federation.ring import Ring
 from federation.schemes import State
 from federation.schemes.state import LayerShapes
-from federation.secagg.contexts import SUITE
+from federation.secagg.contexts import SUITE, last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
@@ -166,7 +166,9 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     """Steps 2 to 4. The next round's steps 0 and 1 ride on 3 and 4, so that a steady round costs three exchanges."""
     round = opening.round
     # 2. Everyone in the cohort trains on the adapter and sends the update masked; it is added on arrival.
-    inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring))
+    last, words = _last_sum(opening.last)
+    told = last_sum_digest(last, words)
+    inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
     broadcasts = _broadcasts(job, aggregation, opening)
     exchanges.ask(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
     # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
@@ -228,13 +230,18 @@ def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
 
 def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[str, Signed]:
     """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
-    adapter, last = tensors.to_bytes(opening.adapter), opening.last
-    stated = None
-    if last is not None:
-        stated = LastSum(last.count, last.ranges, last.scalars, read_body(RoundProof, read_cbor(last.proof)))
-    body = Broadcast(tensors.digest(opening.adapter), len(adapter), stated)
-    blob = adapter + (last.total.tobytes() if last is not None else b"")
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
+    adapter = tensors.to_bytes(opening.adapter)
+    last, words = _last_sum(opening.last)
+    body = Broadcast(tensors.digest(opening.adapter), len(adapter), last)
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, adapter + words) for m in aggregation.u2}
+
+
+def _last_sum(last: Checkpoint | None) -> tuple[LastSum | None, bytes]:
+    """What the members are told of the last round, and its sum in ring words; nothing in the first."""
+    if last is None:
+        return None, b""
+    proof = read_body(RoundProof, read_cbor(last.proof))
+    return LastSum(last.count, last.ranges, last.scalars, proof), last.total.tobytes()
 
 
 def _state_after(job: Job, last: Checkpoint | None) -> State:

@@ -16,11 +16,12 @@ from federation.plan import Plan, Train
 from federation.ring import NotFinite, Ring, rounding_stream
 from federation.schemes import State
 from federation.schemes.state import LayerShapes
+from federation.secagg.contexts import last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum
 from federation.secagg.refusals import AdapterUnexplained, WrongTerms
 from federation.stream import Stream
 from federation.tensors import Array, Means, Tensors
-from federation.wire import Buffer, Malformed, canonical_cbor
+from federation.wire import ZERO_DIGEST, Buffer, Malformed, canonical_cbor
 
 SAME_ADAPTER = 1e-5
 """Relative L2 difference up to which two machines' results of the same floating-point recipe count as the same."""
@@ -61,6 +62,7 @@ class Received:
     state: State
     ring: Ring
     adapter: bytes
+    last: bytes = ZERO_DIGEST
 
 
 class Contribution:
@@ -103,7 +105,8 @@ class Contribution:
         else:
             mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
         ring = step.ring_for(self._plan, state, round, mean)
-        return Received(round, state, ring, broadcast.adapter)
+        last = last_sum_digest(broadcast.last, view[broadcast.adapter_size :])
+        return Received(round, state, ring, broadcast.adapter, last)
 
     def knows(self, round: int) -> bool:
         """Whether this member trained on the adapter that opened `round`, and can recompute the next one."""

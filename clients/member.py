@@ -227,7 +227,9 @@ class Member:
         self._journal.count_contribution(self._plan.job, session.position)
         session.state = None
         vector = self._contribution.contribute(received)
-        session.state, masked = state.mask(vector, step.terms(self._plan, received.adapter, received.ring))
+        session.state, masked = state.mask(
+            vector, step.terms(self._plan, received.adapter, received.ring, received.last)
+        )
         session.digests.add(session.state.ctx)
         session.ctx, session.received = session.state.ctx, received
         self._history = history

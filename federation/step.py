@@ -12,7 +12,7 @@ from federation.schemes import LoraScheme, State, scheme_named
 from federation.schemes.state import LayerShapes
 from federation.secagg.contexts import Terms
 from federation.tensors import Means
-from federation.wire import canonical_cbor
+from federation.wire import ZERO_DIGEST, canonical_cbor
 
 HELD_OUT_LOSS = "held_out_loss"
 CLIPPED_SHARE = "clipped_share"
@@ -67,10 +67,11 @@ def scalars_of(plan: Plan, round: int) -> tuple[str, ...]:
     return tuple(name for name, wanted in stated if wanted)
 
 
-def terms(plan: Plan, adapter: bytes, ring: Ring) -> Terms:
-    """What the round's context binds of the vectors: `adapter` is the digest of the adapter that opens the round."""
+def terms(plan: Plan, adapter: bytes, ring: Ring, last: bytes = ZERO_DIGEST) -> Terms:
+    """What the round's context binds of the vectors: `adapter` is the digest of the adapter that opens the round,
+    `last` that of the sum that gave it."""
     bounds = hashlib.sha256(b"rengo privacy v1\0" + canonical_cbor(plain(plan.privacy))).digest()
-    return Terms(adapter, ring.dimension, ring.bits, ring.digest(), bounds)
+    return Terms(adapter, ring.dimension, ring.bits, ring.digest(), bounds, last)
 
 
 def next_state(plan: Plan, state: State, mean: Means) -> State:

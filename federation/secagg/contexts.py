@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.secagg.messages import Offer
-from federation.wire import Signed, canonical_cbor
+from federation.secagg.messages import LastSum, Offer
+from federation.wire import ZERO_DIGEST, Buffer, Signed, canonical_cbor
 
 SUITE = "rengo-secagg-1/x25519-hkdf-sha256-aes256ctr-aes256gcm-ed25519-shamir"
 
@@ -40,13 +40,15 @@ def share_context_from(setup_ctx: bytes, keys: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the vectors of a round are: on which adapter, how long, in which ring, encoded and bounded how."""
+    """What the vectors of a round are: on which adapter, how long, in which ring, encoded and bounded how; and `last`,
+    the digest of the sum that gave the adapter, as it was told (zeros in the first round)."""
 
     adapter: bytes
     dimension: int
     ring_bits: int
     encoding: bytes
     privacy: bytes
+    last: bytes = ZERO_DIGEST
 
 
 def round_context(share_ctx: bytes, shares: Sequence[Signed], terms: Terms) -> bytes:
@@ -56,8 +58,15 @@ def round_context(share_ctx: bytes, shares: Sequence[Signed], terms: Terms) -> b
 
 def round_context_from(share_ctx: bytes, shares: bytes, terms: Terms) -> bytes:
     """ctx from the digest of U2's Shares."""
-    stated = [terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy]
+    stated = [terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy, terms.last]
     return _digest("round context", [share_ctx, shares, stated])
+
+
+def last_sum_digest(last: LastSum | None, words: Buffer) -> bytes:
+    """What everyone has to have been told of the last round: its figures and its sum in ring words."""
+    if last is None:
+        return ZERO_DIGEST
+    return _digest("last sum", [last.to_plain(), hashlib.sha256(words).digest()])
 
 
 def survivors_digest(ctx: bytes, masked: Sequence[Signed]) -> bytes:

@@ -83,7 +83,7 @@ class Inbox(Body):
 @dataclass(frozen=True)
 class RoundProof(Body):
     """What a round's context is made of, and at least t votes in it (see proof.py). `keys` and `shares` are the digests
-    of U1's Keys and U2's Shares; `adapter` to `privacy` are the round's terms."""
+    of U1's Keys and U2's Shares; `adapter` to `last` are the round's terms."""
 
     kind: ClassVar[str] = "round_proof"
     offer: Offer
@@ -94,6 +94,7 @@ class RoundProof(Body):
     ring_bits: int
     encoding: bytes
     privacy: bytes
+    last: bytes
     agreed: tuple[Signed, ...]
 
 

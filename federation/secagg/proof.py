@@ -19,7 +19,7 @@ def check_proof(proof: RoundProof, current: Offer, parties: Parties) -> None:
     before = proof.offer
     if before.round != current.round - 1 or any(getattr(before, f) != getattr(current, f) for f in _SAME):
         raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job, plan or roster")
-    terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy)
+    terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy, proof.last)
     ctx = round_context_from(share_context_from(setup_context(before), proof.keys), proof.shares, terms)
     votes = parties.open_all(proof.agreed, Agreed, ctx, "Agreed", minimum=0)
     if len(votes) < parties.threshold or len({vote.survivors for vote in votes.values()}) != 1:

@@ -220,7 +220,7 @@ class Aggregation:
     def proof(self) -> RoundProof:
         """Proof of this round for members that are not in it. Known once `unmasks` has been called."""
         terms = self.terms
-        stated = (terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy)
+        stated = (terms.adapter, terms.dimension, terms.ring_bits, terms.encoding, terms.privacy, terms.last)
         return RoundProof(self.offer, self._keys_digest, self._shares_digest, *stated, self._votes)
 
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:

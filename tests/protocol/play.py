@@ -12,7 +12,7 @@ import numpy as np
 from aggregator.exchange import together
 from federation import step, tensors
 from federation.schemes import State
-from federation.secagg.contexts import SUITE
+from federation.secagg.contexts import SUITE, Terms, last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum, Offer, Refused, RoundProof
 from federation.secagg.primitives import Words
 from federation.secagg.server import Aggregation
@@ -107,8 +107,7 @@ class Play:
             case "shares":
                 return together(aggregation.cohorts())
             case "masked":
-                terms = step.terms(self.consortium.plan, tensors.digest(self.adapter), self.ring)
-                inboxes = aggregation.inboxes(terms)
+                inboxes = aggregation.inboxes(self.terms())
                 return together(inboxes, {member: self.broadcast(member) for member in inboxes})
             case "agreed":
                 return together(aggregation.survivors())
@@ -161,11 +160,16 @@ class Play:
         last = LastSum(count, self.ring.stated_ranges, self.ring.scalars, self.proof())
         return Opening(step.next_state(plan, self.opening.state, mean), last, total.tobytes(), mean)
 
+    def terms(self, adapter: Tensors | None = None) -> Terms:
+        """Of this round, for members that are told `adapter`."""
+        told = last_sum_digest(self.opening.last, self.opening.words)
+        return step.terms(self.consortium.plan, tensors.digest(adapter or self.adapter), self.ring, told)
+
     def proof(self) -> RoundProof:
         """Of this round; one without votes while there are none, for a coordinator that only claims it took place."""
         if self.aggregation.u4:
             return self.aggregation.proof()
-        terms = step.terms(self.consortium.plan, tensors.digest(self.adapter), self.ring)
+        terms = self.terms()
         return RoundProof(self.offer, bytes(32), bytes(32), **vars(terms), agreed=())
 
     def following(self, opening: Opening, **changes: object) -> "Play":

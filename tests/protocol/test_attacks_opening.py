@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from federation import step, tensors
 from federation.identity import Identity
 from federation.schemes import State
 from federation.secagg.contexts import round_context
@@ -78,7 +77,7 @@ def masked_with_two_views(consortium: Consortium, *, lie: bool) -> tuple[Play, W
         seeds[name] = session.state._seed
         lied_to = lie and name in ("m00", "m01")
         adapter = other.factors if lied_to else play.adapter
-        terms = step.terms(consortium.plan, tensors.digest(adapter), play.ring)
+        terms = play.terms(adapter)
         contexts[name] = round_context(play.aggregation.share_ctx, session.state.shares, terms)
         play.take("masked", name, [play.broadcast(name, adapter) if lied_to else broadcast], accept=not lied_to)
     states = {name: other if lie and name in ("m00", "m01") else play.opening.state for name in consortium.names}

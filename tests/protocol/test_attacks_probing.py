@@ -1,6 +1,7 @@
 """Attacks that never open a sum: what a coordinator, a carrier or a member learns or breaks beside the protocol."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from aggregator.rounds import AttemptFailed
 from federation import step
-from federation.errors import JobStopped, TrainingDiverged
+from federation.errors import JobStopped, SignatureInvalid, TrainingDiverged
 from federation.schemes import State
 from federation.wire import Malformed
 from tests.protocol.consortium import Consortium, TinyLearner, make_consortium
@@ -128,3 +129,20 @@ def test_the_name_of_another_job_is_not_told(folder: Path) -> None:
     [refused] = ask(consortium, "m00", *Play(consortium).prepare("keys")["m00"])
     assert refused.header.body["code"] == "data-set-busy"
     assert "secret" not in str(refused.header.body)
+
+
+def test_members_that_were_told_two_last_sums_do_not_vote_together(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    first = Play(consortium).do("keys", unreached=[VICTIM]).through("revealed")
+    opening = first.result()
+    play = Play(consortium, make_offer(consortium, 2, 2), opening).through("shares")
+    assert opening.last is not None
+    requests = play.prepare("masked")
+    told = replace(opening, last=replace(opening.last, count=opening.last.count + 1))
+    other = Play(consortium, play.offer, told)
+    other.aggregation = play.aggregation
+    ask(consortium, VICTIM, requests[VICTIM][0])
+    [masked] = ask(consortium, VICTIM, other.broadcast(VICTIM))
+    assert masked.header.kind == "masked"
+    with pytest.raises(SignatureInvalid):
+        play.aggregation.accept(masked)
