@@ -19,6 +19,9 @@ from federation.wire import Body, Buffer, Header, Malformed, Signed, canonical_c
 COORDINATOR = "coordinator"
 """The coordinator's id in messages. No member may have it."""
 
+KEY_SIZE = 32
+"""Bytes of an Ed25519 key, private or public."""
+
 _ROSTER_DOMAIN = b"rengo roster v1\0"
 B = TypeVar("B", bound=Body)
 
@@ -34,6 +37,15 @@ class Identity:
     def create(cls, id: str) -> "Identity":
         """A new identity with a key from the operating system's randomness."""
         return cls(id, Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_private_bytes(cls, id: str, data: bytes) -> "Identity":
+        """The identity whose `private_bytes` are `data`."""
+        return cls(id, Ed25519PrivateKey.from_private_bytes(data))
+
+    def private_bytes(self) -> bytes:
+        """The 32 raw bytes of the private key, for the one file that keeps it (clients/keys.py)."""
+        return self._key.private_bytes_raw()
 
     @property
     def public_key(self) -> bytes:

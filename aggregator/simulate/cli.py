@@ -95,8 +95,8 @@ def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: 
 def resume(output: Path, language: Language, as_json: bool) -> None:
     """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
 
-    Its members died with the process that was interrupted, and their secrets with them. They come back with new keys
-    and empty journals: the old journals would rightly refuse a second sum on an adapter, and are set aside.
+    Its members died with the process that was interrupted, and their round secrets with them. They come back with
+    empty journals: the old ones would rightly refuse a second sum on an adapter, and are set aside.
     """
     path = output / "config.yaml"
     if not path.is_file():

@@ -19,12 +19,13 @@ from clients import base_model
 from clients.contribution import Contribution
 from clients.dataset import Corpus, Source, read_corpus
 from clients.journal import Journal
+from clients.keys import load_or_create
 from clients.member import Member
 from clients.policy import Policy
 from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
 from federation.errors import DataFolderInvalid
-from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
+from federation.identity import COORDINATOR, Roster, RosterEntry, SignedRoster
 from federation.plan import Plan
 
 _DEMO = Path(__file__).parent / "demo"
@@ -60,8 +61,10 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
         for name, folder in folders.items()
     }
 
-    root, coordinator = Identity.create("root"), Identity.create(COORDINATOR)
-    identities = {name: Identity.create(name) for name in folders}
+    # Kept with the run: when it is resumed, the roster and what was signed under it still stand.
+    names = {"root": "root", COORDINATOR: COORDINATOR} | {name: f"member-{name}" for name in plan.members}
+    identities = {name: load_or_create(output / "keys" / f"{file}.key", name) for name, file in names.items()}
+    root, coordinator = identities["root"], identities[COORDINATOR]
     entries = tuple(RosterEntry(name, name, identities[name].public_key) for name in plan.members)
     unsigned = Roster(plan.consortium, 1, coordinator.public_key, entries)
     roster = SignedRoster.sign(unsigned, root).verify(root.public_key)
