@@ -106,12 +106,25 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         mean, decoded = ring.decode(opened.total, len(survivors))
         scalars = _require_learning(plan, round, decoded)
         if step.trains(plan, round):
-            state = step.next_state(plan, state, mean)
+            state = _moved(plan, state, step.next_state(plan, state, mean))
         last = _checkpoint(opening, opened, scheme.broadcast(state))
         store.commit(last)
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
     return state
+
+
+def _moved(plan: Plan, before: State, after: State) -> State:
+    """`after`, or JobStopped when the adapter is the same as before: no member would open a second sum on it."""
+    broadcast = step.scheme_of(plan).broadcast
+    if tensors.digest(broadcast(before)) == tensors.digest(broadcast(after)):
+        raise JobStopped(
+            job=plan.job,
+            round=after.round,
+            detail="the mean change is zero. Has training diverged? Try a lower train.optimizer.learning_rate.",
+            detail_ja="変化の平均が 0 です。学習が発散していませんか。train.optimizer.learning_rate を下げてください。",
+        )
+    return after
 
 
 def _require_learning(plan: Plan, round: int, scalars: Mapping[str, float]) -> Mapping[str, float]:

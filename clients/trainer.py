@@ -129,7 +129,7 @@ class Trainer:
         Raises ModelFolderInvalid for blocks longer than the model can read, TrainingDiverged when the loss or a factor
         is no longer finite, ValueError for names or shapes that are not the model's.
         """
-        self._check_length(blocks)
+        self.check_length(blocks.ids.shape[1])
         if not trainable or not trainable <= self._parameters.keys():
             raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
         began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
@@ -149,7 +149,7 @@ class Trainer:
 
     def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
         """The summed loss of `blocks` under `factors`. Raises as `train` does, TrainingDiverged aside."""
-        self._check_length(blocks)
+        self.check_length(blocks.ids.shape[1])
         with self._exact(seed=0), torch.inference_mode():
             self._copy_in(factors, frozenset())
             nats = torch.zeros((), dtype=torch.float64, device=self._device)
@@ -192,8 +192,9 @@ class Trainer:
             parameter.requires_grad_(name in trainable)
             parameter.grad = None
 
-    def _check_length(self, blocks: Blocks) -> None:
-        limit, length = getattr(self._model.config, "max_position_embeddings", None), blocks.ids.shape[1]
+    def check_length(self, length: int) -> None:
+        """Raises ModelFolderInvalid unless the model reads blocks of `length` tokens."""
+        limit = getattr(self._model.config, "max_position_embeddings", None)
         if limit is not None and length > limit:
             detail = f"it reads at most {limit} tokens, train.sequence_length is {length}"
             raise invalid(

@@ -6,6 +6,7 @@ all nouns. Only the chosen noun is imported. `--json` stays among the arguments,
 """
 
 import difflib
+import io
 import json
 import os
 import sys
@@ -69,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     language = _system_language(os.environ)
     # Whatever a command writes is for the person who ran it.
     os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Japanese on a terminal that is not UTF-8: unreadable is better than a crash.
+            stream.reconfigure(errors="backslashreplace")
     try:
         language, arguments = _take_language(arguments, language)
         return _dispatch(arguments, language)

@@ -129,6 +129,7 @@ def simulate(table: Table, output: Path, teller: Teller, language: Language, as_
     """Run the job that is seated, compare arms, write and show the results."""
     report = Report(table, output)
     teller.begin(table.plan)
+    teller.set_aside({name: corpus.set_aside for name, corpus in table.corpora.items() if corpus.set_aside})
 
     def observe(event: Event) -> None:
         report.observe(event)

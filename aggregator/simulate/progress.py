@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.rounds import AttemptFailed, Event, RoundDone
+from clients.dataset import SetAside
 from federation import step
 from federation.errors import Language
 from federation.plan import Plan
@@ -46,6 +48,10 @@ _WORDS: dict[str, dict[Language, str]] = {
         "lower train.optimizer.learning_rate",
         "ja": "学習回 {round}: {members} 拠点で学習が発散（合計には 0 を加算）。"
         "train.optimizer.learning_rate を下げてください",
+    },
+    "set_aside": {
+        "en": "{member}: {count} file(s) not used; {first}: {reason}",
+        "ja": "{member}: {count} 件のファイルを使いません。{first}: {reason}",
     },
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
     "rejected": {
@@ -160,6 +166,12 @@ class Teller:
     def begin(self, plan: Plan) -> None:
         """The rounds begin. Called before the first event."""
         self._rounds, self._members = plan.rounds, len(plan.members)
+
+    def set_aside(self, files: Mapping[str, Sequence[SetAside]]) -> None:
+        """Files that nobody will learn from, by member: said before training."""
+        for member, aside in files.items():
+            reason = aside[0].reason_ja if self._language == "ja" else aside[0].reason
+            self._say("set_aside", {"member": member, "count": len(aside), "first": aside[0].name, "reason": reason})
 
     def arms(self, done: int, of: int) -> None:
         """The comparison of arms goes on."""

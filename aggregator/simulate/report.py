@@ -143,6 +143,9 @@ def summarise(table: Table, rounds: list[Line], arms: Arms, other_seconds: Mappi
     differences = [line["secure_vs_plain"] for line in rounds if "secure_vs_plain" in line]
     characters = sum(c.held_out_characters for c in table.corpora.values())
     shapes = step.scheme_of(plan).upload_shapes(step.first_state(plan, table.learner.shapes))
+    training = [line for line in rounds if "secure_vs_plain" in line]
+    # By contribution: who was lost sent less or nothing, and the measuring round hardly anything.
+    bytes_up, contributions = (sum(line[key] for line in training) for key in ("bytes_up", "survivors"))
     learning = total("train_seconds") + total("eval_seconds")
     return {
         "members": len(plan.members),
@@ -162,9 +165,11 @@ def summarise(table: Table, rounds: list[Line], arms: Arms, other_seconds: Mappi
         "arms_bits_per_character": {arm: list(values) for arm, values in arms.bits_per_character.items()},
         "held_out_loss_by_round": {str(r): loss for r, loss in losses_by_round(rounds).items()},
         "tokens_per_character": sum(c.held_out.predicted for c in table.corpora.values()) / characters,
-        "bytes_up_per_member_round": round(total("bytes_up") / len(plan.members) / plan.rounds),
+        "documents": {m: {"used": c.documents, "set_aside": len(c.set_aside)} for m, c in table.corpora.items()},
+        "bytes_up_per_member_round": round(bytes_up / contributions),
         "values_per_upload": tensors.size_of(shapes),
         "secure_vs_plain": {key: max(d[key] for d in differences) for key in differences[0]},
+        "largest_clipped_share": max(line["clipped_share"] for line in training),
         "seconds": {
             "train": round(total("train_seconds"), 3),
             "secagg": round(total("seconds") - learning, 3),

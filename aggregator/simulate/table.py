@@ -24,6 +24,7 @@ from clients.member import Member
 from clients.policy import Policy
 from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
+from federation import step
 from federation.errors import DataFolderInvalid
 from federation.identity import COORDINATOR, Roster, RosterEntry, SignedRoster
 from federation.plan import Plan
@@ -56,6 +57,8 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     plan = config.plan(tuple(folders), base_model.digest(model_folder))
     learner = Trainer(model_folder, plan.model, plan.lora)
     length = plan.train.sequence_length
+    learner.check_length(length)
+    step.first_state(plan, learner.shapes)  # the scheme's own conditions
     corpora = {
         name: read_corpus(Source(name, folder), learner.tokenizer, length, plan.evaluation)
         for name, folder in folders.items()

@@ -12,13 +12,22 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from federation.errors import ConfigInvalid, Inconsistent
 from federation.plan import Lora
 from federation.schemes.state import LayerShapes, State, first_factors
 from federation.tensors import Array, Shapes, Tensors, shapes_of
 
 
 def init(shapes: LayerShapes, lora: Lora, seed: int) -> State:
-    """The first adapter: random A, zero B. B is trained first: with B = 0 the loss does not depend on A."""
+    """The first adapter: random A, zero B. B is trained first: with B = 0 the loss does not depend on A.
+
+    Raises ConfigInvalid for a rank that no orthonormal factor of some layer can have.
+    """
+    largest = min(min(shape) for shape in shapes.values())
+    if lora.r > largest:
+        detail = f"{lora.r} is more than the smallest side of an adapted layer ({largest}), with scheme=alternating"
+        detail_ja = f"scheme=alternating では、対象層の最小の辺 {largest} を超えられません（{lora.r}）"
+        raise ConfigInvalid([Inconsistent(where="lora.r", detail=detail, detail_ja=detail_ja)])
     return State(0, first_factors(shapes, lora, seed))
 
 

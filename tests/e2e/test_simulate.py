@@ -175,3 +175,15 @@ class TestErrorsComeBeforeAnyTraining:
     def test_more_drop_outs_than_the_threshold_leaves_room_for(self, overrides: Overrides, tmp_path: Path) -> None:
         error = self.refused(overrides("dropouts.each_round=2"), tmp_path)
         assert error.exit_code == 2
+
+
+def test_files_that_are_not_used_are_named_and_counted(
+    overrides: Overrides, seven_members: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(seven_members, tmp_path / "data")
+    member = sorted(folder.name for folder in seven_members.iterdir())[0]
+    (tmp_path / "data" / member / "日報.txt").write_bytes("①号機 ㈱髙橋".encode("cp932"))
+    (tmp_path / "run").mkdir()
+    summary = run(overrides(f"data={tmp_path / 'data'}", "rounds=1"), tmp_path / "run")
+    assert summary["documents"][member] == {"used": 5, "set_aside": 1}
+    assert "日報.txt" in capsys.readouterr().out

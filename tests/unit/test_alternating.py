@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federation.errors import ConfigInvalid
 from federation.plan import Lora
 from federation.schemes import alternating
 from federation.schemes.state import State
@@ -82,3 +83,8 @@ def test_an_untrained_layer_stays_without_effect() -> None:
     after = alternating.apply(state, zero)
     assert all(np.abs(product(after, layer)).max() == 0 for layer in SHAPES)
     assert all(np.isfinite(factor).all() for factor in after.factors.values())
+
+
+def test_a_rank_that_no_orthonormal_factor_can_have_is_refused_before_training() -> None:
+    with pytest.raises(ConfigInvalid, match=r"lora\.r"):
+        alternating.init(SHAPES, Lora(r=8, alpha=8.0, targets=("x",)), 0)
