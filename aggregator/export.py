@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from federation import step
 from federation.plan import Plan
 from federation.schemes import State
+from federation.tensors import Array
 
 _CARD = """---
 library_name: peft
@@ -58,6 +59,12 @@ def write_peft(folder: Path, plan: Plan, state: State) -> str:
     _write(folder / "adapter_config.json", (json.dumps(config, indent=2) + "\n").encode())
     _write(folder / "README.md", card.encode())
     return hashlib.sha256(weights).hexdigest()
+
+
+def read_peft(folder: Path) -> dict[str, Array]:
+    """The factors that `write_peft` wrote, under our names."""
+    loaded: dict[str, Array] = load_file(folder / "adapter_model.safetensors")
+    return {name.removeprefix("base_model.model.").removesuffix(".weight"): loaded[name] for name in sorted(loaded)}
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -137,10 +137,8 @@ def _require_learning(plan: Plan, round: int, scalars: Mapping[str, float]) -> M
             detail="training diverged at every member. Lower train.optimizer.learning_rate.",
             detail_ja="すべての拠点で学習が発散しました。train.optimizer.learning_rate を下げてください。",
         )
-    figures = dict(scalars)
-    if step.HELD_OUT_LOSS in figures:
-        figures[step.HELD_OUT_LOSS] /= learning
-    return figures
+    losses = (step.HELD_OUT_LOSS, step.BASE_LOSS)
+    return {name: figure / learning if name in losses else figure for name, figure in scalars.items()}
 
 
 def _open_sum(

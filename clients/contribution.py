@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -136,8 +137,8 @@ class Contribution:
         plan, round, factors = self._plan, received.round, self._scheme.export(received.state)
         scalars = {step.DIVERGED: 0.0}
         if step.evaluates(plan, round):
-            evaluated = self._learner.evaluate(factors, self._corpus.held_out.first(plan.evaluation.tokens))
-            scalars[step.HELD_OUT_LOSS] = evaluated.nats / evaluated.tokens
+            scalars[step.BASE_LOSS] = self._base_loss
+            scalars[step.HELD_OUT_LOSS] = self._base_loss if round == 1 else self._validate(factors)
         update: dict[str, Array] = {}
         if step.trains(plan, round):
             count = plan.train.tokens_per_round // plan.train.sequence_length
@@ -148,16 +149,22 @@ class Contribution:
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
         return update, scalars
 
+    @cached_property
+    def _base_loss(self) -> float:
+        """Under the first adapter, which is the base model: B is zero."""
+        return self._validate(self._scheme.export(self._first))
+
+    def _validate(self, factors: Tensors) -> float:
+        """Mean loss in nats a token, on the same tokens in every round."""
+        evaluated = self._learner.evaluate(factors, self._corpus.validation.first(self._plan.evaluation.tokens))
+        return evaluated.nats / evaluated.tokens
+
     def _rounding(self, round: int) -> Stream:
         plan = self._plan
         return rounding_stream(plan.consortium, plan.job, plan.seed, self._member, round)
 
     def _seed(self, purpose: str) -> int:
-        """From the plan, and by the job's name: two jobs on one data set must not train on it in the same order, or the
-        difference of two sums over neighbouring sets would be one member's update to the digit."""
-        plan = self._plan
-        text = canonical_cbor(["rengo training v1", plan.consortium, plan.job, plan.seed, self._member, purpose])
-        return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1
+        return training_seed(self._plan, self._member, purpose)
 
     def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Means:
         if last is None:
@@ -197,3 +204,10 @@ class Contribution:
         difference = tensors.relative_difference(actual, expected)
         if not difference <= SAME_ADAPTER:
             raise AdapterUnexplained(difference=f"relative difference {difference:.2g}")
+
+
+def training_seed(plan: Plan, member: str, purpose: str) -> int:
+    """From the plan, and by the job's name: two jobs on one data set must not train on it in the same order, or the
+    difference of two sums over neighbouring sets would be one member's update to the digit."""
+    text = canonical_cbor(["rengo training v1", plan.consortium, plan.job, plan.seed, member, purpose])
+    return int.from_bytes(hashlib.sha256(text).digest()[:8]) >> 1

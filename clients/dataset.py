@@ -7,51 +7,22 @@ nothing. Nothing downstream shifts them again. Every token of a document but its
 """
 
 import hashlib
-import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log
 from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clients.ingest import Document, Documents, SetAside, read_documents
+from clients.splits import split
 from federation import plan
-from federation.errors import DataFolderInvalid, TooLittleText
+from federation.errors import TooLittleText
 
 IGNORED = -100  # torch's cross_entropy skips it by default
 
 Ids = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC."""
-
-    name: str
-    text: str
-
-
-Documents = tuple[Document, ...]
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A file that was not used, and why."""
-
-    name: str
-    reason: str
-    reason_ja: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a folder held, both parts sorted by name."""
-
-    documents: Documents
-    set_aside: tuple[SetAside, ...]
 
 
 class Tokenizer(Protocol):
@@ -133,104 +104,72 @@ class Blocks:
         return self[np.array([orders[int(e)][o] for e, o in zip(epochs, offsets, strict=True)], dtype=np.int64)]
 
 
+def joined(parts: Sequence[Blocks]) -> Blocks:
+    """The blocks of all parts, one after the other."""
+    ids, positions, labels = ([getattr(part, name) for part in parts] for name in ("ids", "positions", "labels"))
+    return Blocks(np.concatenate(ids), np.concatenate(positions), np.concatenate(labels))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A document's length in both units: the tokens that are predicted in it, its end included, and its characters."""
+
+    tokens: int
+    characters: int
+
+
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A member's text as blocks. `held_out_characters` and the blocks' tokens turn nats into bits a character."""
+    """A member's text as blocks. What is not trained on is halved by purpose: `validation` decides (which round, which
+    learning rate), `test` is looked at once, at the end. `test_documents` are the documents of `test`, in its order."""
 
     train: Blocks
-    held_out: Blocks
-    held_out_characters: int
+    validation: Blocks
+    test: Blocks
+    test_documents: tuple[Measure, ...]
     documents: int
     set_aside: tuple[SetAside, ...]
 
     @property
     def tokens_per_character(self) -> float:
-        """Predicted tokens (ends of documents included) a character of the held-out text."""
-        return self.held_out.predicted / self.held_out_characters
+        """Predicted tokens (ends of documents included) a character of the test text."""
+        return self.test.predicted / sum(document.characters for document in self.test_documents)
 
-    def bits_per_character(self, nats_per_token: float) -> float:
-        """A mean loss (nats a token) as bits a character: comparable between tokenisers.
 
-        Exact for the whole held-out text; for a part of it, it assumes the whole's tokens a character.
-        """
-        return nats_per_token * self.tokens_per_character / log(2)
+@dataclass(frozen=True)
+class Parts:
+    """A folder's documents by purpose, and the files that were not used."""
+
+    train: Documents
+    validation: Documents
+    test: Documents
+    set_aside: tuple[SetAside, ...]
+
+
+def read_parts(folder: Path, evaluation: plan.Evaluation) -> Parts:
+    """A member's documents, split. Raises DataFolderInvalid: no folder, nothing readable, or too few documents."""
+    reading = read_documents(folder)
+    shares = (evaluation.test_share, evaluation.validation_share)
+    train, test, validation = split(reading.documents, shares, folder)
+    return Parts(train, validation, test, reading.set_aside)
+
+
+def corpus_of(source: Source, parts: Parts, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation) -> Corpus:
+    """Blocks of `length` tokens. Raises TooLittleText: nothing to train on, or fewer tokens to validate with than one
+    evaluation takes."""
+    tokens = [tokenise(part, tokenizer) for part in (parts.train, parts.validation, parts.test)]
+    train, validation, test = (replace(pack(part, length, tokenizer.pad_id), source=source) for part in tokens)
+    if not len(train):
+        raise source.too_little("training", 0, 1, "evaluation.test_share")
+    validation.first(evaluation.tokens)
+    measures = [Measure(len(ids) - 1, len(d.text)) for ids, d in zip(tokens[2], parts.test, strict=True)]
+    count = len(parts.train) + len(parts.validation) + len(parts.test)
+    return Corpus(train, validation, test, tuple(measures), count, parts.set_aside)
 
 
 def read_corpus(source: Source, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation) -> Corpus:
-    """Everything from a member's folder to blocks of `length` tokens.
-
-    Raises:
-        DataFolderInvalid: no folder, nothing readable, or too few documents to hold one out.
-        TooLittleText: nothing to train on, or fewer held-out tokens than one evaluation takes.
-    """
-    reading = read_documents(source.folder)
-    parts = split(reading.documents, evaluation.held_out_share, source.folder)
-    packed = (pack(tokenise(part, tokenizer), length, tokenizer.pad_id) for part in parts)
-    train, held_out = (replace(blocks, source=source) for blocks in packed)
-    if not len(train):
-        raise source.too_little("training", 0, 1, "evaluation.held_out_share")
-    held_out.first(evaluation.tokens)
-    characters = sum(len(document.text) for document in parts[1])
-    return Corpus(train, held_out, characters, len(reading.documents), reading.set_aside)
-
-
-def read_documents(folder: Path) -> Reading:
-    """Every text file in `folder` and below.
-
-    An exact repeat of an earlier text is set aside too: trained on and held out, it would make a loss a lie.
-
-    Raises DataFolderInvalid when there is no such folder or nothing in it can be read.
-    """
-    if not folder.is_dir():
-        raise DataFolderInvalid(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
-    documents, set_aside = list[Document](), list[SetAside]()
-    seen: dict[str, str] = {}
-    for name, file in _files(folder):
-        text = _read(name, file)
-        if isinstance(text, SetAside):
-            set_aside.append(text)
-        elif text in seen:
-            set_aside.append(SetAside(name, f"the same text as {seen[text]}", f"{seen[text]} と同じ内容です"))
-        else:
-            seen[text] = name
-            documents.append(Document(name, text))
-    if not documents:
-        raise DataFolderInvalid(
-            path=folder,
-            detail=f"no usable .txt file (UTF-8) among its {len(set_aside)} file(s){_first(set_aside, 'reason')}",
-            detail_ja=f"使える .txt（UTF-8）がありません（{len(set_aside)} 件中）{_first(set_aside, 'reason_ja')}",
-        )
-    return Reading(tuple(documents), tuple(set_aside))
-
-
-def split(documents: Sequence[Document], share: float, folder: Path) -> tuple[Documents, Documents]:
-    """(train, held out): whole documents, about `share` of the characters held out, at least one on each side.
-
-    Only the texts decide, not their names or order: documents are walked by SHA-256 of their text, and one is held
-    out if that brings the held-out characters nearer to the share. So a document larger than twice the share is
-    trained on, unless all are: then the smallest is held out. Both parts come in order of SHA-256.
-
-    Raises DataFolderInvalid (about `folder`) for fewer than two different texts.
-    """
-    hashed = {hashlib.sha256(document.text.encode()).digest(): document for document in documents}
-    by_hash = [document for _, document in sorted(hashed.items())]
-    if len(by_hash) < 2:
-        raise DataFolderInvalid(
-            path=folder,
-            detail=f"it holds {len(by_hash)} document(s); at least 2 are needed, one to train on and one to hold out",
-            detail_ja=f"文書が {len(by_hash)} 件です。学習用と評価用に 2 件以上必要です",
-        )
-    wanted = share * sum(len(document.text) for document in by_hash)
-    held: list[Document] = []
-    characters = 0
-    for document in by_hash:
-        enough = len(held) == len(by_hash) - 1
-        if not enough and abs(characters + len(document.text) - wanted) < abs(characters - wanted):
-            held.append(document)
-            characters += len(document.text)
-    held = held or [min(by_hash, key=lambda document: len(document.text))]
-    held_texts = {document.text for document in held}
-    return tuple(d for d in by_hash if d.text not in held_texts), tuple(held)
+    """Everything from a member's folder to blocks. Raises as `read_parts` and `corpus_of` do."""
+    return corpus_of(source, read_parts(source.folder, evaluation), tokenizer, length, evaluation)
 
 
 def tokenise(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Ids]:
@@ -261,37 +200,6 @@ def pack(documents: Sequence[Ids], length: int, pad_id: int) -> Blocks:
     shape = (-1, length)
     blocks = Blocks(ids.reshape(shape), positions.astype(np.int32).reshape(shape), labels.reshape(shape))
     return blocks[np.flatnonzero((blocks.labels != IGNORED).any(axis=1))]  # a lone EOS at the end has nothing to teach
-
-
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """(NFC name, file) of all files below `folder`, by name. Links to folders are not followed: they may be loops.
-
-    A subfolder that cannot be opened is listed as if it were a file, to be set aside like one and not to vanish.
-    """
-    found = list[Path]()
-    for parent, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
-        found.extend(Path(parent, name) for name in names)
-    return sorted((unicodedata.normalize("NFC", file.relative_to(folder).as_posix()), file) for file in found)
-
-
-def _read(name: str, file: Path) -> str | SetAside:
-    if file.is_dir():
-        return SetAside(name, "a folder that cannot be opened", "開けないフォルダーです")
-    if file.suffix.lower() != ".txt" or file.name.startswith("."):
-        return SetAside(name, "not a .txt file", ".txt ファイルではありません")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return SetAside(name, f"not UTF-8 (byte {error.start})", f"UTF-8 ではありません（{error.start} バイト目）")
-    except OSError as error:
-        return SetAside(name, f"cannot be read ({error.strerror})", "読み取れません")
-    if "\0" in text:
-        return SetAside(name, "holds NUL characters", "NUL 文字を含みます")
-    return text.replace("\r\n", "\n") if text.strip() else SetAside(name, "empty", "空です")
-
-
-def _first(set_aside: Sequence[SetAside], reason: str) -> str:
-    return f"; {set_aside[0].name}: {getattr(set_aside[0], reason)}" if set_aside else ""
 
 
 def _permutation(size: int, seed: bytes, epoch: int) -> NDArray[np.int64]:

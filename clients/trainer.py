@@ -7,7 +7,7 @@ which each call copies in. Optimiser state starts anew with each call.
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,30 +132,48 @@ class Trainer:
         self.check_length(blocks.ids.shape[1])
         if not trainable or not trainable <= self._parameters.keys():
             raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
-        began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
-        with self._exact(seed):
-            self._copy_in(factors, trainable)
-            given, parameters = train.optimizer, [self._parameters[name] for name in sorted(trainable)]
-            kind: Any = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[given.name]
-            optimizer = kind(parameters, lr=given.learning_rate, weight_decay=given.weight_decay, fused=True)
-            nats = torch.zeros((), dtype=torch.float64, device=self._device)
-            for start in range(0, len(blocks), per_step):
-                nats += self._step(blocks[start : start + per_step], optimizer)
-            tensors = {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
-        loss = float(nats) / max(blocks.predicted, 1)
-        if not (np.isfinite(loss) and all(np.isfinite(tensors[name]).all() for name in trainable)):
-            raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
-        return Trained(tensors, loss, blocks.predicted, time.perf_counter() - began)
+        return next(self.stretches(factors, trainable, [blocks], train, seed))
+
+    def stretches(
+        self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: plan.Train, seed: int
+    ) -> Iterator[Trained]:
+        """As `train` over all the stretches in turn, with one optimiser: what a site would do without a federation.
+        Yields after each; the trainer may be used for something else in between."""
+        optimizer = None
+        for blocks in stretches:
+            self.check_length(blocks.ids.shape[1])
+            began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
+            with self._exact(seed):
+                self._copy_in(factors, trainable)
+                optimizer = optimizer or self._optimizer(trainable, train.optimizer)
+                nats = torch.zeros((), dtype=torch.float64, device=self._device)
+                for start in range(0, len(blocks), per_step):
+                    nats += self._step(blocks[start : start + per_step], optimizer)
+                factors = {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+            loss = float(nats) / max(blocks.predicted, 1)
+            if not (np.isfinite(loss) and all(np.isfinite(factors[name]).all() for name in trainable)):
+                raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
+            yield Trained(dict(factors), loss, blocks.predicted, time.perf_counter() - began)
+
+    def _optimizer(self, trainable: Set[str], given: plan.Optimizer) -> torch.optim.Optimizer:
+        kind: Any = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[given.name]
+        parameters = [self._parameters[name] for name in sorted(trainable)]
+        optimizer: torch.optim.Optimizer = kind(
+            parameters, lr=given.learning_rate, weight_decay=given.weight_decay, fused=True
+        )
+        return optimizer
 
     def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
         """The summed loss of `blocks` under `factors`. Raises as `train` does, TrainingDiverged aside."""
+        return Evaluated(float(self.losses(factors, blocks).sum(dtype=np.float64)), blocks.predicted)
+
+    def losses(self, factors: Tensors, blocks: Blocks) -> Array:
+        """Nats of each predicted token of `blocks` under `factors`, in their order: float32, (blocks.predicted,)."""
         self.check_length(blocks.ids.shape[1])
         with self._exact(seed=0), torch.inference_mode():
             self._copy_in(factors, frozenset())
-            nats = torch.zeros((), dtype=torch.float64, device=self._device)
-            for losses in self._losses(blocks):
-                nats += losses.double().sum()
-        return Evaluated(float(nats), blocks.predicted)
+            parts = [losses.cpu().numpy() for losses in self._losses(blocks)]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
     def _step(self, blocks: Blocks, optimizer: torch.optim.Optimizer) -> Tensor:
         """One optimiser step on `blocks`; returns the summed loss before it."""

@@ -104,12 +104,13 @@ class Privacy:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Held-out loss, through the same secure sum: each member evaluates exactly `tokens` tokens, every `every` rounds,
-    out of the `held_out_share` of its text that it never trains on."""
+    """Documents that a member never trains on. `validation_share` of its text decides: each member evaluates exactly
+    `tokens` tokens of it every `every` rounds, through the same secure sum. `test_share` is measured once, last."""
 
     every: Annotated[int, Range(1)]
     tokens: Annotated[int, Range(8)]
-    held_out_share: Annotated[float, Range(0.01, 0.9)]
+    validation_share: Annotated[float, Range(0.01, 0.45)]
+    test_share: Annotated[float, Range(0.01, 0.45)]
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ _MULTIPLES = (
     ("train.tokens_per_step", "train.sequence_length"),
     ("train.tokens_per_round", "train.tokens_per_step"),
     ("evaluation.tokens", "train.sequence_length"),
+    ("arms.pooled_tokens_per_step", "train.sequence_length"),  # of a simulation
 )
 
 
@@ -195,7 +197,7 @@ def _inconsistencies(values: Mapping[str, Any]) -> list[Fault]:
         faults.append(Inconsistent(where=where, detail=detail, detail_ja=detail_ja))
 
     for key, unit in _MULTIPLES:
-        if key in values and unit in values and values[key] % values[unit]:
+        if values.get(key) is not None and unit in values and values[key] % values[unit]:
             fault(
                 key,
                 f"{values[key]} is not a multiple of {unit} ({values[unit]})",

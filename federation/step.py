@@ -15,6 +15,9 @@ from federation.tensors import Means
 from federation.wire import ZERO_DIGEST, canonical_cbor
 
 HELD_OUT_LOSS = "held_out_loss"
+BASE_LOSS = "base_held_out_loss"
+"""The base model's loss on the same text. Who is in a sum changes from round to round, and texts differ by more than a
+round teaches: only the difference of the two means, over the same members, can be followed."""
 CLIPPED_SHARE = "clipped_share"
 DIVERGED = "diverged"
 ADAMW_REACH = 1.25
@@ -63,7 +66,13 @@ def ring_for(plan: Plan, state: State, round: int, last_mean: Means | None) -> R
 
 def scalars_of(plan: Plan, round: int) -> tuple[str, ...]:
     """The figures that travel with the updates of `round`, in order."""
-    stated = ((HELD_OUT_LOSS, evaluates(plan, round)), (CLIPPED_SHARE, trains(plan, round)), (DIVERGED, True))
+    evaluated = evaluates(plan, round)
+    stated = (
+        (HELD_OUT_LOSS, evaluated),
+        (BASE_LOSS, evaluated),
+        (CLIPPED_SHARE, trains(plan, round)),
+        (DIVERGED, True),
+    )
     return tuple(name for name, wanted in stated if wanted)
 
 

@@ -272,7 +272,7 @@ def _plan() -> dict[str, Any]:
         server_optim=p.ServerOptim("fedavg", 1.0),
         secagg=p.SecAgg(16, "malicious", 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
-        evaluation=p.Evaluation(1, 32, 0.2),
+        evaluation=p.Evaluation(1, 32, 0.15, 0.2),
     )
     state = step.first_state(plan, {"layer": (5, 4)})
     terms = step.terms(plan, tensors.digest(state.factors), step.ring_for(plan, state, 1, None))

@@ -10,57 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table as Grid
 
 from aggregator.rounds import Event, run
-from aggregator.simulate import arms
+from aggregator.simulate import plots
+from aggregator.simulate.arms import Bench
+from aggregator.simulate.comparison import Comparison, compare
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
 from aggregator.simulate.report import Report
-from aggregator.simulate.table import Table, set_table
+from aggregator.simulate.show import show
+from aggregator.simulate.summary import summarise
+from aggregator.simulate.table import set_table
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
 
-_WORDS: dict[str, dict[Language, str]] = {
-    "member": {"en": "member", "ja": "参加拠点"},
-    "base": {"en": "base", "ja": "基盤モデル"},
-    "federated": {"en": "federated", "ja": "連合学習"},
-    "change": {"en": "change", "ja": "変化"},
-    "title": {
-        "en": "Bits a character on each member's held-out documents",
-        "ja": "各拠点の評価文書における 1 文字あたりのビット数",
-    },
-    "mean": {"en": "mean", "ja": "平均"},
-    "secagg": {
-        "en": "Secure sums: {rounds} rounds and a final measurement, threshold {threshold} of {members}; "
-        "lost on the way, by step: {dropped}.",
-        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
-        "途中の不参加（段階別）: {dropped}。",
-    },
-    "plain": {
-        "en": "Against a plain mean of the same updates: relative difference {l2:.1e}, at most {steps:.2f} steps of "
-        "the {bits}-bit quantiser. Upload: {up:.2f} MB a member and round.",
-        "ja": "同じ更新の単純平均との差: 相対 {l2:.1e}、{bits} ビット量子化で最大 {steps:.2f} 段。"
-        "送信量: 1 拠点 1 回あたり {up:.2f} MB。",
-    },
-    "cost": {
-        "en": "{total:.0f} s in all: training {train:.0f}, evaluation {eval:.0f}, secure aggregation {secagg:.0f}. "
-        "Peak memory {rss} MB.",
-        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、評価 {eval:.0f}、秘匿集計 {secagg:.0f}）。"
-        "最大メモリー {rss} MB。",
-    },
-    "claim": {
-        "en": "A small budget on stand-in documents: this checks machinery and claims nothing about your data.",
-        "ja": "代用文書による小規模な動作確認です。御社のデータでの効果を示すものではありません。",
-    },
-    "interrupted": {
-        "en": "interrupted; go on with: rengo simulate resume={path}",
-        "ja": "中断しました。続けるには: rengo simulate resume={path}",
-    },
-    "where": {
-        "en": "Results: {path} (summary.json, metrics.jsonl, plan.yaml, curves.png; adapter/ loads in stock PEFT)",
-        "ja": "結果: {path}（summary.json、metrics.jsonl、plan.yaml、curves.png、PEFT でそのまま読める adapter/）",
-    },
+_INTERRUPTED: dict[Language, str] = {
+    "en": "interrupted; go on with: rengo simulate resume={path}",
+    "ja": "中断しました。続けるには: rengo simulate resume={path}",
 }
 
 
@@ -87,9 +53,7 @@ def main(argv: list[str], language: Language) -> int:
 def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: bool) -> None:
     """A new run in `output`."""
     with _told(output, language, as_json) as teller:
-        table = set_table(config, output)
-        (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
-        simulate(table, output, teller, language, as_json)
+        simulate(config, output, teller, language, as_json)
 
 
 def resume(output: Path, language: Language, as_json: bool) -> None:
@@ -106,7 +70,7 @@ def resume(output: Path, language: Language, as_json: bool) -> None:
         turn = 1 + len(list(output.glob("members-interrupted-*")))
         (output / "members").rename(output / f"members-interrupted-{turn}")
     with _told(output, language, as_json) as teller:
-        simulate(set_table(config, output), output, teller, language, as_json)
+        simulate(config, output, teller, language, as_json)
 
 
 @contextlib.contextmanager
@@ -119,14 +83,17 @@ def _told(output: Path, language: Language, as_json: bool) -> Iterator[Teller]:
     except KeyboardInterrupt:
         teller.close()
         if (output / "config.yaml").exists():
-            print(_WORDS["interrupted"][language].format(path=output), file=sys.stderr)
+            print(_INTERRUPTED[language].format(path=output), file=sys.stderr)
         raise
     finally:
         teller.close()
 
 
-def simulate(table: Table, output: Path, teller: Teller, language: Language, as_json: bool) -> None:
-    """Run the job that is seated, compare arms, write and show the results."""
+def simulate(config: SimulateConfig, output: Path, teller: Teller, language: Language, as_json: bool) -> None:
+    """Seat everybody, run the job, compare arms, write and show the results."""
+    table = set_table(config, output)
+    if not (output / "config.yaml").exists():
+        (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
     report = Report(table, output)
     teller.begin(table.plan)
     teller.set_aside({name: corpus.set_aside for name, corpus in table.corpora.items() if corpus.set_aside})
@@ -135,10 +102,13 @@ def simulate(table: Table, output: Path, teller: Teller, language: Language, as_
         report.observe(event)
         teller.observe(event)
 
-    final = run(table.job, table.carrier, table.store, observe)
+    run(table.job, table.carrier, table.store, observe)
     began = time.perf_counter()
-    measured = arms.measure(table.plan, table.learner, table.corpora, final, teller.arms)
-    summary = report.finish(final, measured, {"arms": time.perf_counter() - began, "set_up": table.seconds})
+    bench = Bench(table.plan, table.learner, table.corpora, teller.arms)
+    comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
+    seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
+    summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
+    write_results(output, summary, comparison)
     teller.close()
     if as_json:
         print(json.dumps({"event": "done", "output": str(output), **summary}, ensure_ascii=False), flush=True)
@@ -146,36 +116,12 @@ def simulate(table: Table, output: Path, teller: Teller, language: Language, as_
         show(Console(file=sys.stdout), summary, output, language)
 
 
-def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:
-    """The table and the sentences that a person reads at the end."""
-    words = {key: texts[language] for key, texts in _WORDS.items()}
-    grid = Grid(title=words["title"])
-    grid.add_column(words["member"])
-    for column in ("base", "federated", "change"):
-        grid.add_column(words[column], justify="right")
-    bits = summary["arms_bits_per_character"]
-    rows = list(zip(summary["member_ids"], bits["base"], bits["federated"], strict=True))
-    for member, base, federated in rows:
-        grid.add_row(member, f"{base:.3f}", f"{federated:.3f}", f"{federated - base:+.3f}")
-    base, federated = (sum(bits[arm]) / len(rows) for arm in ("base", "federated"))
-    grid.add_section()
-    grid.add_row(words["mean"], f"{base:.3f}", f"{federated:.3f}", f"{federated - base:+.3f}")
-    console.print(grid)
-    secagg, seconds, plain = summary["secagg"], summary["seconds"], summary["secure_vs_plain"]
-    dropped = ", ".join(f"{step} {count}" for step, count in secagg["dropped_by_step"].items())
-    lines = [
-        words["secagg"].format(
-            rounds=summary["rounds"], threshold=secagg["threshold"], members=summary["members"], dropped=dropped
-        ),
-        words["plain"].format(
-            l2=plain["relative_l2"],
-            steps=plain["max_quantisation_steps"],
-            bits=secagg["ring_bits"],
-            up=summary["bytes_up_per_member_round"] / 1e6,
-        ),
-        words["cost"].format(rss=summary["peak_rss_mb"], **seconds),
-        words["claim"],
-        words["where"].format(path=output),
-    ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
+    """summary.json, arms.json (each document's loss, for `rengo compare`) and the plots."""
+    arms = {"characters": comparison.characters, "arms": {name: vars(arm) for name, arm in comparison.arms.items()}}
+    (output / "arms.json").write_text(json.dumps(arms) + "\n", encoding="utf-8")
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (output / "summary.json").write_text(text + "\n", encoding="utf-8")
+    secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
+    plots.curves(output / "curves.png", comparison, secure)
+    plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])

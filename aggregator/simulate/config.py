@@ -44,6 +44,19 @@ class DataChoice:
 
 
 @dataclass(frozen=True)
+class ArmsChoice:
+    """Which arms stand beside base and federated, and how they are trained; see aggregator/simulate/arms.py."""
+
+    local: bool
+    pooled: bool
+    plain: bool
+    local_learning_rate: Annotated[float | None, Range(1e-12)]
+    pooled_learning_rate: Annotated[float | None, Range(1e-12)]
+    pooled_tokens_per_step: Annotated[int | None, Range(8)]
+    cache: str | None
+
+
+@dataclass(frozen=True)
 class Dropouts:
     """How many members leave in the middle of each round."""
 
@@ -76,6 +89,7 @@ class SimulateConfig:
     secagg: SecAgg
     privacy: Privacy
     evaluation: Evaluation
+    arms: ArmsChoice
     data: DataChoice
     dropouts: Dropouts
     rounds: Annotated[int, Range(1, 100_000)]

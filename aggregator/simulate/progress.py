@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.rounds import AttemptFailed, Event, RoundDone
-from clients.dataset import SetAside
+from clients.ingest import SetAside
 from federation import step
 from federation.errors import Language
 from federation.plan import Plan
@@ -39,10 +39,11 @@ _WORDS: dict[str, dict[Language, str]] = {
     },
     "loss": {"en": "; held-out loss before it {loss:.3f}", "ja": "、開始時の評価損失 {loss:.3f}"},
     "final_loss": {"en": "; held-out loss {loss:.3f}", "ja": "、評価損失 {loss:.3f}"},
-    "arms": {
-        "en": "comparing base and federated on all held-out documents",
-        "ja": "全評価文書で基盤モデルと連合学習を比較中",
-    },
+    "base": {"en": "measuring the base model on all test documents", "ja": "全テスト文書で基盤モデルを評価中"},
+    "federated": {"en": "measuring the federated adapter", "ja": "連合学習の差分を評価中"},
+    "local": {"en": "training each member alone, to compare", "ja": "比較のため各拠点で単独学習中"},
+    "pooled": {"en": "training on everybody's documents, to compare", "ja": "比較のため全文書で学習中"},
+    "plain": {"en": "running the job without secure aggregation, to compare", "ja": "比較のため秘匿集計なしで学習中"},
     "diverged": {
         "en": "round {round}: training diverged at {members} member(s), which put zero into the sum; "
         "lower train.optimizer.learning_rate",
@@ -104,7 +105,9 @@ class Plain:
     def stage(self, name: str, text: str, done: int, of: int) -> None:
         """A line at a stage's beginning and every QUIET_SECONDS within it."""
         now = time.monotonic()
-        if name in ("masked", "arms") and (self._stage != text or now - self._last >= QUIET_SECONDS):
+        if name not in ("keys", "shares", "agreed", "revealed") and (
+            self._stage != text or now - self._last >= QUIET_SECONDS
+        ):
             self._line(f"{text} {done}/{of}")
         self._stage = text
 
@@ -173,9 +176,9 @@ class Teller:
             reason = aside[0].reason_ja if self._language == "ja" else aside[0].reason
             self._say("set_aside", {"member": member, "count": len(aside), "first": aside[0].name, "reason": reason})
 
-    def arms(self, done: int, of: int) -> None:
+    def arms(self, arm: str, done: int, of: int) -> None:
         """The comparison of arms goes on."""
-        self._lines.stage("arms", self._text("arms", {}), done, of)
+        self._lines.stage(arm, self._text(arm, {}), done, of)
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""

@@ -20,9 +20,11 @@ from federation.tensors import Array, Means, Tensors
 
 @dataclass
 class Recording:
-    """What one round trained: each member's factors, and the seconds and tokens that it took."""
+    """What one round trained and measured: each member's factors and validation loss (nats a token) under the adapter
+    that opened the round, and the seconds and tokens that it took."""
 
     trained: dict[str, Mapping[str, Array]] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
     trained_tokens: int = 0
@@ -30,7 +32,8 @@ class Recording:
     def take(self) -> "Recording":
         """What was noted since the last call."""
         taken = replace(self)
-        self.trained, self.train_seconds, self.eval_seconds, self.trained_tokens = {}, 0.0, 0.0, 0
+        self.trained, self.losses = {}, {}
+        self.train_seconds, self.eval_seconds, self.trained_tokens = 0.0, 0.0, 0
         return taken
 
 
@@ -59,6 +62,8 @@ class Recorded:
         started = time.perf_counter()
         evaluated = self._learner.evaluate(factors, blocks)
         self._recording.eval_seconds += time.perf_counter() - started
+        # A member that needs the base's loss evaluates that first, so the last one is the round's.
+        self._recording.losses[self._member] = evaluated.nats / evaluated.tokens
         return evaluated
 
 

@@ -4,20 +4,25 @@ Everything is what a deployment uses: real keys and signatures, real journals an
 is only the learner, because members differ by their adapter's tensors alone, so thirty of them cost one base model.
 """
 
+import hashlib
 import time
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import Job
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.dropouts import Dropping, schedule
+from aggregator.simulate.overlap import seen_share
 from aggregator.simulate.recording import Recorded, Recording
 from aggregator.store import Store
 from clients import base_model
 from clients.contribution import Contribution
-from clients.dataset import Corpus, Source, read_corpus
+from clients.dataset import Corpus, Source, corpus_of, read_parts
+from clients.ingest import Documents
 from clients.journal import Journal
 from clients.keys import load_or_create
 from clients.member import Member
@@ -36,7 +41,8 @@ DEMO_MEMBERS = _DEMO / "members"
 
 @dataclass(frozen=True)
 class Table:
-    """A consortium that is ready to run, what a simulation may look at from outside, and how long seating took."""
+    """A consortium that is ready to run, and what a simulation may look at from outside: the share of the members' test
+    text that somebody trains on (`overlap`), and how long seating took."""
 
     plan: Plan
     job: Job
@@ -45,7 +51,18 @@ class Table:
     learner: Trainer
     corpora: dict[str, Corpus]
     recording: Recording
+    overlap: float
     seconds: float
+
+    @cached_property
+    def documents_digest(self) -> str:
+        """SHA-256 over every member's token blocks: what a run learns from and is measured on."""
+        whole = hashlib.sha256()
+        for member in self.plan.members:
+            corpus = self.corpora[member]
+            for blocks in (corpus.train, corpus.validation, corpus.test):
+                whole.update(f"{member} {blocks.ids.shape}\n".encode() + blocks.ids.tobytes() + blocks.labels.tobytes())
+        return whole.hexdigest()
 
 
 def set_table(config: SimulateConfig, output: Path) -> Table:
@@ -59,10 +76,12 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     length = plan.train.sequence_length
     learner.check_length(length)
     step.first_state(plan, learner.shapes)  # the scheme's own conditions
+    parts = {name: read_parts(folder, plan.evaluation) for name, folder in folders.items()}
     corpora = {
-        name: read_corpus(Source(name, folder), learner.tokenizer, length, plan.evaluation)
+        name: corpus_of(Source(name, folder), parts[name], learner.tokenizer, length, plan.evaluation)
         for name, folder in folders.items()
     }
+    overlap = seen_share(_texts(part.test for part in parts.values()), _texts(part.train for part in parts.values()))
 
     # Kept with the run: when it is resumed, the roster and what was signed under it still stand.
     names = {"root": "root", COORDINATOR: COORDINATOR} | {name: f"member-{name}" for name in plan.members}
@@ -86,7 +105,7 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
     seconds = time.perf_counter() - started
-    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, seconds)
+    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, overlap, seconds)
 
 
 def member_folders(data: Path) -> dict[str, Path]:
@@ -104,6 +123,10 @@ def member_folders(data: Path) -> dict[str, Path]:
             f"現在 {len(folders)}",
         )
     return {name: folders[name] for name in sorted(folders)}
+
+
+def _texts(parts: Iterable[Documents]) -> list[str]:
+    return [document.text for part in parts for document in part]
 
 
 def _permitting(plan: Plan, roster: Roster) -> Policy:

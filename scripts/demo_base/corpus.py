@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clients.dataset import Document, read_documents, split
+from clients.ingest import Document, read_documents
+from clients.splits import deal
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff々]")
 JAPANESE_SHARE = 0.3
@@ -56,7 +57,8 @@ def _part(name: str, documents: list[list[str]], seen: set[str], forbidden: set[
         shared += sum(map(len, fresh)) - sum(map(len, allowed))
         paragraphs += len(fresh) - len(allowed)
         kept += [Document(name, text) for text in cut(allowed) if len(text) >= SHORTEST]
-    train, held_out = split(kept, HELD_OUT_SHARE, Path(name))
+    distinct = {document.text: (document,) for document in kept}
+    train, held_out = deal(list(distinct.values()), (HELD_OUT_SHARE,), Path(name))
     texts = [tuple(document.text for document in part) for part in (train, held_out)]
     return Part(texts[0], texts[1], raw, repeated, shared, paragraphs)
 

@@ -16,9 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from aggregator.simulate import cli
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE
-from clients.dataset import read_documents, split
+from clients.dataset import read_parts
 from federation import load_plan
 from federation.errors import RengoError
+from federation.plan import Evaluation
 
 Overrides = Callable[..., Sequence[str]]
 
@@ -65,7 +66,7 @@ class TestWhatARunLeavesBehind:
         assert summary["secagg"]["ring_bits"] == 16
         assert summary["secagg"]["threshold"] == 5
         assert summary["bytes_up_per_member_round"] > 2 * summary["values_per_upload"] * 0.7
-        assert set(summary["seconds"]) == {"train", "secagg", "eval", "total"}
+        assert set(summary["seconds"]) == {"train", "secagg", "eval", "arms", "total"}
         assert 0 < summary["peak_rss_mb"] < 3000
         assert len(bytes.fromhex(summary["adapter_sha256"])) == 32
 
@@ -97,9 +98,9 @@ def test_the_adapter_gives_the_same_loss_with_peft_and_transformers_alone(finish
     tokenizer = AutoTokenizer.from_pretrained(DEMO_BASE)
     member = summary["member_ids"][0]
     folder = seven_members / member
-    _, held_out = split(read_documents(folder).documents, 0.1, folder)
+    test = read_parts(folder, Evaluation(1, 64, 0.1, 0.1)).test
     nats, tokens = 0.0, 0
-    for document in held_out:
+    for document in test:
         ids = [tokenizer.bos_token_id, *tokenizer(document.text, add_special_tokens=False)["input_ids"]]
         ids.append(tokenizer.eos_token_id)
         # The trainer cuts text into blocks of 64 that do not see each other; so does this.
@@ -110,7 +111,7 @@ def test_the_adapter_gives_the_same_loss_with_peft_and_transformers_alone(finish
                     logits = model(input_ids=window[:, :-1]).logits.float()
                 nats += float(torch.nn.functional.cross_entropy(logits[0], window[0, 1:], reduction="sum"))
                 tokens += window.shape[1] - 1
-    assert len(held_out) == 1  # blocks then begin where the document does
+    assert len(test) == 1  # blocks then begin where the document does
     assert nats / tokens == pytest.approx(summary["arms"]["federated"][0], abs=2e-3)
 
 

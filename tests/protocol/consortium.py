@@ -16,7 +16,7 @@ from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import AttemptFailed, Event, Job, RoundDone, run
 from aggregator.store import Checkpoint, Store
 from clients.contribution import Contribution, Received
-from clients.dataset import Blocks, Corpus
+from clients.dataset import Blocks, Corpus, Measure
 from clients.journal import Journal
 from clients.member import Member
 from clients.policy import Policy
@@ -93,7 +93,7 @@ def make_plan(members: tuple[str, ...], **changes: object) -> p.Plan:
         server_optim=p.ServerOptim("fedavg", 1.0),
         secagg=p.SecAgg(32, "malicious", 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
-        evaluation=p.Evaluation(1, 30, 0.2),
+        evaluation=p.Evaluation(1, 30, 0.2, 0.2),
     )
     return replace(plan, **changes)
 
@@ -107,7 +107,7 @@ def make_corpus(member: str) -> Corpus:
     labels = np.where(np.arange(16) < 15, np.roll(ids, -1, axis=1), -100).astype(np.int32)
     positions = np.tile(np.arange(16, dtype=np.int32), (12, 1))
     blocks = Blocks(ids, positions, labels)
-    return Corpus(blocks[:8], blocks[8:], 100, 12, ())
+    return Corpus(blocks[:8], blocks[8:10], blocks[10:], (Measure(30, 100),), 12, ())
 
 
 class Recorded(Store):

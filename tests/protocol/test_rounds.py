@@ -179,7 +179,7 @@ def test_losses_travel_exactly_through_16_bit_words(folder: Path) -> None:
     consortium.run()
     tokens = consortium.plan.evaluation.tokens
     for done, state in zip(consortium.rounds, consortium.states(), strict=True):
-        held_out = [make_corpus(name).held_out.first(tokens) for name in consortium.names]
+        held_out = [make_corpus(name).validation.first(tokens) for name in consortium.names]
         nats = [TinyLearner().evaluate(state.factors, blocks).nats / tokens for blocks in held_out]
         assert done.scalars["held_out_loss"] == sum(round(loss * 2**24) for loss in nats) / 2**24 / len(nats)
 

@@ -1,7 +1,6 @@
 """From a folder of text to token blocks."""
 
 import hashlib
-import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -13,20 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.dataset import (
-    IGNORED,
-    Document,
-    Source,
-    pack,
-    read_corpus,
-    read_documents,
-    split,
-    tokenise,
-)
+from clients.dataset import IGNORED, Source, joined, pack, read_corpus, tokenise
+from clients.ingest import Document, read_documents
 from federation import plan
 from federation.errors import DataFolderInvalid, TooLittleText
 
-HERE = Path("documents")
 PAD = 3
 
 
@@ -50,7 +40,11 @@ def documents(*sizes: int, start: int = 10) -> list[np.ndarray]:
 
 def texts(count: int, seed: int = 0) -> list[Document]:
     draw = random.Random(seed)
-    return [Document(f"{i}.txt", f"文書{i}" + "あ" * draw.randrange(50, 200)) for i in range(count)]
+    letters = [chr(code) for code in range(0x3042, 0x3090)]
+    return [
+        Document(f"{i}.txt", f"文書{i}" + "".join(draw.choices(letters, k=draw.randrange(50, 200))))
+        for i in range(count)
+    ]
 
 
 class TestRead:
@@ -89,40 +83,6 @@ class TestRead:
         with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.txt: not UTF-8") as caught:
             read_documents(tmp_path)
         assert "UTF-8 ではありません" in caught.value.text("ja")
-
-
-class TestSplit:
-    def test_does_not_depend_on_order_or_names(self) -> None:
-        given_order = texts(40)
-        shuffled = [Document(f"other/{document.name}", document.text) for document in given_order]
-        random.Random(1).shuffle(shuffled)
-        for one, other in zip(split(given_order, 0.2, HERE), split(shuffled, 0.2, HERE), strict=True):
-            assert [document.text for document in one] == [document.text for document in other]
-
-    @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9])
-    def test_holds_out_about_the_share_of_the_characters(self, share: float) -> None:
-        given_documents = texts(60)
-        train, held_out = split(given_documents, share, HERE)
-        characters = [sum(len(document.text) for document in part) for part in (train, held_out)]
-        assert abs(characters[1] / sum(characters) - share) < 0.02
-        assert sorted(train + held_out, key=lambda d: d.name) == sorted(given_documents, key=lambda d: d.name)
-
-    def test_a_document_larger_than_all_others_is_trained_on(self) -> None:
-        large = Document("large", "長" * 10_000)
-        for seed in range(5):
-            train, held_out = split([large, *texts(5, seed)], 0.1, HERE)
-            assert large in train
-            assert held_out
-
-    @pytest.mark.parametrize("share", [0.01, 0.5, 0.9])
-    def test_each_side_has_at_least_one(self, share: float) -> None:
-        pair = [Document("a", "短い"), Document("b", "長い文書です")]
-        train, held_out = split(pair, share, HERE)
-        assert len(train) == len(held_out) == 1
-
-    def test_one_document_is_too_few_and_a_repeat_does_not_count(self) -> None:
-        with pytest.raises(DataFolderInvalid, match="at least 2 are needed"):
-            split([Document("a", "同じ"), Document("b", "同じ")], 0.1, HERE)
 
 
 class TestPack:
@@ -232,21 +192,35 @@ class TestCorpus:
         return Source("akatombo", path)
 
     def test_is_whole(self, tmp_path: Path) -> None:
-        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.2))
+        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.15, 0.2))
         assert corpus.documents == 12
         assert [item.name for item in corpus.set_aside] == ["notes.doc"]
-        assert corpus.train.source == corpus.held_out.source == Source("akatombo", tmp_path)
-        both = corpus.train.predicted + corpus.held_out.predicted
-        assert both == sum(len(document.text) + 1 for document in texts(12))  # each character, and each end
+        parts = (corpus.train, corpus.validation, corpus.test)
+        assert {part.source for part in parts} == {Source("akatombo", tmp_path)}
+        predicted = sum(part.predicted for part in parts)
+        assert predicted == sum(len(document.text) + 1 for document in texts(12))  # each character, and each end
 
-    def test_bits_a_character(self, tmp_path: Path) -> None:
-        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.2))
-        nats = 2.5 * corpus.held_out.predicted
-        expected = nats / math.log(2) / corpus.held_out_characters
-        assert corpus.bits_per_character(2.5) == pytest.approx(expected)
+    def test_the_measures_of_the_test_documents_are_those_of_its_blocks(self, tmp_path: Path) -> None:
+        corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.15, 0.3))
+        assert len(corpus.test_documents) > 1
+        assert sum(document.tokens for document in corpus.test_documents) == corpus.test.predicted
+        assert all(document.tokens == document.characters + 1 for document in corpus.test_documents)
+        # In the blocks' order: each document's last prediction is its end.
+        labels = corpus.test.labels[corpus.test.labels != IGNORED]
+        ends = np.flatnonzero(labels == Characters.eos_id) + 1
+        assert ends.tolist() == np.cumsum([document.tokens for document in corpus.test_documents]).tolist()
+        assert corpus.tokens_per_character == corpus.test.predicted / sum(d.characters for d in corpus.test_documents)
 
-    def test_too_little_to_evaluate_is_found_at_once(self, tmp_path: Path) -> None:
+    def test_too_little_to_validate_with_is_found_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(TooLittleText) as caught:
-            read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 10_000, 0.2))
+            read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 10_000, 0.15, 0.2))
         assert "Member akatombo has too little text" in str(caught.value)
         assert str(tmp_path) in str(caught.value)
+
+
+def test_joined_blocks_are_the_parts_one_after_the_other() -> None:
+    one, other = pack(documents(9), length=4, pad_id=PAD), pack(documents(6, start=50), length=4, pad_id=PAD)
+    whole = joined([one, other])
+    assert len(whole) == len(one) + len(other)
+    assert whole.ids.tolist() == one.ids.tolist() + other.ids.tolist()
+    assert whole.predicted == one.predicted + other.predicted

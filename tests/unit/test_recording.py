@@ -33,7 +33,7 @@ class TestCompare:
             update = {name: factors[name] - STATE.factors[name] for name in factors}
             update, figures = (
                 privacy.clip_update(update, self.plan.privacy),
-                {"held_out_loss": 1.0, "clipped_share": 0.0, "diverged": 0.0},
+                {"held_out_loss": 1.0, "base_held_out_loss": 1.0, "clipped_share": 0.0, "diverged": 0.0},
             )
             total += ring.encode(update, figures, np.random.default_rng(number))
         return dict(ring.decode(total, len(members))[0])
@@ -94,5 +94,10 @@ def test_a_recorded_learner_learns_the_same_and_is_written_down() -> None:
     assert recorded.shapes == SHAPES
     assert all((ours[name] == plain[name]).all() for name in plain)
     assert recording.trained["m0"] is ours
-    assert recorded.evaluate(ours, corpus.held_out) == TinyLearner().evaluate(plain, corpus.held_out)
+    evaluated = recorded.evaluate(ours, corpus.validation)
+    assert evaluated == TinyLearner().evaluate(plain, corpus.validation)
+    assert recording.losses == {"m0": evaluated.nats / evaluated.tokens}
     assert (recording.trained_tokens, recording.train_seconds > 0, recording.eval_seconds > 0) == (128, True, True)
+    taken = recording.take()
+    assert set(taken.trained) == set(taken.losses) == {"m0"}
+    assert recording == Recording()  # nothing is left for the next round

@@ -32,16 +32,16 @@ class TestRing:
     def test_of_a_training_round_carries_updates_and_figures(self) -> None:
         ring = step.ring_for(PLAN, STATE, 1, None)
         assert sorted(ring.shapes) == NAMES
-        assert ring.scalars == ("held_out_loss", "clipped_share", "diverged")
+        assert ring.scalars == ("held_out_loss", "base_held_out_loss", "clipped_share", "diverged")
         assert (ring.bits, ring.members) == (32, 30)
 
     def test_after_the_last_round_carries_figures_alone(self) -> None:
         ring = step.ring_for(PLAN, STATE, 5, mean(0.1))
-        assert (dict(ring.shapes), ring.scalars) == ({}, ("held_out_loss", "diverged"))
-        assert ring.dimension == 2 * ring.limbs
+        assert (dict(ring.shapes), ring.scalars) == ({}, ("held_out_loss", "base_held_out_loss", "diverged"))
+        assert ring.dimension == 3 * ring.limbs
 
     def test_has_the_loss_every_so_many_rounds_and_at_the_end(self) -> None:
-        plan = replace(PLAN, evaluation=Evaluation(3, 30, 0.2))
+        plan = replace(PLAN, evaluation=Evaluation(3, 30, 0.2, 0.2))
         measured = [round for round in range(1, 6) if "held_out_loss" in step.scalars_of(plan, round)]
         assert measured == [1, 4, 5]
         assert [round for round in range(1, 6) if step.trains(plan, round)] == [1, 2, 3, 4]

@@ -1,0 +1,247 @@
+"""`rengo compare RUNS…`: finished runs of `rengo simulate` side by side, in one table and one plot.
+
+Runs that differ by their seed alone are one row. Its differences are those of the documents' mean losses over the
+seeds, with intervals from resampling documents; beside them stand the smallest and the largest of a single seed.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Grid
+
+from aggregator.simulate import plots
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.differences import Sample, Verdict, judge
+from aggregator.simulate.report import Line, read_lines
+from aggregator.simulate.summary import losses_by_round
+from federation import load_plan
+from federation.errors import Language, RengoError, UsageError
+
+_USAGE: dict[Language, str] = {
+    "en": """Usage: rengo compare RUNS… [--out FOLDER] [--json] [--lang ja|en]
+
+Finished runs of `rengo simulate` in one table and one plot (loss by round, and by bytes that a member sends).
+RUNS: their folders, or folders of such folders (a sweep). Runs that differ by their seed alone become one row.
+
+  --out FOLDER   where compare.json and compare.png go (default: outputs/compare)
+
+Example: rengo compare outputs/sweep-*""",
+    "ja": """使い方: rengo compare 実行結果… [--out フォルダー] [--json] [--lang ja|en]
+
+`rengo simulate` の実行結果を一つの表と図（学習回ごと、送信量ごとの損失）にまとめます。
+実行結果: そのフォルダー、またはそれらを含むフォルダー（スイープ）。seed だけが違う実行は 1 行になります。
+
+  --out フォルダー   compare.json と compare.png の保存先（既定: outputs/compare）
+
+例: rengo compare outputs/sweep-*""",
+}
+_COLUMNS: dict[str, dict[Language, str]] = {
+    "run": {"en": "run", "ja": "実行"},
+    "seeds": {"en": "seeds", "ja": "seed 数"},
+    "sent": {"en": "MB up a member", "ja": "1 拠点の送信 MB"},
+    "base": {"en": "base", "ja": "基盤"},
+    "local": {"en": "local", "ja": "単独"},
+    "federated": {"en": "federated", "ja": "連合"},
+    "pooled": {"en": "pooled", "ja": "集約"},
+    "L_minus_F": {"en": "L - F", "ja": "L−F"},
+    "F_minus_P": {"en": "F - P", "ja": "F−P"},
+    "title": {
+        "en": "Bits a character on test documents; differences with 95 % intervals",
+        "ja": "テスト文書 1 文字あたりのビット数（差は 95 % 区間つき）",
+    },
+    "where": {"en": "Written: {path}", "ja": "保存先: {path}"},
+}
+
+
+class NothingToCompare(RengoError):
+    """No finished run of `rengo simulate` in {paths}: each has a summary.json, an arms.json and a config.yaml."""
+
+    ja = "{paths} に `rengo simulate` の完了した実行がありません（summary.json、arms.json、config.yaml が必要です）。"
+    exit_code = 2
+
+
+class RunUnreadable(RengoError):
+    """{path} cannot be compared: {detail}. Run it again with this version."""
+
+    ja = "{path} は比較できません: {detail}。この版で実行し直してください。"
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run. `settings`: its configuration, flat, without the seed."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    summary: Line
+    rounds: list[Line]
+    arms: Line
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ by their seed alone. `verdict`: of the documents' mean losses over the seeds."""
+
+    name: str
+    runs: tuple[Run, ...]
+    verdict: Verdict
+
+    def bits(self, arm: str) -> float | None:
+        """Mean bits a character over members and seeds."""
+        found = [run.summary["arms_bits_per_character"].get(arm) for run in self.runs]
+        return None if None in found else float(np.mean(found))
+
+    @property
+    def sent(self) -> float:
+        """Bytes that a member sends in the whole job."""
+        return float(np.mean([bytes_sent(run)[-1] for run in self.runs]))
+
+    def plain(self) -> Line:
+        """For compare.json."""
+        arms = ("base", "local", "federated", "pooled", "plain")
+        single = [run.summary["differences"] for run in self.runs]
+        return {
+            "name": self.name,
+            "seeds": [run.summary["seed"] for run in self.runs],
+            "bits_per_character": {arm: bits for arm in arms if (bits := self.bits(arm)) is not None},
+            "differences": {name: vars(found) for name, found in self.verdict.differences.items()},
+            "differences_by_seed": {name: [d[name]["mean"] for d in single] for name in self.verdict.differences},
+            "closure": self.verdict.closure,
+            "harmed": list(self.verdict.harmed),
+            "undecided": list(self.verdict.undecided),
+            "bytes_up_per_member": round(self.sent),
+            "adapters": [run.summary["adapter_sha256"] for run in self.runs],
+        }
+
+
+def main(argv: list[str], language: Language) -> int:
+    """Read, compare, write, show. Raises RengoError."""
+    arguments = _Arguments(add_help=False)
+    arguments.add_argument("runs", nargs="*", type=Path)
+    arguments.add_argument("--out", type=Path, default=Path("outputs/compare"))
+    arguments.add_argument("--json", action="store_true")
+    arguments.add_argument("-h", "--help", action="store_true")
+    given = arguments.parse_intermixed_args(argv)
+    if given.help:
+        print(_USAGE[language])
+        return 0
+    if not given.runs:
+        raise UsageError(detail=_USAGE[language].splitlines()[0], command="rengo compare")
+    runs = [read_run(path) for path in find_runs(given.runs)]
+    if not runs:
+        raise NothingToCompare(paths=", ".join(map(str, given.runs)))
+    rows = list(grouped(runs))
+    result = {"rows": [row.plain() for row in rows]}
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "compare.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    plots.compared(given.out / "compare.png", {row.name: [_curve(run) for run in row.runs] for row in rows})
+    if given.json:
+        print(json.dumps({**result, "output": str(given.out)}, ensure_ascii=False))
+    else:
+        show(rows, given.out, language)
+    return 0
+
+
+class _Arguments(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(detail=message, command="rengo compare")
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """Folders of finished runs in or below `paths`, each once, in order."""
+    found = [parent for path in paths for parent in sorted(file.parent for file in path.rglob("summary.json"))]
+    return list(dict.fromkeys(path.resolve() for path in found))
+
+
+def read_run(path: Path) -> Run:
+    """The run in `path`. Raises RunUnreadable."""
+    try:
+        config = load_plan.from_yaml((path / "config.yaml").read_text(encoding="utf-8"), SimulateConfig)
+        summary, arms = (
+            json.loads((path / name).read_text(encoding="utf-8")) for name in ("summary.json", "arms.json")
+        )
+        rounds = [line for line in read_lines(path / "metrics.jsonl") if line["event"] == "round"]
+        settings = dict(_flat(dataclasses.asdict(config)))
+        del settings["seed"]
+        return Run(path, settings, {**summary, "seed": config.seed}, rounds, arms)
+    except (OSError, ValueError, KeyError, RengoError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise RunUnreadable(path=path, detail=words) from error
+
+
+def grouped(runs: Sequence[Run]) -> Iterator[Row]:
+    """One row for each configuration, named after the settings in which the rows differ."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        same = next((group for group in groups if group[0].settings == run.settings), None)
+        groups.append([run]) if same is None else same.append(run)
+    keys = [
+        key for key in groups[0][0].settings if any(g[0].settings[key] != groups[0][0].settings[key] for g in groups)
+    ]
+    for group in groups:
+        settings = group[0].settings
+        name = " ".join(f"{key}={settings[key]}" for key in keys) or str(settings["job"])
+        yield Row(name, tuple(group), _judge(group))
+
+
+def _judge(runs: Sequence[Run]) -> Verdict:
+    """Over the documents' mean losses. Raises RunUnreadable for runs over other documents."""
+    first = runs[0]
+    for run in runs:
+        if run.arms["characters"] != first.arms["characters"] or run.arms["arms"].keys() != first.arms["arms"].keys():
+            raise RunUnreadable(path=run.path, detail=f"other documents or arms than {first.path}")
+    members = range(len(first.arms["characters"]))
+    mean = {
+        arm: [np.mean([run.arms["arms"][arm]["test"][m] for run in runs], axis=0).tolist() for m in members]
+        for arm in first.arms["arms"]
+    }
+    return judge(Sample(first.arms["characters"]), mean, first.summary["member_ids"])
+
+
+def bytes_sent(run: Run) -> list[float]:
+    """By a member, up to and with each round that trains: total by those in the sum."""
+    training = [line for line in run.rounds if "secure_vs_plain" in line]
+    return [float(sent) for sent in np.cumsum([line["bytes_up"] / line["survivors"] for line in training])]
+
+
+def _curve(run: Run) -> plots.Curve:
+    losses = losses_by_round(run.rounds)
+    sent = [0.0, *bytes_sent(run)]
+    rounds = sorted(losses)
+    return plots.Curve(rounds, [losses[r] - losses[rounds[0]] for r in rounds], [sent[r] / 1e6 for r in rounds])
+
+
+def show(rows: Sequence[Row], output: Path, language: Language) -> None:
+    """The table."""
+    words = {key: texts[language] for key, texts in _COLUMNS.items()}
+    grid = Grid(title=words["title"])
+    grid.add_column(words["run"], overflow="fold")
+    for column in ("seeds", "sent", "base", "local", "federated", "pooled", "L_minus_F", "F_minus_P"):
+        grid.add_column(words[column], justify="right")
+    for row in rows:
+        arms = (
+            "" if (bits := row.bits(arm)) is None else f"{bits:.3f}" for arm in ("base", "local", "federated", "pooled")
+        )
+        found = (row.verdict.differences.get(name) for name in ("L_minus_F", "F_minus_P"))
+        shown = ("" if d is None else f"{d.mean:+.3f} ({d.low:+.3f} … {d.high:+.3f})" for d in found)
+        grid.add_row(row.name, str(len(row.runs)), f"{row.sent / 1e6:.2f}", *arms, *shown)
+    console = Console(file=sys.stdout)
+    console.print(grid)
+    line = words["where"].format(path=f"{output}/compare.json, compare.png")
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

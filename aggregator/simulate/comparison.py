@@ -1,0 +1,104 @@
+"""The arms of one run, those that other runs can share from a cache, and what they say about joining."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aggregator.simulate import arms, differences
+from aggregator.simulate.arms import Arm, Bench
+from aggregator.simulate.config import ArmsChoice
+from aggregator.simulate.differences import Verdict
+from federation.plan import plain
+from federation.tensors import Tensors
+from federation.wire import canonical_cbor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the federated job gave: the adapter that it chose and after how many rounds it stood, each member's
+    validation loss by rounds, and who was in each round's sum."""
+
+    factors: Tensors
+    chosen: int
+    validation: Mapping[int, tuple[float, ...]]
+    survivors: Mapping[int, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms that were asked for, by name, and the verdict over them. `characters`: of members' test documents."""
+
+    arms: Mapping[str, Arm]
+    characters: Sequence[Sequence[int]]
+    verdict: Verdict
+
+
+def compare(bench: Bench, outcome: Outcome, choice: ArmsChoice, documents: str) -> Comparison:
+    """Run what is not in the cache. `documents`: the digest of everybody's token blocks."""
+    wanted = [name for name, asked in (("local", choice.local), ("pooled", choice.pooled)) if asked]
+    shared = cached_arms(bench, choice, documents, wanted)
+    federated = arms.federated(bench, outcome.factors, outcome.chosen, outcome.validation)
+    found = {"base": shared.pop("base"), "federated": federated, **shared}
+    if choice.plain:
+        found["plain"] = arms.plain(bench, outcome.survivors, outcome.chosen)
+    members = bench.plan.members
+    sizes = [[document.characters for document in bench.corpora[member].test_documents] for member in members]
+    sample = differences.Sample(sizes)
+    verdict = differences.judge(sample, {name: arm.test for name, arm in found.items()}, members)
+    return Comparison(found, sizes, verdict)
+
+
+def cached_arms(bench: Bench, choice: ArmsChoice, documents: str, wanted: Sequence[str]) -> dict[str, Arm]:
+    """The base, and those of `local` and `pooled` that are wanted: they do not depend on a federated job."""
+    base = _cached(bench, choice, documents, "base", lambda: arms.base(bench))
+    found = {"base": base}
+    for name in wanted:
+        train = partial(arms.local if name == "local" else arms.pooled, bench, choice, base)
+        found[name] = _cached(bench, choice, documents, name, train)
+    return found
+
+
+def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Callable[[], Arm]) -> Arm:
+    """The arm from the cache, or run and put there. A file that does not hold one is written anew."""
+    if choice.cache is None:
+        return run()
+    path = Path(choice.cache) / f"{name}-{_key(bench, choice, documents, name)}.json"
+    if path.exists() and (arm := _read(path)):
+        bench.tell(name, 1, 1)
+        return arm
+    arm = run()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_suffix(
+        f".{os.getpid()}.part"
+    )  # of several runs at once, the last one's stays: they are equal
+    temporary.write_text(json.dumps(vars(arm)), encoding="utf-8")
+    os.replace(temporary, path)
+    return arm
+
+
+def _key(bench: Bench, choice: ArmsChoice, documents: str, name: str) -> str:
+    """SHA-256 of everything that the arm depends on: the plan without scheme, secure aggregation and drop-outs."""
+    whole = plain(bench.plan)
+    used = ("consortium", "job", "members", "rounds", "seed", "model", "lora", "train", "evaluation")
+    inputs: dict[str, Any] = {key: whole[key] for key in used}
+    settings = {"local": ("local_learning_rate",), "pooled": ("pooled_learning_rate", "pooled_tokens_per_step")}
+    inputs["settings"] = [plain(getattr(choice, setting)) for setting in settings.get(name, ())]
+    inputs["versions"] = [version("rengo"), version("torch"), version("transformers")]
+    inputs["documents"] = documents
+    return hashlib.sha256(canonical_cbor([f"rengo arm v1 {name}", inputs])).hexdigest()[:32]
+
+
+def _read(path: Path) -> Arm | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        by_round = {int(round): tuple(losses) for round, losses in data["validation"].items()}
+        arm = Arm(tuple(data["chosen"]), by_round, tuple(map(tuple, data["test"])), tuple(data["diverged"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return arm

@@ -1,0 +1,151 @@
+"""curves.png (loss by round, differences between arms) and members.png (each member before and after)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from aggregator.simulate.arms import Arm
+from aggregator.simulate.comparison import Comparison
+from aggregator.simulate.differences import Interval
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+COLOURS = {"base": "#888888", "local": "#c8553d", "federated": "#0b6e99", "pooled": "#588b4a", "plain": "#8a5a9e"}
+_MEANING = {
+    "B_minus_F": "base - federated\n(what training gives)",
+    "L_minus_F": "local - federated\n(what joining gives)",
+    "L_minus_P": "local - pooled\n(what pooling would give)",
+    "F_minus_P": "federated - pooled\n(what privacy costs)",
+    "F_minus_plain": "federated - plain\n(what masking costs)",
+}
+
+
+def curves(path: Path, comparison: Comparison, secure: Mapping[int, float]) -> None:
+    """Left: how far each arm's validation loss is from the base model's. Right: differences on the test text.
+
+    `secure`: the federated mean by round as the secure sums gave it (nats a token).
+    """
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.4), layout="constrained", width_ratios=[3, 2])
+    _losses(left, comparison.arms, secure)
+    _differences(right, comparison.verdict.differences)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _losses(axes: Any, arms: Mapping[str, Arm], secure: Mapping[int, float]) -> None:
+    start = np.array(arms["base"].validation[0])
+    axes.axhline(0, color=COLOURS["base"], linestyle="--", label="base")
+    for name in ("local", "pooled"):
+        if name in arms:
+            rounds = sorted(arms[name].validation)
+            mean = [np.nanmean(np.array(arms[name].validation[r]) - start) for r in rounds]
+            axes.plot(rounds, mean, ".-", color=COLOURS[name], label=f"{name}, mean over members")
+    rounds = sorted(secure)
+    axes.plot(
+        rounds,
+        [secure[r] - secure[rounds[0]] for r in rounds],
+        "o-",
+        color=COLOURS["federated"],
+        label="federated, from the secure sums",
+    )
+    by_member = {r: np.array(losses) - start for r, losses in sorted(arms["federated"].validation.items())}
+    low, high = ([np.nanquantile(changes, share) for changes in by_member.values()] for share in (0.1, 0.9))
+    axes.fill_between(
+        list(by_member),
+        low,
+        high,
+        color=COLOURS["federated"],
+        alpha=0.15,
+        linewidth=0,
+        label="federated, middle 80 % of members",
+    )
+    chosen = arms["federated"].chosen[0]
+    axes.axvline(chosen, color=COLOURS["federated"], linestyle=":", linewidth=1)
+    axes.set(xlabel="rounds, or as many tokens", ylabel="change of validation loss (nats a token)")
+    axes.set_title(f"Against the base model; the adapter after round {chosen} was kept", fontsize=10)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _differences(axes: Any, differences: Mapping[str, Interval]) -> None:
+    names = [name for name in reversed(_MEANING) if name in differences]
+    for height, name in enumerate(names):
+        found = differences[name]
+        axes.plot([found.low, found.high], [height, height], color="#333333", linewidth=2)
+        axes.plot(found.mean, height, "o", color="#333333")
+        axes.annotate(
+            f"{found.mean:+.3f}",
+            (found.mean, height),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.axvline(0, color="#888888", linewidth=1)
+    axes.locator_params(axis="x", nbins=5)
+    axes.set_yticks(range(len(names)), [_MEANING[name] for name in names], fontsize=8)
+    axes.set_ylim(-0.5, len(names) - 0.3)
+    axes.margins(x=0.15)
+    axes.set_xlabel("bits a character on test documents, 95 % interval")
+    axes.set_title("Differences, mean over members", fontsize=10)
+
+
+def members(path: Path, names: Sequence[str], bits: Mapping[str, Sequence[float]]) -> None:
+    """Each member's arms (bits a character on its test text), from the hardest text to the easiest."""
+    order = sorted(range(len(names)), key=lambda index: bits["base"][index])
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.24 * len(names)), layout="constrained")
+    for height, index in enumerate(order):
+        found = [bits[arm][index] for arm in bits]
+        axes.plot([min(found), max(found)], [height, height], color="#dddddd", linewidth=1, zorder=1)
+    for arm, values in bits.items():
+        size = {"base": 34, "federated": 34, "plain": 5}.get(arm, 16)
+        axes.scatter([values[i] for i in order], range(len(order)), s=size, color=COLOURS[arm], label=arm, zorder=2)
+    axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize=8)
+    axes.set_xlabel("bits a character on the member's test documents (less is better)")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's validation loss against the base model's (nats a token): after how many rounds, and how many MB a
+    member had sent by then."""
+
+    rounds: Sequence[int]
+    changes: Sequence[float]
+    megabytes: Sequence[float]
+
+
+def compared(path: Path, rows: Mapping[str, Sequence[Curve]]) -> None:
+    """Each row's runs as thin lines and their mean as a thick one: by rounds and by bytes."""
+    figure, both = pyplot.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharey=True)
+    for axes, unit, label in zip(both, ("rounds", "megabytes"), ("rounds", "MB sent by a member"), strict=True):
+        for (name, runs), colour in zip(rows.items(), _cycle(len(rows)), strict=True):
+            for run in runs:
+                axes.plot(getattr(run, unit), run.changes, color=colour, linewidth=0.7, alpha=0.5)
+            same = [run for run in runs if len(run.rounds) == len(runs[0].rounds)]
+            means = [np.mean([getattr(run, key) for run in same], axis=0) for key in (unit, "changes")]
+            axes.plot(*means, color=colour, linewidth=2, label=f"{name} ({len(runs)} seeds)" if len(runs) > 1 else name)
+        axes.axhline(0, color=COLOURS["base"], linestyle="--", linewidth=1)
+        axes.set_xlabel(label)
+        axes.spines[["top", "right"]].set_visible(False)
+    both[0].set_ylabel("change of validation loss (nats a token)")
+    both[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _cycle(count: int) -> list[Any]:
+    return [
+        pyplot.colormaps["tab10" if count <= 10 else "viridis"](n % 10 if count <= 10 else n / count)
+        for n in range(count)
+    ]

@@ -1,0 +1,124 @@
+"""The table and the sentences that a person reads at the end of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
+
+from federation.errors import Language
+
+_WORDS: dict[str, dict[Language, str]] = {
+    "member": {"en": "member", "ja": "参加拠点"},
+    "base": {"en": "base", "ja": "基盤モデル"},
+    "federated": {"en": "federated", "ja": "連合学習"},
+    "local": {"en": "local", "ja": "単独学習"},
+    "pooled": {"en": "pooled", "ja": "集約学習"},
+    "plain": {"en": "plain", "ja": "秘匿なし"},
+    "change": {"en": "F - B", "ja": "F−B"},
+    "title": {
+        "en": "Bits a character on each member's test documents",
+        "ja": "各拠点のテスト文書における 1 文字あたりのビット数",
+    },
+    "mean": {"en": "mean", "ja": "平均"},
+    "secagg": {
+        "en": "Secure sums: {rounds} rounds and a final measurement, threshold {threshold} of {members}; "
+        "lost on the way, by step: {dropped}.",
+        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
+        "途中の不参加（段階別）: {dropped}。",
+    },
+    "against_plain": {
+        "en": "Against a plain mean of the same updates: relative difference {l2:.1e}, at most {steps:.2f} steps of "
+        "the {bits}-bit quantiser. Upload: {up:.2f} MB a member and round.",
+        "ja": "同じ更新の単純平均との差: 相対 {l2:.1e}、{bits} ビット量子化で最大 {steps:.2f} 段。"
+        "送信量: 1 拠点 1 回あたり {up:.2f} MB。",
+    },
+    "cost": {
+        "en": "{total:.0f} s in all: training {train:.0f}, validation {eval:.0f}, secure aggregation {secagg:.0f}, "
+        "comparing arms {arms:.0f}. Peak memory {rss} MB.",
+        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、検証 {eval:.0f}、秘匿集計 {secagg:.0f}、比較 {arms:.0f}）。"
+        "最大メモリー {rss} MB。",
+    },
+    "kept": {
+        "en": "Kept: the adapter after round {chosen} of {rounds}, by validation loss.",
+        "ja": "採用: 検証損失が最小だった学習回 {chosen}（全 {rounds} 回）の追加学習差分。",
+    },
+    "L_minus_F": {
+        "en": "Joining against training alone (L - F): {mean:+.3f} bits a character, 95 % interval {low:+.3f} to "
+        "{high:+.3f}.",
+        "ja": "参加と単独学習の差（L−F）: 1 文字あたり {mean:+.3f} ビット、95 % 区間 {low:+.3f} 〜 {high:+.3f}。",
+    },
+    "F_minus_P": {
+        "en": "Keeping documents apart against pooling them (F - P): {mean:+.3f} bits a character, 95 % interval "
+        "{low:+.3f} to {high:+.3f}.",
+        "ja": "文書を集約した場合との差（F−P）: 1 文字あたり {mean:+.3f} ビット、95 % 区間 {low:+.3f} 〜 {high:+.3f}。",
+    },
+    "harm": {
+        "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
+        "ja": "単独学習より悪化（0.01 超）: {harmed} 拠点。判定できない: {members} 拠点中 {undecided}。",
+    },
+    "claim": {
+        "en": "One seed and a small budget: this checks machinery and claims nothing.",
+        "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
+    },
+    "where": {
+        "en": "Results: {path} (summary.json, metrics.jsonl, plan.yaml, curves.png, members.png; "
+        "adapter/ loads in stock PEFT)",
+        "ja": "結果: {path}（summary.json、metrics.jsonl、plan.yaml、curves.png、members.png、"
+        "PEFT でそのまま読める adapter/）",
+    },
+}
+
+
+def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:
+    """Everything of `summary` that is worth a look."""
+    words = {key: texts[language] for key, texts in _WORDS.items()}
+    console.print(_grid(summary, words))
+    for line in [*_learning(summary, words), *_job(summary, words), words["where"].format(path=output)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _grid(summary: dict[str, Any], words: dict[str, str]) -> Grid:
+    """Arms by member, in bits a character."""
+    bits = summary["arms_bits_per_character"]
+    grid = Grid(title=words["title"])
+    grid.add_column(words["member"], overflow="fold")
+    for arm in bits:
+        grid.add_column(words[arm], justify="right")
+    grid.add_column(words["change"], justify="right")
+    rows = {member: [bits[arm][i] for arm in bits] for i, member in enumerate(summary["member_ids"])}
+    means = {words["mean"]: [sum(bits[arm]) / len(rows) for arm in bits]}
+    names = list(bits)
+    for part in (rows, means):
+        for name, values in part.items():
+            change = values[names.index("federated")] - values[names.index("base")]
+            grid.add_row(name, *(f"{value:.3f}" for value in values), f"{change:+.3f}")
+        grid.add_section()
+    return grid
+
+
+def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
+    lines = [words["kept"].format(chosen=summary["chosen_round"], rounds=summary["rounds"])]
+    for name in ("L_minus_F", "F_minus_P"):
+        if name in summary["differences"]:
+            lines.append(words[name].format(**summary["differences"][name]))
+    if "local" in summary["arms"]:
+        counts = {key: len(summary[key]) for key in ("harmed", "undecided")}
+        lines.append(words["harm"].format(**counts, members=summary["members"]))
+    return [*lines, words["claim"]]
+
+
+def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
+    secagg, seconds, plain = summary["secagg"], summary["seconds"], summary["secure_vs_plain"]
+    dropped = ", ".join(f"{step} {count}" for step, count in secagg["dropped_by_step"].items())
+    counts = {"rounds": summary["rounds"], "threshold": secagg["threshold"], "members": summary["members"]}
+    return [
+        words["secagg"].format(**counts, dropped=dropped),
+        words["against_plain"].format(
+            l2=plain["relative_l2"],
+            steps=plain["max_quantisation_steps"],
+            bits=secagg["ring_bits"],
+            up=summary["bytes_up_per_member_round"] / 1e6,
+        ),
+        words["cost"].format(rss=summary["peak_rss_mb"], **seconds),
+    ]

@@ -1,0 +1,119 @@
+"""All arms of a real small run, and runs side by side: what a researcher concludes from."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aggregator.simulate import cli, compare
+from aggregator.simulate.config import SimulateConfig
+from federation import load_plan
+from federation.errors import RengoError
+
+Overrides = Callable[..., Sequence[str]]
+ARMS = ("base", "federated", "local", "pooled", "plain")
+
+
+@pytest.fixture(scope="module")
+def runs(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two schemes and two seeds of one of them, with every arm, into one folder."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for name, settings in (("0", ["seed=1"]), ("1", ["seed=2"]), ("2", ["scheme=alternating", "seed=1"])):
+        typed = [*overrides("rounds=2", "arms=default", "arms.plain=true", f"arms.cache={folder}/cache"), *settings]
+        config = load_plan.compose([o for o in typed if o != "arms=none"], SimulateConfig, "simulate")
+        (folder / name).mkdir()
+        cli.begin(config, folder / name, language="en", as_json=True)
+    return folder
+
+
+def summary(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    return found
+
+
+def test_every_arm_is_listed_for_every_member_in_both_units(runs: Path) -> None:
+    found = summary(runs / "0")
+    for key in ("arms", "arms_bits_per_character", "arms_chosen_round"):
+        assert set(found[key]) == set(ARMS)
+        assert {len(values) for values in found[key].values()} == {7}
+    assert set(found["differences"]) == {"B_minus_F", "L_minus_F", "F_minus_P", "L_minus_P", "F_minus_plain"}
+    bits = {arm: np.mean(values) for arm, values in found["arms_bits_per_character"].items()}
+    for name, (one, other) in {"L_minus_F": ("local", "federated"), "F_minus_P": ("federated", "pooled")}.items():
+        difference = found["differences"][name]
+        assert difference["mean"] == pytest.approx(bits[one] - bits[other])
+        assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
+def test_training_of_every_kind_helped_and_masking_cost_next_to_nothing(runs: Path) -> None:
+    found = summary(runs / "0")
+    mean = {arm: np.mean(values) for arm, values in found["arms"].items()}
+    assert max(mean[arm] for arm in ARMS[1:]) < mean["base"]
+    assert abs(found["differences"]["F_minus_plain"]["mean"]) < 1e-3
+
+
+def test_the_kept_adapter_is_the_one_with_the_lowest_validation_loss(runs: Path) -> None:
+    found = summary(runs / "0")
+    losses = found["held_out_loss_by_round"]
+    assert losses[str(found["chosen_round"])] == min(losses.values())
+    assert found["arms_chosen_round"]["federated"] == [found["chosen_round"]] * 7
+
+
+def test_arms_that_do_not_depend_on_the_scheme_are_shared_within_a_sweep(runs: Path) -> None:
+    fedit, alternating = summary(runs / "0"), summary(runs / "2")
+    for arm in ("base", "local", "pooled"):
+        assert fedit["arms"][arm] == alternating["arms"][arm]
+    assert fedit["arms"]["federated"] != alternating["arms"]["federated"]
+    assert len(list((runs / "cache").iterdir())) == 6  # three arms, two seeds
+    assert alternating["bytes_up_per_member_round"] < 0.6 * fedit["bytes_up_per_member_round"]
+
+
+def test_no_test_passage_is_trained_on(runs: Path) -> None:
+    assert summary(runs / "0")["test"]["seen_in_training"] == 0.0
+
+
+def test_compare_groups_by_everything_but_the_seed(runs: Path, tmp_path: Path, capsys: Any) -> None:
+    assert compare.main([str(runs), "--out", str(tmp_path), "--json"], "en") == 0
+    printed = json.loads(capsys.readouterr().out)
+    rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
+    assert printed["rows"] == rows
+    assert [(row["name"], row["seeds"]) for row in rows] == [
+        ("scheme.name=fedit", [1, 2]),
+        ("scheme.name=alternating", [1]),
+    ]
+    alone = summary(runs / "2")
+    assert rows[1]["differences"] == alone["differences"]
+    both = [summary(runs / name)["differences"]["L_minus_F"]["mean"] for name in ("0", "1")]
+    assert rows[0]["differences_by_seed"]["L_minus_F"] == both
+    assert rows[0]["differences"]["L_minus_F"]["mean"] == pytest.approx(np.mean(both))
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_shows_a_table_to_a_person(runs: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "180")
+    assert compare.main([str(runs / "0"), str(runs / "2"), "--out", str(tmp_path)], "ja") == 0
+    shown = capsys.readouterr().out
+    assert "scheme.name=alternating" in shown
+    assert f"{np.mean(summary(runs / '0')['arms_bits_per_character']['pooled']):.3f}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code"),
+    [([], "usage-error", 2), (["--typo", "x"], "usage-error", 2), (["{empty}"], "nothing-to-compare", 2)],
+)
+def test_compare_says_what_it_needs(arguments: list[str], code: str, exit_code: int, tmp_path: Path) -> None:
+    with pytest.raises(RengoError) as caught:
+        compare.main([argument.format(empty=tmp_path) for argument in arguments], "en")
+    assert (caught.value.code, caught.value.exit_code) == (code, exit_code)
+
+
+def test_a_run_of_another_version_is_named(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for file in ("summary.json", "metrics.jsonl", "arms.json"):
+        (tmp_path / "old" / file).write_bytes((runs / "0" / file).read_bytes())
+    (tmp_path / "old" / "config.yaml").write_text("job: demo\n")
+    with pytest.raises(RengoError, match="old cannot be compared") as caught:
+        compare.main([str(tmp_path), "--out", str(tmp_path / "out")], "en")
+    assert caught.value.exit_code == 3
