@@ -7,19 +7,23 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as Grid
 
-from aggregator.rounds import Event, run
-from aggregator.simulate import arms
 from aggregator.simulate.config import SimulateConfig
-from aggregator.simulate.progress import Teller
-from aggregator.simulate.report import Report
-from aggregator.simulate.table import Table, set_table
+from aggregator.simulate.screen import Screen
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
+from federation.output import disk_errors
+
+# What a run needs brings torch along: several seconds, which help, `--cfg` and a wrong argument must not cost. It is
+# imported where a run begins.
+if TYPE_CHECKING:
+    from aggregator.rounds import Event
+    from aggregator.simulate.progress import Teller
+    from aggregator.simulate.table import Table
 
 _WORDS: dict[str, dict[Language, str]] = {
     "member": {"en": "member", "ja": "参加拠点"},
@@ -37,6 +41,12 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
         "途中の不参加（段階別）: {dropped}。",
     },
+    "keys": {"en": "keys", "ja": "鍵"},
+    "shares": {"en": "shares", "ja": "シェア配付"},
+    "masked": {"en": "masked", "ja": "秘匿送信"},
+    "agreed": {"en": "agreed", "ja": "合意"},
+    "revealed": {"en": "revealed", "ja": "開示"},
+    "job": {"en": "job {number} of {jobs}: {overrides}", "ja": "ジョブ {number}/{jobs}: {overrides}"},
     "plain": {
         "en": "Against a plain mean of the same updates: relative difference {l2:.1e}, at most {steps:.2f} steps of "
         "the {bits}-bit quantiser. Upload: {up:.2f} MB a member and round.",
@@ -78,15 +88,30 @@ def main(argv: list[str], language: Language) -> int:
         if len(runs) > 1 or set(argv) - {*runs, "--json"}:
             detail = "`resume=RUN` takes every setting from the run; nothing else may be given."
             raise UsageError(detail=detail, command="rengo simulate")
-        resume(Path(runs[0].removeprefix("resume=")).expanduser().absolute(), language, as_json)
+        output = Path(runs[0].removeprefix("resume=")).expanduser().absolute()
+        with disk_errors(output):
+            resume(output, language, as_json)
     else:
-        load_plan.run(argv, SimulateConfig, "simulate", functools.partial(begin, language=language, as_json=as_json))
+        how: dict[str, Any] = {"language": language, "as_json": as_json}
+        task, announce = functools.partial(begin, **how), functools.partial(_announce, **how)
+        load_plan.run(argv, SimulateConfig, "simulate", task, announce)
     return 0
+
+
+def _announce(number: int, jobs: int, overrides: list[str], *, language: Language, as_json: bool) -> None:
+    """Which job of a sweep comes next, and what is special about it."""
+    if as_json:
+        line = json.dumps({"event": "job", "number": number, "jobs": jobs, "overrides": overrides}, ensure_ascii=False)
+    else:
+        line = _WORDS["job"][language].format(number=number, jobs=jobs, overrides=" ".join(overrides))
+    print(line, flush=True)
 
 
 def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: bool) -> None:
     """A new run in `output`."""
     with _told(output, language, as_json) as teller:
+        from aggregator.simulate.table import set_table
+
         table = set_table(config, output)
         (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
         simulate(table, output, teller, language, as_json)
@@ -106,13 +131,17 @@ def resume(output: Path, language: Language, as_json: bool) -> None:
         turn = 1 + len(list(output.glob("members-interrupted-*")))
         (output / "members").rename(output / f"members-interrupted-{turn}")
     with _told(output, language, as_json) as teller:
+        from aggregator.simulate.table import set_table
+
         simulate(set_table(config, output), output, teller, language, as_json)
 
 
 @contextlib.contextmanager
-def _told(output: Path, language: Language, as_json: bool) -> Iterator[Teller]:
+def _told(output: Path, language: Language, as_json: bool) -> "Iterator[Teller]":
     """Progress that ends with the run, however it ends; who interrupts it is told how to go on."""
-    teller = Teller(Console(file=sys.stdout), language, as_json)
+    from aggregator.simulate.progress import Teller
+
+    teller = Teller(Screen(), language, as_json)
     try:
         teller.seating()
         yield teller
@@ -125,13 +154,17 @@ def _told(output: Path, language: Language, as_json: bool) -> Iterator[Teller]:
         teller.close()
 
 
-def simulate(table: Table, output: Path, teller: Teller, language: Language, as_json: bool) -> None:
+def simulate(table: "Table", output: Path, teller: "Teller", language: Language, as_json: bool) -> None:
     """Run the job that is seated, compare arms, write and show the results."""
+    from aggregator.rounds import run
+    from aggregator.simulate import arms
+    from aggregator.simulate.report import Report
+
     report = Report(table, output)
     teller.begin(table.plan)
     teller.set_aside({name: corpus.set_aside for name, corpus in table.corpora.items() if corpus.set_aside})
 
-    def observe(event: Event) -> None:
+    def observe(event: "Event") -> None:
         report.observe(event)
         teller.observe(event)
 
@@ -143,7 +176,7 @@ def simulate(table: Table, output: Path, teller: Teller, language: Language, as_
     if as_json:
         print(json.dumps({"event": "done", "output": str(output), **summary}, ensure_ascii=False), flush=True)
     else:
-        show(Console(file=sys.stdout), summary, output, language)
+        show(Screen(), summary, output, language)
 
 
 def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:
@@ -162,7 +195,7 @@ def show(console: Console, summary: dict[str, Any], output: Path, language: Lang
     grid.add_row(words["mean"], f"{base:.3f}", f"{federated:.3f}", f"{federated - base:+.3f}")
     console.print(grid)
     secagg, seconds, plain = summary["secagg"], summary["seconds"], summary["secure_vs_plain"]
-    dropped = ", ".join(f"{step} {count}" for step, count in secagg["dropped_by_step"].items())
+    dropped = ", ".join(f"{words[step]} {count}" for step, count in secagg["dropped_by_step"].items())
     lines = [
         words["secagg"].format(
             rounds=summary["rounds"], threshold=secagg["threshold"], members=summary["members"], dropped=dropped
