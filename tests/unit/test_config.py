@@ -396,6 +396,54 @@ def test_a_sweep_with_joblib(workspace: Path) -> None:
     assert done.read_text(encoding="utf-8") != str(os.getpid())
 
 
+def test_two_runs_of_one_second_have_a_folder_each(simulate: Simulate, jobs: list[Job]) -> None:
+    for _ in range(2):
+        simulate("job=same")
+    simulate("hydra.run.dir=chosen")
+    first, second, chosen = (output for _, output in jobs)
+    assert first != second
+    assert chosen.name == "chosen"
+    with pytest.raises(ConfigInvalid):
+        simulate("lora.rank=8")
+    assert {folder.name for folder in first.parent.iterdir()} == {first.name, second.name}
+
+
+@pytest.mark.parametrize("argv", [[], ["-m", "seed=1,2"]])
+def test_a_refused_run_leaves_no_folder(argv: list[str], workspace: Path) -> None:
+    def task(config: SimulateConfig, output: Path) -> None:
+        raise ModelFolderInvalid(path="x", detail="empty")
+
+    with pytest.raises(RengoError):
+        load_plan.run(argv, SimulateConfig, "simulate", task)
+
+    assert [path for path in workspace.rglob("*") if path.is_dir() and not any(path.iterdir())] == []
+    assert argv or list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize("argv", [[], ["-m", "seed=1,2"]])
+def test_a_reader_who_goes_away_is_no_failure_of_the_job(argv: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    def task(config: SimulateConfig, output: Path) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        load_plan.run(argv, SimulateConfig, "simulate", task)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_each_job_of_a_sweep_is_announced_by_what_varies() -> None:
+    told: list[tuple[int, int, list[str]]] = []
+    argv = ["-m", "rounds=3", "seed=1,2", "lora.r=4,8", "job=試作"]
+    load_plan.run(argv, SimulateConfig, "simulate", lambda *_: None, lambda *facts: told.append(facts))
+
+    assert told == [
+        (1, 4, ["seed=1", "lora.r=4"]),
+        (2, 4, ["seed=1", "lora.r=8"]),
+        (3, 4, ["seed=2", "lora.r=4"]),
+        (4, 4, ["seed=2", "lora.r=8"]),
+    ]
+
+
 @pytest.mark.parametrize("argv", [["--typo"], ["--cfg", "jobs"]])
 def test_an_unknown_option_is_a_usage_error(argv: list[str], simulate: Simulate) -> None:
     with pytest.raises(UsageError, match="rengo simulate --help"):
