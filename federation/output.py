@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,15 @@ def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
         for path in reversed(made):
             remove_if_empty(path)
         raise
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Raise OutputNotWritable when the disk under `folder` has less than `needed` bytes: now and not hours later."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        sizes = f"{free / 1e6:.1f} MB", f"{needed / 1e6:.1f} MB"
+        detail = "it has {} of free space, this run needs {} at least".format(*sizes)
+        raise OutputNotWritable(path=folder, detail=detail, detail_ja="空き容量 {}、最低限の必要量 {}".format(*sizes))
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -10,6 +10,7 @@ A model's own safetensors folder is always better when there is one. What transf
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def convert(source: Path, target: Path, dtype: str = "bfloat16") -> None:
@@ -17,11 +18,11 @@ def convert(source: Path, target: Path, dtype: str = "bfloat16") -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    where = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name, "local_files_only": True}
+    how: Any = {"gguf_file": source.name, "local_files_only": True}
+    tokenizer: Any = AutoTokenizer.from_pretrained(source.parent, **how)
     # Without dequantize, transformers keeps the packed blocks, and such a model cannot be saved.
-    packed = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=getattr(torch, dtype), quantization_config=packed)
-    tokenizer = AutoTokenizer.from_pretrained(**where)
+    how |= {"dtype": getattr(torch, dtype), "quantization_config": GgufConfig(dequantize=True)}
+    model: Any = AutoModelForCausalLM.from_pretrained(source.parent, **how)
     target.mkdir(parents=True)
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)

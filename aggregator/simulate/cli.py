@@ -16,7 +16,7 @@ from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.screen import Screen
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
-from federation.output import disk_errors
+from federation.output import disk_errors, require_room
 
 # What a run needs brings torch along: several seconds, which help, `--cfg` and a wrong argument must not cost. It is
 # imported where a run begins.
@@ -113,8 +113,14 @@ def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: 
         from aggregator.simulate.table import set_table
 
         table = set_table(config, output)
+        require_room(output, _least_bytes(table))
         (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
         simulate(table, output, teller, language, as_json)
+
+
+def _least_bytes(table: "Table") -> int:
+    """What a run writes to its folder, at least: its adapter three times, in the last two checkpoints and for PEFT."""
+    return 3 * 4 * table.plan.lora.r * sum(sum(shape) for shape in table.learner.shapes.values())
 
 
 def resume(output: Path, language: Language, as_json: bool) -> None:

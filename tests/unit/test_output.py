@@ -146,3 +146,9 @@ class TestDiskErrors:
         with pytest.raises(OutputNotWritable) as caught:
             load_plan.run([], SimulateConfig, "simulate", task)
         assert Path(str(caught.value.facts["path"])).parent == workspace / "outputs"
+
+    def test_too_little_room_is_told_before_training(self, workspace: Path) -> None:
+        output.require_room(workspace, 1)
+        with pytest.raises(OutputNotWritable, match="this run needs 1000000000000") as caught:
+            output.require_room(workspace, 10**18)
+        assert "空き容量" in caught.value.text("ja")
