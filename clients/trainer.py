@@ -71,7 +71,12 @@ class LocalTokenizer:
     """A folder's tokenizer, as `clients.dataset.Tokenizer` wants it."""
 
     def __init__(self, folder: Path) -> None:
-        with _loading(folder, "its tokenizer does not load", "トークナイザーを読み込めません"):
+        # For a tokenizer.model alone, transformers needs sentencepiece, and when that fails speaks of tiktoken.
+        alone = not any((folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt"))
+        en, ja = "its tokenizer does not load", "トークナイザーを読み込めません"
+        if alone:
+            en, ja = f"{en} (there is no tokenizer.json; save one with sentencepiece)", f"{ja}（tokenizer.json なし）"
+        with _loading(folder, en, ja):
             loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if loaded.eos_token_id is None:
             raise invalid(folder, "its tokenizer has no end-of-text token", "トークナイザーに終端トークンがありません")

@@ -145,7 +145,12 @@ def _claimed(app: Any, config_name: str, overrides: list[str], mode: RunMode) ->
     wanted = OmegaConf.select(app.compose_config(config_name, overrides, mode, with_log_configuration=False), key)
     chosen = any(override.startswith(f"{key}=") for override in overrides)
     with output.claimed(Path(str(wanted)), chosen) as folder:
-        yield f"{key}={_quoted([str(folder)])}"
+        try:
+            yield f"{key}={_quoted([str(folder)])}"
+        except BaseException:
+            if list(folder.glob("*")) == [folder / "multirun.yaml"]:  # Hydra's note, of jobs that left nothing
+                (folder / "multirun.yaml").unlink()
+            raise
 
 
 @contextlib.contextmanager

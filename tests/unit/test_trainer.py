@@ -356,6 +356,10 @@ class TestRefusals:
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
         assert self.refused(folder).startswith("the model does not load")
 
+    def test_a_sentencepiece_vocabulary_alone(self, folder: Path) -> None:
+        (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+        assert "there is no tokenizer.json" in self.refused(folder)
+
     def test_a_broken_tokenizer(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("{}")
         assert self.refused(folder).startswith("its tokenizer does not load")
