@@ -25,6 +25,13 @@ TOKENIZER_FILES = frozenset(
         "added_tokens.json",
     }
 )
+# `model_type` in config.json -> the options of conf/model that are made for it.
+FAMILIES = {
+    "llama": ("llm_jp", "sarashina", "swallow"),
+    "mistral": ("swallow",),
+    "qwen2": ("tinyswallow",),
+    "qwen3": ("swallow",),
+}
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _INDEX = "model.safetensors.index.json"
 _CHUNK_BYTES = 1 << 20

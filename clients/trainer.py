@@ -27,10 +27,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from clients.base_model import check, invalid
+from clients.base_model import FAMILIES, check, invalid
 from clients.dataset import IGNORED, Blocks
 from federation import plan
-from federation.errors import DeviceUnavailable, TokenizerWithoutPadding, TrainingDiverged, UnknownLoraTarget
+from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
 from federation.tensors import Array, Tensors
 
 # What transformers would print about a folder is raised as an error here, or matters to nobody.
@@ -71,16 +71,21 @@ class LocalTokenizer:
     """A folder's tokenizer, as `clients.dataset.Tokenizer` wants it."""
 
     def __init__(self, folder: Path) -> None:
-        with _loading(folder, "its tokenizer does not load", "トークナイザーを読み込めません"):
+        # For a tokenizer.model alone, transformers needs sentencepiece, and when that fails speaks of tiktoken.
+        alone = not any((folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt"))
+        en, ja = "its tokenizer does not load", "トークナイザーを読み込めません"
+        if alone:
+            en, ja = f"{en} (there is no tokenizer.json; save one with sentencepiece)", f"{ja}（tokenizer.json なし）"
+        with _loading(folder, en, ja):
             loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        if loaded.pad_token_id is None:
-            raise TokenizerWithoutPadding(path=folder)
         if loaded.eos_token_id is None:
             raise invalid(folder, "its tokenizer has no end-of-text token", "トークナイザーに終端トークンがありません")
         self._tokenizer, self.size = loaded, len(loaded)
         self.bos_id: int | None = loaded.bos_token_id
         self.eos_id: int = loaded.eos_token_id
-        self.pad_id: int = loaded.pad_token_id
+        # Llama 3's tokenizer, for one, has no padding token. Padding is a run of its own behind the last document of a
+        # block, predicts nothing and is seen by nothing: any id that the model knows will do.
+        self.pad_id: int = loaded.eos_token_id if loaded.pad_token_id is None else loaded.pad_token_id
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text` alone. `<s>` or `</s>` in a text (HTML strikes out with them) stay mere characters."""
@@ -94,7 +99,7 @@ class Trainer:
     are float32 over a base of any dtype. `shapes`: module -> (out, in) for every LoRA target, sorted by name.
 
     Making one raises ModelFolderInvalid (the folder does not load, or the model cannot keep packed documents apart),
-    TokenizerWithoutPadding, UnknownLoraTarget or DeviceUnavailable. One call at a time: the factors are shared.
+    UnknownLoraTarget or DeviceUnavailable. One call at a time: the factors are shared.
     """
 
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
@@ -309,7 +314,14 @@ def _target_shapes(base: Any, targets: tuple[str, ...]) -> dict[str, tuple[int, 
     missing = ", ".join(sorted(set(targets).difference(*(asked_by(name) for name in linear))))
     if missing or not targets:
         available = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-        raise UnknownLoraTarget(missing=missing, available=available or "none (なし)")
+        kind = base.config.model_type
+        options = " | ".join(FAMILIES.get(kind, ()))
+        raise UnknownLoraTarget(
+            missing=missing,
+            available=available or "none (なし)",
+            hint=f" For a model of this kind ({kind}) there is `model={options}`." if options else "",
+            hint_ja=f"この種類のモデル（{kind}）には `model={options}` があります。" if options else "",
+        )
     return {name: shape for name, shape in linear.items() if asked_by(name)}
 
 

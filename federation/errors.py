@@ -108,6 +108,12 @@ class MissingKey(Fault):
     ja = "`{where}` が設定されていません（必要な値: {expected_ja}）。"
 
 
+class NotGiven(Fault):
+    """`{where}` has to be given, there is no default for it here. Add `{where}={example}`."""
+
+    ja = "`{where}` の指定が必要です（ここには既定値がありません）。`{where}={example}` を加えてください。"
+
+
 class WrongValue(Fault):
     """`{where}` is {value}; it has to be {expected}."""
 
@@ -130,22 +136,11 @@ class ModelFolderInvalid(RengoError):
     exit_code = 3
 
 
-class TokenizerWithoutPadding(RengoError):
-    """The tokenizer in {path} has no padding token, which peft and most serving tools need. Add `"pad_token"` to
-    its tokenizer_config.json (often the same as `"eos_token"`)."""
-
-    ja = (
-        "{path} のトークナイザーに padding トークンがありません。"
-        'tokenizer_config.json に "pad_token" を加えてください（"eos_token" と同じ値で構いません）。'
-    )
-    exit_code = 3
-
-
 class UnknownLoraTarget(RengoError):
     """The base model has no linear layer named {missing}, which `lora.targets` asks for. Its linear layers are:
-    {available}."""
+    {available}.{hint}"""
 
-    ja = "`lora.targets` にある {missing} という線形層は基盤モデルにありません。使えるもの: {available}。"
+    ja = "`lora.targets` にある {missing} という線形層は基盤モデルにありません。使えるもの: {available}。{hint_ja}"
     exit_code = 3
 
 
@@ -168,10 +163,13 @@ class TrainingDiverged(RengoError):
 
 
 class ModelMismatch(RengoError):
-    """The base model in {path} is not the one that the plan names: expected SHA-256 {expected}, found {actual}.
-    Nothing was sent."""
+    """The base model in {path} is not the one that `model.sha256` names: expected SHA-256 {expected}, found {actual}.
+    Nothing was trained or sent."""
 
-    ja = "{path} の基盤モデルは計画と異なります。期待値 {expected}、実際 {actual}。何も送信していません。"
+    ja = (
+        "{path} の基盤モデルは `model.sha256` と異なります。期待値 {expected}、実際 {actual}。"
+        "学習も送信もしていません。"
+    )
     exit_code = 3
 
 

@@ -25,14 +25,16 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from federation import plan, settings
+from federation import output, plan, settings
 from federation.errors import ConfigInvalid, Fault, Language, RengoError, UnknownKey, UsageError, WrongValue
 
 C = TypeVar("C")
 Task = Callable[[C, Path], None]
+Announce = Callable[[int, int, list[str]], None]
 
 # Beside this package in a checkout and in a wheel alike. Found by place and not as `pkg://conf`, because a `conf` in
 # the working directory can be imported first.
@@ -66,11 +68,15 @@ class SweepFailed(RengoError):
         return "\n".join([super().text(language), *lines])
 
 
-def run(argv: Sequence[str], kind: type[C], config_name: str, task: Task[C]) -> None:
+def run(
+    argv: Sequence[str], kind: type[C], config_name: str, task: Task[C], announce: Announce = lambda *_: None
+) -> None:
     """Compose `conf/<config_name>.yaml` with `argv` as a `kind` and call `task(config, output folder)` once a job.
+    Each job of a sweep has `announce(its number from 1, how many, what is special about it)` called before.
 
     Raises ConfigInvalid before any job starts, the RengoError of a single job, SweepFailed after a sweep with failures.
     A bug in `task` has its traceback printed where it happens, perhaps another process: it is a plain RengoError then.
+    BrokenPipeError passes: nobody reads the output any more.
     """
     arguments = _Flags(f"rengo {config_name}").parse_intermixed_args(argv)
     with _hydra(config_name) as app:
@@ -80,12 +86,17 @@ def run(argv: Sequence[str], kind: type[C], config_name: str, task: Task[C]) -> 
             return
         overrides = line.check()
         if arguments.cfg:
-            app.show_cfg(config_name, overrides, arguments.cfg, package=None)
+            app.show_cfg(config_name, overrides, arguments.cfg, package=None, resolve=arguments.cfg == "job")
         elif arguments.multirun:
-            batches = app.multirun(config_name, _Job(kind, task), [*overrides, "hydra.mode=MULTIRUN"])
-            _raise_failures([job for batch in batches for job in batch])
-        elif failure := app.run(config_name, _Job(kind, task), overrides).return_value:
-            raise failure
+            overrides.append("hydra.mode=MULTIRUN")
+            with _claimed(app, config_name, overrides, RunMode.MULTIRUN) as claim:
+                job = _Job(kind, task, announce, line.jobs, line.varied)
+                batches = app.multirun(config_name, job, [*overrides, claim])
+                _raise_failures([job for batch in batches for job in batch])
+        else:
+            with _claimed(app, config_name, overrides, RunMode.RUN) as claim:
+                if failure := app.run(config_name, _Job(kind, task), [*overrides, claim]).return_value:
+                    raise failure
 
 
 def compose(overrides: Sequence[str], kind: type[C], config_name: str) -> C:
@@ -128,6 +139,21 @@ def _hydra(config_name: str) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
+def _claimed(app: Any, config_name: str, overrides: list[str], mode: RunMode) -> Iterator[str]:
+    """The override that gives this run, or this sweep, an output folder that no other has."""
+    key = "hydra.run.dir" if mode == RunMode.RUN else "hydra.sweep.dir"
+    wanted = OmegaConf.select(app.compose_config(config_name, overrides, mode, with_log_configuration=False), key)
+    chosen = any(override.startswith(f"{key}=") for override in overrides)
+    with output.claimed(Path(str(wanted)), chosen) as folder:
+        try:
+            yield f"{key}={_quoted([str(folder)])}"
+        except BaseException:
+            if list(folder.glob("*")) == [folder / "multirun.yaml"]:  # Hydra's note, of jobs that left nothing
+                (folder / "multirun.yaml").unlink()
+            raise
+
+
+@contextlib.contextmanager
 def _faults() -> Iterator[None]:
     try:
         yield
@@ -142,10 +168,14 @@ def _read(kind: type[C], config_name: str, overrides: list[str]) -> C:
 
 
 def _plain(composed: DictConfig | ListConfig) -> Any:
-    return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    # What is missing stays `???`, which `settings.read` reports with the other faults.
+    return OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
 
 
 def _raise_failures(jobs: list[Any]) -> None:
+    for job in jobs:
+        if isinstance(job.return_value, BrokenPipeError):
+            raise job.return_value
     if failures := [(" ".join(job.overrides), job.return_value) for job in jobs if job.return_value]:
         raise SweepFailed(failures, len(jobs))
 
@@ -156,11 +186,20 @@ class _Job(Generic[C]):
 
     kind: type[C]
     task: Task[C]
+    announce: Announce = lambda *_: None
+    jobs: int = 1
+    varied: tuple[str, ...] = ()
 
-    def __call__(self, composed: DictConfig) -> RengoError | None:
+    def __call__(self, composed: DictConfig) -> RengoError | BrokenPipeError | None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            self.task(plan.read(self.kind, _plain(composed)), Path(HydraConfig.get().runtime.output_dir))
-        except RengoError as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                special = [o for o in HydraConfig.get().overrides.task if o.partition("=")[0] in self.varied]
+                self.announce(HydraConfig.get().job.num + 1, self.jobs, special)
+            with output.disk_errors(folder):
+                self.task(plan.read(self.kind, _plain(composed)), folder)
+        except (RengoError, BrokenPipeError) as error:
+            output.remove_if_empty(folder)
             return error
         except Exception as error:
             traceback.print_exc()
@@ -181,10 +220,15 @@ class _CommandLine(Generic[C]):
         self._groups = [name for name in self._loader.get_group_options("", ObjectType.GROUP) if name != "hydra"]
         self._known = list(dict.fromkeys([*self._keys, *self._groups]))
         self._faults: list[Fault] = []
+        self._folders: dict[str, str] = {}  # group -> the argument that gives a folder for it
+        self.jobs, self.varied = 1, tuple[str, ...]()
 
     def check(self) -> list[str]:
         """The overrides for Hydra, or ConfigInvalid. Those that are refused do not hide the faults of the others."""
         admitted = [override for argument in self._arguments if (override := self._admit(argument))]
+        self._check_folders(admitted)
+        self.varied = tuple(override.get_key_element() for override in admitted if override.is_sweep_override())
+        self.jobs = len(list(_combinations(admitted)))
         # Without Hydra's own settings: a fault in them must not hide the faults in ours.
         for job in _combinations(override for override in admitted if not override.is_hydra_override()):
             try:
@@ -194,6 +238,16 @@ class _CommandLine(Generic[C]):
         if self._faults:
             raise ConfigInvalid(list({fault.text("en"): fault for fault in self._faults}.values()))
         return [str(override.input_line) for override in admitted]
+
+    def _check_folders(self, admitted: list[Override]) -> None:
+        """`data=PATH` and `data=demo` contradict each other, whichever comes last."""
+        for override in admitted:
+            group = override.key_or_group
+            if group in self._folders and group in self._groups:
+                both, path = f"`{self._folders[group]}`", f"`{group}.path=…`"
+                en = f"{both} is given, too; keep one, or give the folder as {path}"
+                ja = f"{both} もあります。どちらか一方にするか、フォルダーを {path} で指定してください"
+                self._refuse(str(override.input_line), en, ja)
 
     def help(self) -> str:
         """The commented root file, and what each group offers: the comments in conf/ are the manual."""
@@ -268,6 +322,8 @@ class _CommandLine(Generic[C]):
         words = self._words(argument, value)
         if key == group and not all(_is_path(word) and word not in self._options(group) for word in words):
             return argument
+        if key == group:
+            self._folders[group] = argument
         return f"{group}.path={_quoted([os.path.abspath(os.path.expanduser(word)) for word in words])}"
 
     def _words(self, argument: str, value: str) -> list[str]:

@@ -65,7 +65,8 @@ class UnknownNoun(UsageError):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code (see federation/errors.py; 130 when interrupted from the keyboard)."""
+    """Run one command; the exit code (see federation/errors.py; 130 when interrupted from the keyboard, 141 when
+    nobody reads the output any more)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     language = _system_language(os.environ)
     # Whatever a command writes is for the person who ran it.
@@ -76,15 +77,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         language, arguments = _take_language(arguments, language)
-        return _dispatch(arguments, language)
+        exit_code = _dispatch(arguments, language)
+        sys.stdout.flush()  # what is still buffered may find that nobody reads it
+        return exit_code
     except RengoError as error:
         print(_report(error, language, as_json="--json" in arguments), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _leave_pipe()
+        return 141
     except Exception:
         traceback.print_exc()
         return RengoError.exit_code
+
+
+def _leave_pipe() -> None:
+    """Nobody reads on, as in `rengo … | head`: what is still to be written goes nowhere, and without a word."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _dispatch(arguments: list[str], language: Language) -> int:

@@ -164,6 +164,8 @@ def read(kind: type[T], data: Mapping[str, Any]) -> T:
 # A job's name becomes a folder at the coordinator and at every site, on any system.
 _FOLDER_NAME = re.compile(r'[^.\\/:*?"<>|\x00-\x1f][^\\/:*?"<>|\x00-\x1f]{0,99}')
 
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
 # (setting, what it has to be a multiple of)
 _MULTIPLES = (
     ("train.tokens_per_step", "train.sequence_length"),
@@ -215,6 +217,8 @@ def _inconsistencies(values: Mapping[str, Any]) -> list[Fault]:
             'folders are named after it: at most 100 characters, none of \\ / : * ? " < > |, no dot in front',
             'フォルダー名になります。100 文字以内、先頭に . を置かず、\\ / : * ? " < > | を含めないこと',
         )
+    if not _SHA256.fullmatch(values.get("model.sha256") or "0" * 64):
+        fault("model.sha256", "a SHA-256 is 64 hexadecimal digits", "SHA-256 は 16 進数 64 桁です")
     if "members" in values:
         _check_members(values["members"], values.get("secagg.ring_bits", 32), fault)
     return faults

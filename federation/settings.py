@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from federation.errors import ConfigInvalid, Fault, Language, MissingKey, UnknownKey, WrongValue
+from federation.errors import ConfigInvalid, Fault, Language, MissingKey, NotGiven, UnknownKey, WrongValue
 
 T = TypeVar("T")
+
+# What stands in conf/ for a value that only the user can know.
+MANDATORY = "???"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,9 @@ def _read_dataclass(kind: Any, data: Any, path: str, reading: _Reading) -> Any:
 
 
 def _read_value(annotation: Any, value: Any, where: str, reading: _Reading) -> Any:
+    if value == MANDATORY:
+        reading.faults.append(NotGiven(where=where, example="/path/to/folder" if where.endswith(".path") else "..."))
+        return None
     options, limits = _options(annotation)
     for option in options:
         accepted, result = _accept(option, value, limits)

@@ -11,18 +11,21 @@ arm that does not depend on scheme or secure aggregation is computed once for a 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aggregator.simulate.config import ArmsChoice
 from clients.contribution import training_seed
 from clients.dataset import Blocks, Corpus, joined
-from clients.trainer import Trainer
 from federation import privacy, step
 from federation.errors import TrainingDiverged
 from federation.plan import Plan, Train
 from federation.schemes.state import first_factors
 from federation.tensors import Tensors
+
+if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
+    from clients.trainer import Trainer
 
 Tell = Callable[[str, int, int], None]
 """(arm, done, of): called after each stretch of training and each test."""
@@ -48,7 +51,7 @@ class Bench:
     """What arms are trained and measured with."""
 
     plan: Plan
-    learner: Trainer
+    learner: "Trainer"
     corpora: Mapping[str, Corpus]
     tell: Tell
 

@@ -7,20 +7,19 @@ seeds, with intervals from resampling documents; beside them stand the smallest 
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table as Grid
 
 from aggregator.simulate import plots
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.differences import Sample, Verdict, judge
 from aggregator.simulate.report import Line, read_lines
+from aggregator.simulate.screen import Screen
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
@@ -233,7 +232,7 @@ def show(rows: Sequence[Row], output: Path, language: Language) -> None:
         found = (row.verdict.differences.get(name) for name in ("L_minus_F", "F_minus_P"))
         shown = ("" if d is None else f"{d.mean:+.3f} ({d.low:+.3f} … {d.high:+.3f})" for d in found)
         grid.add_row(row.name, str(len(row.runs)), f"{row.sent / 1e6:.2f}", *arms, *shown)
-    console = Console(file=sys.stdout)
+    console = Screen()
     console.print(grid)
     line = words["where"].format(path=f"{output}/compare.json, compare.png")
     console.print(line, markup=False, highlight=False, soft_wrap=True)

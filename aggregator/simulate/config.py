@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from federation.errors import ConfigInvalid, Inconsistent
+from federation.errors import ConfigInvalid, Inconsistent, ModelMismatch
 from federation.plan import (
     Evaluation,
     Lora,
@@ -22,16 +22,24 @@ from federation.settings import Range
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The base model: a local Hugging Face folder, or the demo model inside rengo when `path` is null."""
+    """The base model: a local Hugging Face folder, or the demo model inside rengo when `path` is null.
+
+    `lora_targets`: the linear layers of its family, what `lora.targets` is unless it is given.
+    """
 
     path: str | None
     name: str | None
+    sha256: str | None
     dtype: Literal["float32", "bfloat16", "float16"]
     device: str
     threads: Annotated[int, Range(1, 1024)]
+    lora_targets: tuple[str, ...]
 
     def pinned(self, sha256: str) -> Model:
-        """This choice as every member has to have it: by the hash of what was found."""
+        """This choice as every member has to have it: by the hash of what was found. Raises ModelMismatch when that is
+        not the one that was asked for."""
+        if self.sha256 is not None and self.sha256.lower() != sha256:
+            raise ModelMismatch(path=self.path or "(demo)", expected=self.sha256.lower(), actual=sha256)
         name = self.name or (Path(self.path).name if self.path else "rengo-demo-base")
         return Model(name=name, sha256=sha256, dtype=self.dtype, device=self.device, threads=self.threads)
 

@@ -9,17 +9,19 @@ import json
 import os
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.export import read_peft, write_peft
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from aggregator.simulate.comparison import Outcome
 from aggregator.simulate.recording import compare
-from aggregator.simulate.table import Table
 from federation import load_plan, step, tensors
 from federation.errors import RengoError
 from federation.schemes import State
+
+if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
+    from aggregator.simulate.table import Table
 
 Line = dict[str, Any]
 
@@ -37,7 +39,7 @@ class Report:
     The adapter that is kept is the one with the lowest validation loss, as the secure sums give it.
     """
 
-    def __init__(self, table: Table, output: Path) -> None:
+    def __init__(self, table: "Table", output: Path) -> None:
         """A new run, or one that goes on: then `table.store` holds its rounds and metrics.jsonl its lines.
 
         Raises RunOfOtherInputs.

@@ -27,6 +27,11 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
         "途中の不参加（段階別）: {dropped}。",
     },
+    "keys": {"en": "keys", "ja": "鍵"},
+    "shares": {"en": "shares", "ja": "シェア配付"},
+    "masked": {"en": "masked", "ja": "秘匿送信"},
+    "agreed": {"en": "agreed", "ja": "合意"},
+    "revealed": {"en": "revealed", "ja": "開示"},
     "against_plain": {
         "en": "Against a plain mean of the same updates: relative difference {l2:.1e}, at most {steps:.2f} steps of "
         "the {bits}-bit quantiser. Upload: {up:.2f} MB a member and round.",
@@ -110,7 +115,7 @@ def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
 
 def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     secagg, seconds, plain = summary["secagg"], summary["seconds"], summary["secure_vs_plain"]
-    dropped = ", ".join(f"{step} {count}" for step, count in secagg["dropped_by_step"].items())
+    dropped = ", ".join(f"{words[step]} {count}" for step, count in secagg["dropped_by_step"].items())
     counts = {"rounds": summary["rounds"], "threshold": secagg["threshold"], "members": summary["members"]}
     return [
         words["secagg"].format(**counts, dropped=dropped),

@@ -4,19 +4,21 @@ import resource
 import sys
 from collections.abc import Mapping
 from math import log
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aggregator.simulate.arms import Arm
 from aggregator.simulate.comparison import Comparison
 from aggregator.simulate.differences import Verdict
 from aggregator.simulate.report import Line, change, chosen_round
-from aggregator.simulate.table import Table
 from clients.dataset import Corpus
 from federation import step, tensors
 from federation.secagg.server import Step
 
+if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
+    from aggregator.simulate.table import Table
 
-def summarise(table: Table, rounds: list[Line], comparison: Comparison, other_seconds: Mapping[str, float]) -> Line:
+
+def summarise(table: "Table", rounds: list[Line], comparison: Comparison, other_seconds: Mapping[str, float]) -> Line:
     """`other_seconds`: what this process spent outside rounds, `arms` of it on arms and `set_up` before."""
     plan = table.plan
     return {
@@ -36,7 +38,7 @@ def summarise(table: Table, rounds: list[Line], comparison: Comparison, other_se
     }
 
 
-def _learning(table: Table, comparison: Comparison) -> Line:
+def _learning(table: "Table", comparison: Comparison) -> Line:
     """What was learned, by arm and member."""
     corpora = [table.corpora[member] for member in table.plan.members]
     arms = comparison.arms
@@ -69,7 +71,7 @@ def _verdict(verdict: Verdict) -> Line:
     }
 
 
-def _secure_sums(table: Table, rounds: list[Line]) -> Line:
+def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
     plan = table.plan
     training = [line for line in rounds if "secure_vs_plain" in line]
     differences = [line["secure_vs_plain"] for line in training]

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from aggregator.simulate import cli
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE
+from clients import base_model
 from clients.dataset import read_parts
 from federation import load_plan
 from federation.errors import RengoError
@@ -146,14 +147,17 @@ class TestErrorsComeBeforeAnyTraining:
         assert (error.code, error.exit_code) == ("model-folder-invalid", 3)
         assert str(tmp_path) in str(error)
 
-    def test_a_tokenizer_without_padding(self, overrides: Overrides, tmp_path: Path) -> None:
-        model = tmp_path / "model"
-        shutil.copytree(DEMO_BASE, model)
-        config = json.loads((model / "tokenizer_config.json").read_text())
-        del config["pad_token"]
-        (model / "tokenizer_config.json").write_text(json.dumps(config))
-        error = self.refused(overrides(f"model={model}"), tmp_path)
-        assert (error.code, error.exit_code) == ("tokenizer-without-padding", 3)
+    def test_a_model_that_is_not_the_pinned_one(self, overrides: Overrides, tmp_path: Path) -> None:
+        error = self.refused(overrides(f"model.sha256={'0' * 64}"), tmp_path)
+        assert (error.code, error.exit_code) == ("model-mismatch", 3)
+        assert error.facts["actual"] == base_model.digest(DEMO_BASE)
+
+    def test_a_family_whose_code_transformers_does_not_have(self, overrides: Overrides, tmp_path: Path) -> None:
+        model = Path(shutil.copytree(DEMO_BASE, tmp_path / "plamo"))
+        (model / "modeling_plamo.py").write_text("raise SystemExit")
+        error = self.refused(overrides("model=plamo", f"model.path={model}"), tmp_path)
+        assert (error.code, error.exit_code) == ("model-folder-invalid", 3)
+        assert "modeling_plamo.py" in str(error)
 
     def test_a_lora_target_that_the_model_lacks(self, overrides: Overrides, tmp_path: Path) -> None:
         error = self.refused(overrides("lora.targets=[q_proj,qkv_proj]"), tmp_path)

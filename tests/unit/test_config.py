@@ -11,9 +11,10 @@ from omegaconf import OmegaConf
 
 from aggregator.simulate.config import Dropouts, SimulateConfig
 from federation import load_plan, plan
-from federation.errors import ConfigInvalid, ModelFolderInvalid, RengoError, UsageError
+from federation.errors import ConfigInvalid, ModelFolderInvalid, ModelMismatch, RengoError, UsageError
 
 CONF = Path(load_plan.__file__).parent.parent / "conf"
+FAMILIES = sorted(file.stem for file in CONF.glob("model/*.yaml") if file.stem != "demo_base")
 OPTIONS = [f"{file.parent.name}={file.stem}" for file in sorted(CONF.glob("*/*.yaml"))]
 MEMBERS = tuple(f"member-{number:02}" for number in range(30))
 
@@ -71,7 +72,8 @@ def test_defaults_make_a_plan_for_the_thirty_demo_members() -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_makes_a_plan(option: str) -> None:
-    compose(option).plan(MEMBERS, "0" * 64)
+    given = ["model.path=./model"] if option.removeprefix("model=") in FAMILIES else []
+    compose(option, *given).plan(MEMBERS, "0" * 64)
 
 
 def test_a_preset_changes_what_it_names_and_the_command_line_has_the_last_word() -> None:
@@ -124,7 +126,7 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit."),
         ("secagg=ring64", "`secagg` is 'ring64'; it has to be ring16 | ring32."),
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
-        ("experiment=fast", "`experiment` is 'fast'; it has to be quick | null."),
+        ("experiment=fast", "`experiment` is 'fast'; it has to be four_arms | quick | null."),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
         ("=3", "The argument `=3` cannot be used: write KEY=VALUE."),
         ("lora.r", "`lora.r` is ''; it has to be a whole number from 1 to 1024."),
@@ -222,6 +224,56 @@ def test_an_option_goes_before_a_folder_of_the_same_name(workspace: Path) -> Non
 def test_a_model_is_called_after_its_folder() -> None:
     assert compose("model=./llm-jp-3").plan(MEMBERS, "0" * 64).model.name == "llm-jp-3"
     assert compose("model=./llm-jp-3", "model.name=社内").plan(MEMBERS, "0" * 64).model.name == "社内"
+
+
+# Model families
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_without_a_folder_is_not_the_demo(family: str) -> None:
+    expected = "`model.path` has to be given, there is no default for it here. Add `model.path=/path/to/folder`."
+    assert faults(f"model={family}") == [expected]
+    assert "`model.path` の指定が必要です" in refusal(f"model={family}").text("ja")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_brings_its_targets_and_the_command_line_has_the_last_word(family: str, workspace: Path) -> None:
+    config = compose(f"model={family}", "model.path=./model")
+    assert config.model.path == str(workspace / "model")
+    assert config.lora.targets == config.model.lora_targets
+    assert config.model.dtype == "bfloat16"
+    assert compose("lora.targets=[v_proj]", f"model={family}", "model.path=x").lora.targets == ("v_proj",)
+
+
+def test_a_group_of_one_s_own_goes_before_the_family(workspace: Path) -> None:
+    (workspace / "ours" / "lora").mkdir(parents=True)
+    (workspace / "ours" / "lora" / "attention.yaml").write_text("r: 2\nalpha: 4\ntargets: [o_proj]\n", encoding="utf-8")
+    given = ["hydra.searchpath=[file://ours]", "lora=attention", "model=plamo", "model.path=x"]
+    assert compose(*given).lora.targets == ("o_proj",)
+
+
+def test_a_path_alone_has_the_targets_of_a_llama_like_model() -> None:
+    assert compose("model=./somewhere").lora.targets[::3] == ("q_proj", "o_proj", "down_proj")
+
+
+def test_a_model_is_pinned_by_its_digest() -> None:
+    pinned = compose("model=./llm-jp-3", f"model.sha256={'AB' * 32}")
+    assert pinned.plan(MEMBERS, "ab" * 32).model.sha256 == "ab" * 32
+    with pytest.raises(ModelMismatch) as caught:
+        pinned.plan(MEMBERS, "cd" * 32)
+    assert caught.value.exit_code == 3
+    assert {"ab" * 32, "cd" * 32} == {caught.value.facts["expected"], caught.value.facts["actual"]}
+    assert faults("model.sha256=abc") == ["`model.sha256`: a SHA-256 is 64 hexadecimal digits"]
+
+
+def test_a_folder_and_an_option_of_the_same_group_contradict_each_other(workspace: Path) -> None:
+    """Which of them was meant? Documents of somebody else would be learned from without a word."""
+    for arguments in (["data=./manuals", "data=demo"], ["data=demo", "data=./manuals"]):
+        [fault] = faults(*arguments)
+        assert fault.startswith("The argument `data=demo` cannot be used: `data=./manuals` is given, too; keep one")
+    assert "`model.path=…`" in faults("model=./models/x", "model=llm_jp")[0]
+    assert compose("data=demo", "data.path=./manuals").data.path == str(workspace / "manuals")
+    assert compose("data=./manuals", "data=./others").data.path == str(workspace / "others")
 
 
 # Running
@@ -342,6 +394,53 @@ def test_a_sweep_with_joblib(workspace: Path) -> None:
 
     [done] = workspace.glob("outputs/sweep-*/0/done")
     assert done.read_text(encoding="utf-8") != str(os.getpid())
+
+
+def test_two_runs_of_one_second_have_a_folder_each(simulate: Simulate, jobs: list[Job]) -> None:
+    for _ in range(2):
+        simulate("job=same")
+    simulate("hydra.run.dir=chosen")
+    first, second, chosen = (output for _, output in jobs)
+    assert first != second
+    assert chosen.name == "chosen"
+    with pytest.raises(ConfigInvalid):
+        simulate("lora.rank=8")
+    assert {folder.name for folder in first.parent.iterdir()} == {first.name, second.name}
+
+
+@pytest.mark.parametrize("argv", [[], ["-m", "seed=1,2"]])
+def test_a_refused_run_leaves_no_folder(argv: list[str], workspace: Path) -> None:
+    def task(config: SimulateConfig, output: Path) -> None:
+        raise ModelFolderInvalid(path="x", detail="empty")
+
+    with pytest.raises(RengoError):
+        load_plan.run(argv, SimulateConfig, "simulate", task)
+
+    assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize("argv", [[], ["-m", "seed=1,2"]])
+def test_a_reader_who_goes_away_is_no_failure_of_the_job(argv: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    def task(config: SimulateConfig, output: Path) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        load_plan.run(argv, SimulateConfig, "simulate", task)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_each_job_of_a_sweep_is_announced_by_what_varies() -> None:
+    told: list[tuple[int, int, list[str]]] = []
+    argv = ["-m", "rounds=3", "seed=1,2", "lora.r=4,8", "job=試作"]
+    load_plan.run(argv, SimulateConfig, "simulate", lambda *_: None, lambda *facts: told.append(facts))
+
+    assert told == [
+        (1, 4, ["seed=1", "lora.r=4"]),
+        (2, 4, ["seed=1", "lora.r=8"]),
+        (3, 4, ["seed=2", "lora.r=4"]),
+        (4, 4, ["seed=2", "lora.r=8"]),
+    ]
 
 
 @pytest.mark.parametrize("argv", [["--typo"], ["--cfg", "jobs"]])

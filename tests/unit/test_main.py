@@ -45,6 +45,14 @@ def crash(argv, language):
 
 def interrupted(argv, language):
     raise KeyboardInterrupt
+
+
+def chatty(argv, language):
+    from aggregator.simulate.screen import Screen
+    say = Screen().print if "rich" in argv else print
+    for line in range(int(argv[0])):
+        say(line)
+    return 0
 """
 
 
@@ -55,7 +63,7 @@ def site(tmp_path: Path) -> Path:
     info = folder / "some_nouns-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-nouns\nVersion: 1.0\n", encoding="utf-8")
-    nouns = ["echo", "fail", "misconfigured", "crash", "interrupted"]
+    nouns = ["echo", "fail", "misconfigured", "crash", "interrupted", "chatty"]
     lines = [f"{noun} = some_nouns:{noun}" for noun in nouns] + [
         "member = not_there:main",
         "mock = some_nouns:simulate",
@@ -175,6 +183,43 @@ def test_a_bug_prints_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_interruption_is_told_to_the_shell() -> None:
     assert main.main(["interrupted"]) == 130
+
+
+@pytest.mark.parametrize("argv", [["100000"], ["10"], ["100000", "rich"], ["10", "rich"]])
+def test_a_reader_who_goes_away_is_left_in_silence(argv: list[str], site: Path) -> None:
+    """`rengo … | head`: whether lines are printed at once or at the end."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "federation.main", "chatty", *argv],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "exit_code"),
+    [
+        (["simulate", "--cfg", "job", "lora.r=4"], 0),
+        (["simulate", "--help"], 0),
+        (["simulate", "lora.rank=4"], 2),
+        (["simulate", "model=llm_jp"], 2),
+    ],
+)
+def test_what_starts_nothing_does_not_import_torch(argv: list[str], exit_code: int) -> None:
+    """It takes four seconds."""
+    script = f"import sys; from federation.main import main; print(main({argv}), *sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == str(exit_code), done.stderr
+    assert not {"torch", "transformers", "matplotlib"} & set(last)
 
 
 def test_help_imports_no_noun_and_nothing_heavy() -> None:

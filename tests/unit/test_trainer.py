@@ -22,7 +22,6 @@ from federation import plan, tensors
 from federation.errors import (
     DeviceUnavailable,
     ModelFolderInvalid,
-    TokenizerWithoutPadding,
     TrainingDiverged,
     UnknownLoraTarget,
 )
@@ -323,6 +322,25 @@ class TestTokenizer:
         assert trainer.shapes["model.layers.5.mlp.down_proj"] == (256, 688)
         assert list(trainer._parameters) == sorted(factors_for(trainer))
 
+    def test_without_a_padding_token_padding_is_the_end_of_text_and_changes_nothing(
+        self, trainer: Trainer, tmp_path: Path
+    ) -> None:
+        folder = Path(shutil.copytree(BASE, tmp_path / "model"))
+        values = json.loads((folder / "tokenizer_config.json").read_text())
+        del values["pad_token"]
+        (folder / "tokenizer_config.json").write_text(json.dumps(values))
+        unpadded = Trainer(folder, MODEL, LORA)
+        assert unpadded.tokenizer.pad_id == unpadded.tokenizer.eos_id != trainer.tokenizer.pad_id
+        results = []
+        for one in (trainer, unpadded):
+            documents = tokenise([Document("", text) for text in TEXTS], one.tokenizer)
+            packed = pack(documents, 64, one.tokenizer.pad_id)
+            assert (packed.ids[packed.labels == IGNORED] == one.tokenizer.pad_id).sum() >= 8  # there is padding
+            factors = factors_for(one)
+            results.append(one.train(factors, factors.keys(), packed, with_optimizer("adamw", 1e-2), seed=1))
+        assert results[0].loss == results[1].loss
+        assert all(np.array_equal(results[0].tensors[name], results[1].tensors[name]) for name in factors)
+
 
 class TestRefusals:
     @pytest.fixture
@@ -340,16 +358,19 @@ class TestRefusals:
         assert "Traceback" not in str(caught.value)
         return str(caught.value.facts["detail"])
 
-    def test_a_tokenizer_without_padding(self, folder: Path) -> None:
-        self.edit(folder, "tokenizer_config.json", pad_token=None)
-        with pytest.raises(TokenizerWithoutPadding, match="pad_token"):
-            Trainer(folder, MODEL, LORA)
+    def test_a_tokenizer_without_an_end(self, folder: Path) -> None:
+        self.edit(folder, "tokenizer_config.json", eos_token=None)
+        assert self.refused(folder) == "its tokenizer has no end-of-text token"
 
     def test_an_unknown_target(self) -> None:
         with pytest.raises(UnknownLoraTarget) as caught:
             Trainer(BASE, MODEL, dataclasses.replace(LORA, targets=("q_proj", "c_attn", "proj", "lm_head")))
         assert caught.value.facts["missing"] == "c_attn, lm_head, proj"
         assert caught.value.facts["available"] == "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
+        assert caught.value.text("en").endswith(
+            "v_proj. For a model of this kind (llama) there is `model=llm_jp | sarashina | swallow`."
+        )
+        assert "`model=llm_jp | sarashina | swallow` があります" in caught.value.text("ja")
 
     @pytest.mark.parametrize("device", ["cuda:99", "mps", "cuda:x", "gpu"])
     def test_a_device_that_is_not_there(self, device: str) -> None:
@@ -377,6 +398,10 @@ class TestRefusals:
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
         assert self.refused(folder).startswith("the model does not load")
+
+    def test_a_sentencepiece_vocabulary_alone(self, folder: Path) -> None:
+        (folder / "tokenizer.json").rename(folder / "tokenizer.model")
+        assert "there is no tokenizer.json" in self.refused(folder)
 
     def test_a_broken_tokenizer(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("{}")

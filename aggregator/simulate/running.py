@@ -1,0 +1,103 @@
+"""One run of a simulation, top to bottom: seat everybody, run the job, compare arms, write and show the results."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aggregator.rounds import Event
+from aggregator.rounds import run as run_job
+from aggregator.simulate import plots
+from aggregator.simulate.arms import Bench
+from aggregator.simulate.comparison import Comparison, compare
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.progress import Teller
+from aggregator.simulate.report import Report
+from aggregator.simulate.screen import Screen
+from aggregator.simulate.show import show
+from aggregator.simulate.summary import summarise
+from aggregator.simulate.table import Table, set_table
+from federation import load_plan
+from federation.errors import Language
+from federation.output import require_room
+
+_INTERRUPTED: dict[Language, str] = {
+    "en": "interrupted; go on with: rengo simulate resume={path}",
+    "ja": "中断しました。続けるには: rengo simulate resume={path}",
+}
+
+
+def run(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
+    """A run in `output`, new or seated again by `go_on`."""
+    with _told(output, language, as_json) as teller:
+        table = set_table(config, output)
+        require_room(output, _least_bytes(table))
+        (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
+        report = Report(table, output)
+        teller.begin(table.plan)
+        teller.set_aside({name: corpus.set_aside for name, corpus in table.corpora.items() if corpus.set_aside})
+
+        def observe(event: Event) -> None:
+            report.observe(event)
+            teller.observe(event)
+
+        run_job(table.job, table.carrier, table.store, observe)
+        began = time.perf_counter()
+        bench = Bench(table.plan, table.learner, table.corpora, teller.arms)
+        comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
+        seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
+        summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
+        write_results(output, summary, comparison)
+        teller.close()
+        if as_json:
+            print(json.dumps({"event": "done", "output": str(output), **summary}, ensure_ascii=False), flush=True)
+        else:
+            show(Screen(), summary, output, language)
+
+
+def go_on(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
+    """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
+
+    Its members died with the process that was interrupted, and their round secrets with them. They come back with
+    empty journals: the old ones would rightly refuse a second sum on an adapter, and are set aside.
+    """
+    if (output / "members").exists():
+        turn = 1 + len(list(output.glob("members-interrupted-*")))
+        (output / "members").rename(output / f"members-interrupted-{turn}")
+    run(config, output, language, as_json)
+
+
+def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
+    """summary.json, arms.json (each document's loss, for `rengo compare`) and the plots."""
+    arms = {"characters": comparison.characters, "arms": {name: vars(arm) for name, arm in comparison.arms.items()}}
+    (output / "arms.json").write_text(json.dumps(arms) + "\n", encoding="utf-8")
+    secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
+    plots.curves(output / "curves.png", comparison, secure)
+    plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
+    # Last: a run with a summary is whole.
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (output / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _least_bytes(table: Table) -> int:
+    """What a run writes to its folder, at least: its adapter three times, in the last two checkpoints and for PEFT."""
+    return 3 * 4 * table.plan.lora.r * sum(sum(shape) for shape in table.learner.shapes.values())
+
+
+@contextlib.contextmanager
+def _told(output: Path, language: Language, as_json: bool) -> Iterator[Teller]:
+    """Progress that ends with the run, however it ends; who interrupts it is told how to go on."""
+    teller = Teller(Screen(), language, as_json)
+    try:
+        teller.seating()
+        yield teller
+    except KeyboardInterrupt:
+        teller.close()
+        if (output / "config.yaml").exists():
+            print(_INTERRUPTED[language].format(path=output), file=sys.stderr)
+        raise
+    finally:
+        teller.close()

@@ -1,0 +1,146 @@
+"""The folder that a run writes to: one run, one folder, and a clear word when the disk does not take it."""
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from federation.errors import RengoError
+
+# What the disk under a folder can answer, and that is nobody's bug.
+_REASONS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("no space is left", "空き容量がありません"),
+    errno.EDQUOT: ("the disk quota is used up", "ディスク割り当ての上限です"),
+    errno.EFBIG: ("a file would become larger than is allowed", "ファイルサイズの上限を超えます"),
+    errno.EROFS: ("the file system is read-only", "ファイルシステムが読み取り専用です"),
+    errno.EACCES: ("writing is not permitted", "書き込みが許可されていません"),
+    errno.EPERM: ("writing is not permitted", "書き込みが許可されていません"),
+    errno.EIO: ("the disk reports an input/output error", "ディスクの入出力エラーです"),
+    errno.ENOTDIR: ("a part of its path is no folder", "パスの途中がフォルダーではありません"),
+}
+
+# SQLite's results that say the same. By name, as in `sqlite3.Error.sqlite_errorname`.
+_SQLITE = {"FULL": errno.ENOSPC, "READONLY": errno.EROFS, "IOERR": errno.EIO, "CANTOPEN": errno.EACCES}
+
+_PROBE_BYTES = 1 << 20
+
+
+class OutputNotWritable(RengoError):
+    """The output folder {path} cannot be written: {detail}. Mend that or choose another place; rounds that were
+    complete before are intact."""
+
+    ja = (
+        "出力先 {path} に書き込めません: {detail_ja}。修復するか、別の場所を指定してください"
+        "（それまでに完了した学習回は無事です）。"
+    )
+    exit_code = 7
+
+
+class OutputFolderTaken(RengoError):
+    """The output folder {path} is not empty. Choose another one."""
+
+    ja = "出力先 {path} は空ではありません。別のフォルダーを指定してください。"
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
+    """A folder for one run alone, as an absolute path: `wanted`, or `wanted-2` and so on when another run has that.
+
+    A folder that the user has `chosen` is never renamed: it has to be new or empty, else OutputFolderTaken. When the
+    body fails and has left nothing behind, what was made here is removed. Raises OutputNotWritable.
+    """
+    wanted = wanted.absolute()
+    made: list[Path] = []
+    try:
+        with disk_errors(wanted):
+            folder = _claim(wanted, chosen, made)
+        with disk_errors(folder):
+            yield folder
+    except BaseException:
+        for path in reversed(made):
+            remove_if_empty(path)
+        raise
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Raise OutputNotWritable when the disk under `folder` has less than `needed` bytes: now and not hours later."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        sizes = f"{free / 1e6:.1f} MB", f"{needed / 1e6:.1f} MB"
+        detail = "it has {} of free space, this run needs {} at least".format(*sizes)
+        raise OutputNotWritable(path=folder, detail=detail, detail_ja="空き容量 {}、最低限の必要量 {}".format(*sizes))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Take away a folder that nothing was written to."""
+    with contextlib.suppress(OSError):  # not empty, or gone: both are as they should be
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Raise OutputNotWritable for what the disk under `folder` refuses inside; anything else passes as it is."""
+    try:
+        yield
+    except Exception as error:
+        for reason in (error, error.__cause__):  # a journal that does not open says so, with SQLite's words as cause
+            number = _disk_error(reason, folder)
+            if number is not None:
+                detail, detail_ja = _REASONS[number]
+                raise OutputNotWritable(path=folder, detail=detail, detail_ja=detail_ja) from error
+        raise
+
+
+def _claim(wanted: Path, chosen: bool, made: list[Path]) -> Path:
+    """Make the folder, whoever else wants it at the same time; what was made is noted in `made`."""
+    for parent in reversed(wanted.parents):
+        if not parent.exists():
+            parent.mkdir(exist_ok=True)
+            made.append(parent)
+    folder, number = wanted, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if chosen and any(folder.iterdir()):
+                raise OutputFolderTaken(path=folder) from None
+            if chosen:
+                return folder
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        else:
+            made.append(folder)
+            return folder
+
+
+def _disk_error(error: BaseException | None, folder: Path) -> int | None:
+    """The errno when `error` is the disk under `folder` refusing, else None."""
+    # Only the run's own journals and store are opened there. (`sqlite3` is nothing that this package may import.)
+    name = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
+    if name in _SQLITE:
+        return _SQLITE[name]
+    if not isinstance(error, OSError) or error.errno not in _REASONS:
+        return None
+    names = [Path(os.fsdecode(name)).absolute() for name in (error.filename, error.filename2) if _is_path(name)]
+    if names:
+        return error.errno if any(n.is_relative_to(folder) or folder.is_relative_to(n) for n in names) else None
+    # Writing to an open file names no file. It was ours if our disk takes nothing more, and not a full standard output.
+    return error.errno if _refuses(folder) else None
+
+
+def _is_path(name: object) -> bool:
+    return isinstance(name, (str, bytes, os.PathLike))
+
+
+def _refuses(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError:
+        return True
+    return False
