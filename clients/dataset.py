@@ -1,14 +1,12 @@
 """A site's folder of text -> token blocks of one length, to train on and to evaluate on. numpy only.
 
-UTF-8 `.txt` files for now. A file that cannot be used is set aside with a reason: one must not stop a site.
+What is in the folder, `clients.ingest` reads. A file that cannot be used is set aside with a reason: none stops a site.
 
 Labels are aligned: `labels[b, t]` is the token that position t of block b predicts, `IGNORED` where it predicts
 nothing. Nothing downstream shifts them again. Every token of a document but its first is predicted exactly once.
 """
 
 import hashlib
-import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -18,40 +16,14 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from clients.ingest import Document, SetAside, read_documents
 from federation import plan
 from federation.errors import DataFolderInvalid, TooLittleText
 
 IGNORED = -100  # torch's cross_entropy skips it by default
 
 Ids = NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC."""
-
-    name: str
-    text: str
-
-
 Documents = tuple[Document, ...]
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A file that was not used, and why."""
-
-    name: str
-    reason: str
-    reason_ja: str
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a folder held, both parts sorted by name."""
-
-    documents: Documents
-    set_aside: tuple[SetAside, ...]
 
 
 class Tokenizer(Protocol):
@@ -174,35 +146,6 @@ def read_corpus(source: Source, tokenizer: Tokenizer, length: int, evaluation: p
     return Corpus(train, held_out, characters, len(reading.documents), reading.set_aside)
 
 
-def read_documents(folder: Path) -> Reading:
-    """Every text file in `folder` and below.
-
-    An exact repeat of an earlier text is set aside too: trained on and held out, it would make a loss a lie.
-
-    Raises DataFolderInvalid when there is no such folder or nothing in it can be read.
-    """
-    if not folder.is_dir():
-        raise DataFolderInvalid(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
-    documents, set_aside = list[Document](), list[SetAside]()
-    seen: dict[str, str] = {}
-    for name, file in _files(folder):
-        text = _read(name, file)
-        if isinstance(text, SetAside):
-            set_aside.append(text)
-        elif text in seen:
-            set_aside.append(SetAside(name, f"the same text as {seen[text]}", f"{seen[text]} と同じ内容です"))
-        else:
-            seen[text] = name
-            documents.append(Document(name, text))
-    if not documents:
-        raise DataFolderInvalid(
-            path=folder,
-            detail=f"no usable .txt file (UTF-8) among its {len(set_aside)} file(s){_first(set_aside, 'reason')}",
-            detail_ja=f"使える .txt（UTF-8）がありません（{len(set_aside)} 件中）{_first(set_aside, 'reason_ja')}",
-        )
-    return Reading(tuple(documents), tuple(set_aside))
-
-
 def split(documents: Sequence[Document], share: float, folder: Path) -> tuple[Documents, Documents]:
     """(train, held out): whole documents, about `share` of the characters held out, at least one on each side.
 
@@ -261,37 +204,6 @@ def pack(documents: Sequence[Ids], length: int, pad_id: int) -> Blocks:
     shape = (-1, length)
     blocks = Blocks(ids.reshape(shape), positions.astype(np.int32).reshape(shape), labels.reshape(shape))
     return blocks[np.flatnonzero((blocks.labels != IGNORED).any(axis=1))]  # a lone EOS at the end has nothing to teach
-
-
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """(NFC name, file) of all files below `folder`, by name. Links to folders are not followed: they may be loops.
-
-    A subfolder that cannot be opened is listed as if it were a file, to be set aside like one and not to vanish.
-    """
-    found = list[Path]()
-    for parent, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
-        found.extend(Path(parent, name) for name in names)
-    return sorted((unicodedata.normalize("NFC", file.relative_to(folder).as_posix()), file) for file in found)
-
-
-def _read(name: str, file: Path) -> str | SetAside:
-    if file.is_dir():
-        return SetAside(name, "a folder that cannot be opened", "開けないフォルダーです")
-    if file.suffix.lower() != ".txt" or file.name.startswith("."):
-        return SetAside(name, "not a .txt file", ".txt ファイルではありません")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return SetAside(name, f"not UTF-8 (byte {error.start})", f"UTF-8 ではありません（{error.start} バイト目）")
-    except OSError as error:
-        return SetAside(name, f"cannot be read ({error.strerror})", "読み取れません")
-    if "\0" in text:
-        return SetAside(name, "holds NUL characters", "NUL 文字を含みます")
-    return text.replace("\r\n", "\n") if text.strip() else SetAside(name, "empty", "空です")
-
-
-def _first(set_aside: Sequence[SetAside], reason: str) -> str:
-    return f"; {set_aside[0].name}: {getattr(set_aside[0], reason)}" if set_aside else ""
 
 
 def _permutation(size: int, seed: bytes, epoch: int) -> NDArray[np.int64]:

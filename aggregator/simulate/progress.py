@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.rounds import AttemptFailed, Event, RoundDone
-from clients.dataset import SetAside
+from clients.ingest import SetAside
 from federation import step
 from federation.errors import Language
 from federation.plan import Plan

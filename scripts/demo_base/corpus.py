@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clients.dataset import Document, read_documents, split
+from clients.dataset import split
+from clients.ingest import Document, read_documents
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff々]")
 JAPANESE_SHARE = 0.3

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from aggregator.simulate import cli
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE
-from clients.dataset import read_documents, split
+from clients.dataset import split
+from clients.ingest import read_documents
 from federation import load_plan
 from federation.errors import RengoError
 

@@ -15,7 +15,8 @@ import torch
 import transformers
 
 from clients import trainer as trainer_module
-from clients.dataset import IGNORED, Blocks, Document, pack, tokenise
+from clients.dataset import IGNORED, Blocks, pack, tokenise
+from clients.ingest import Document
 from clients.trainer import Trainer, packed_logits
 from federation import plan, tensors
 from federation.errors import (
