@@ -12,7 +12,7 @@ from pathlib import Path
 from clients.ingest import logs, markup, office, pdf
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
-from clients.ingest.files import contents, files
+from clients.ingest.files import contents, listed
 from federation.errors import DataFolderInvalid
 
 
@@ -53,7 +53,7 @@ def read_documents(folder: Path) -> Reading:
         raise DataFolderInvalid(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
     documents, set_aside = list[Document](), list[SetAside]()
     seen: dict[str, str] = {}
-    for name, file in files(folder):
+    for name, file in listed(folder):
         try:
             content = _read(file, name, seen)
         except Unusable as refusal:

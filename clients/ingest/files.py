@@ -11,7 +11,7 @@ from clients.ingest.content import LARGEST_FILE, Unusable
 NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです")
 
 
-def files(folder: Path) -> list[tuple[str, Path]]:
+def listed(folder: Path) -> list[tuple[str, Path]]:
     """(name, file) of everything below `folder` that is no folder, by name. Raises nothing.
 
     A name is the path below `folder`, in Unicode NFC. Links to folders are not followed, since they may be loops; they

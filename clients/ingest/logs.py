@@ -2,7 +2,7 @@
 
 A model of language learns little from columns of digits. So a log's rows are told in words, `WINDOW` rows at a time:
 
-    乾燥炉.csv 2～25 行目、2017-12-24 00:00～01:55、24 行
+    乾燥炉.csv 2～25 行目、2017-12-24 00:00～01:55
     炉内温度: 平均 182.4、最小 179.9、最大 185.2、最後 184.8、上昇
     炉内圧力: 0.61 で一定
     炉内温度の状態: Inp OutRange 3 回
@@ -103,7 +103,7 @@ def _records(name: str, header: list[str], body: list[Row]) -> Iterator[str]:
         window = timed[start : start + WINDOW]
         first, last = (_time(row.cells[0]) for row in (window[0], window[-1]))
         until = last.removeprefix(first[:11])  # the day is not said twice
-        yield f"{name} {window[0].line}～{window[-1].line} 行目、{first}～{until}、{len(window)} 行"
+        yield f"{name} {window[0].line}～{window[-1].line} 行目、{first}～{until}"
         for column in range(1, len(header)):
             yield from _told(header[column], [row.cells[column] if column < len(row.cells) else "" for row in window])
 

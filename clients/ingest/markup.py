@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from clients.ingest.content import Content, Facts
+from clients.ingest.content import Content, Facts, Unusable
 from clients.ingest.encoding import decode
 
 _LEFT_OUT = "script, style, nav, head, template, noscript, iframe, object, select, button, svg, math"
@@ -15,6 +16,12 @@ _BLOCKS = (
 )
 _IS_BLOCK = frozenset(_BLOCKS.split())
 _HEADING = re.compile("h[1-6]")
+
+# HTML's own rules make a parser look through all open elements at each start tag: depth costs its square.
+_DEEPEST = 1_000
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_NEVER_NEST = "area base br col dd dt hr img input li link meta option p source tbody td tfoot th thead tr wbr"
+_NEVER_NESTS = frozenset(_NEVER_NEST.split())
 
 # Marks within a page's text while it is taken apart; a page's own ones are removed first.
 _BREAK, _CELL, _ROW, _ROW_END, _TITLE = "\x1c", "\x1d", "\x1e", "\x1f", "\x02"
@@ -26,14 +33,20 @@ _WRAPPED = re.compile(rf"(?<=[{_WIDE}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_WIDE}])")
 
 
 def read(data: bytes) -> Content:
-    """Raises Unusable when the encoding is unknown. What the page claims (`<meta charset>`) only breaks a tie."""
+    """Raises Unusable when the encoding is unknown, and as `text_of`. A page's `<meta charset>` only breaks a tie."""
     decoded = decode(data)
     facts = Facts("html", decoded.encoding, decoded.sure)
     return Content(text_of(decoded.text), facts)
 
 
 def text_of(page: str) -> str:
-    """The page's text. A heading has an empty line before it; a row's cells stand between ` | `."""
+    """The page's text. A heading has an empty line before it; a row's cells stand between ` | `.
+
+    Raises Unusable for a page that opens more elements than it closes, by far.
+    """
+    depth = accumulate(-1 if end else 1 for end, tag in _TAG.findall(page) if tag.lower() not in _NEVER_NESTS)
+    if max(depth, default=0) > _DEEPEST:
+        raise Unusable(f"nested more than {_DEEPEST} deep", f"要素の入れ子が {_DEEPEST} を超えています")
     tree = LexborHTMLParser(page)
     for unwanted in tree.css(_LEFT_OUT):
         unwanted.decompose()

@@ -27,7 +27,11 @@ _PAGE_NUMBER = re.compile(
     r"[-–—\s]*(?:p\.?\s*)?\d{1,4}(?:\s*[/／]\s*\d{1,4})?(?:\s*(?:頁|ページ))?[-–—\s]*", re.IGNORECASE
 )
 _ITEM = re.compile(r"[・●○■□◆◇▼▲►•‣※]|[-–]\s|\(?\d{1,2}[.)）]\s|[①-⑳]")
-_WORD_END = re.compile(r"[!-~]+")
+# What a line is not broken in: a Latin word, or a Japanese character with those that must not begin or end a line.
+_WORD = re.compile(
+    r"[「『（【〔〈《]*(?:[!-~]+|.)[、。，．・：；？！ー）」』】〕〉》々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ]*",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def _line(text_page: pypdfium2.PdfTextPage, page: int, characters: Sequence[str]
         return None
     raw = "".join(characters[inked[0] : end]).rstrip("\r\n")
     text = raw.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    word = _WORD_END.match(raw)
+    word = _WORD.match(raw)
     first, last = inked[0], inked[-1]
     boxes = [
         text_page.get_charbox(at, loose=True)
@@ -140,33 +144,44 @@ def _paragraphs(lines: list[Line]) -> str:
     for line in lines:
         sizes[round(line.size, 1)] += len(line.text)
     body = sizes.most_common(1)[0][0]
-    margins, leading = _margins(lines), _leading(lines)
+    margins = _margins(lines)
+    leading = _leading(lines, margins)
     parts = [lines[0].text]
     for above, line in pairwise(lines):
-        if _continues(above, line, margins[above.page, round(above.left / 20)], leading):
+        if _continues(above, line, margins[_column(above)], leading):
             parts.append(_glued(parts.pop(), line.text))
         else:
             parts.append(("\n" if line.size > 1.1 * body else "") + line.text)
     return "".join(part.rstrip() + "\n" for part in parts)
 
 
-def _margins(lines: list[Line]) -> dict[tuple[int, int], float]:
-    """How far right lines reach that begin at about the same place: a column's width."""
-    margins: dict[tuple[int, int], float] = {}
+def _margins(lines: list[Line]) -> dict[int, float]:
+    """How far right lines reach that begin at about the same place (a column): where several end, not where one does.
+
+    A line of a listing may run over the margin; that must not make all others look short.
+    """
+    columns: dict[int, list[Line]] = {}
     for line in lines:
-        key = line.page, round(line.left / 20)
-        margins[key] = max(margins.get(key, 0.0), line.right)
-    # A page may have one short line only (its last); the other pages then say how wide the column is.
-    widest: dict[int, float] = {}
-    for (_, column), right in margins.items():
-        widest[column] = max(widest.get(column, 0.0), right)
-    return {key: widest[key[1]] for key in margins}
+        columns.setdefault(_column(line), []).append(line)
+    margins = {}
+    for column, members in columns.items():
+        ends = sorted((line.right for line in members), reverse=True)
+        several = max(1, len(ends) // 50)
+        near = [end for at, end in enumerate(ends) if at + several < len(ends) and end - ends[at + several] < 12]
+        margins[column] = (near or ends)[0]
+    return margins
 
 
-def _leading(lines: list[Line]) -> float:
-    """The usual distance of two lines in a paragraph, in sizes of their type: the shortest tenth's longest."""
-    distances = sorted((a.y - b.y) / a.size for a, b in pairwise(lines) if _alike(a, b) and a.y - b.y > 0.8 * a.size)
-    return distances[len(distances) // 10] if distances else 0.0
+def _column(line: Line) -> int:
+    return round(line.left / 20)
+
+
+def _leading(lines: list[Line], margins: dict[int, float]) -> float:
+    """The usual distance of two lines in a paragraph, in sizes of their type: what follows a full line tells it."""
+    pairs = [(a, b) for a, b in pairwise(lines) if _alike(a, b) and a.y - b.y > 0.8 * a.size]
+    full = [pair for pair in pairs if pair[0].right + pair[1].unit > margins[_column(pair[0])]]
+    distances = sorted((a.y - b.y) / a.size for a, b in full or pairs)
+    return distances[len(distances) // 4] if distances else 0.0
 
 
 def _alike(above: Line, line: Line) -> bool:
@@ -206,18 +221,23 @@ def _is_garbled(text: str) -> bool:
 
 
 def _second_opinion(data: bytes) -> str:
-    """pdfminer's text, a box of lines as a paragraph; empty if it gives up. It finds vertical text too."""
+    """pdfminer's text, long lines joined to what follows them; empty if it gives up. It finds vertical text too."""
     try:
-        boxes = extract_text(io.BytesIO(data), maxpages=MOST_PAGES, laparams=LAParams(detect_vertical=True))
+        text = extract_text(io.BytesIO(data), maxpages=MOST_PAGES, laparams=LAParams(detect_vertical=True))
     except PDFException:
         return ""
-    paragraphs = []
-    for box in boxes.replace("\f", "\n\n").split("\n\n"):
-        lines = [line for line in box.split("\n") if line.strip()]
-        widest = max(map(len, lines), default=0)
-        whole = ""
-        for above, line in pairwise(["", *lines]):
-            joins = whole and len(above) >= widest - 2
-            whole = _glued(whole, line) if joins else f"{whole}\n{line}".lstrip("\n")
-        paragraphs.append(whole)
-    return "".join(paragraph + "\n" for paragraph in paragraphs if paragraph)
+    lines = [line.strip("\n\f") for line in text.splitlines() if line.strip()]
+    widest = max(map(_width, lines), default=0)
+    parts = lines[:1]
+    for above, line in pairwise(lines):
+        # There are no places to go by here. Latin letters are narrower than half a character, hence the share.
+        if _width(above) > 0.85 * widest and not above.rstrip().endswith(("。", ":", "：")) and not _ITEM.match(line):
+            parts.append(_glued(parts.pop(), line))
+        else:
+            parts.append(line)
+    return "".join(part.rstrip() + "\n" for part in parts)
+
+
+def _width(line: str) -> int:
+    """In half-width characters."""
+    return sum(1 if character.isascii() else 2 for character in line)

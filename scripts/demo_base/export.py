@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from clients.dataset import Blocks, Document, pack, tokenise
+from clients.dataset import Blocks, pack, tokenise
+from clients.ingest import Document
 from clients.trainer import Trainer
 from demo_base.corpus import Corpus
 from demo_base.sources import SOURCES
