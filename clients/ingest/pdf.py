@@ -5,6 +5,7 @@ picture has no text, and there is no character recognition here: a document of n
 """
 
 import io
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -16,9 +17,11 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 from pdfminer.high_level import extract_text
 from pdfminer.layout import LAParams
-from pdfminer.pdfexceptions import PDFException
 
 from clients.ingest.content import Content, Facts, Unusable
+
+# It tells on stderr what it stumbles over, with pieces of the file; the file's reason to be set aside is enough.
+logging.getLogger("pdfminer").setLevel(logging.CRITICAL)
 
 MOST_PAGES = 5_000
 _GARBLED_SHARE = 0.05  # of a text's characters: replacement, private-use and control characters
@@ -224,7 +227,7 @@ def _second_opinion(data: bytes) -> str:
     """pdfminer's text, long lines joined to what follows them; empty if it gives up. It finds vertical text too."""
     try:
         text = extract_text(io.BytesIO(data), maxpages=MOST_PAGES, laparams=LAParams(detect_vertical=True))
-    except PDFException:
+    except Exception:  # pdfminer raises whatever a damaged file leads it into; then it has no opinion
         return ""
     lines = [line.strip("\n\f") for line in text.splitlines() if line.strip()]
     widest = max(map(_width, lines), default=0)
