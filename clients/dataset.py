@@ -1,6 +1,6 @@
 """A site's folder of text -> token blocks of one length, to train on and to evaluate on. numpy only.
 
-UTF-8 `.txt` files for now. A file that cannot be used is set aside with a reason: one must not stop a site.
+What is in the folder, `clients.ingest` reads. A file that cannot be used is set aside with a reason: none stops a site.
 
 Labels are aligned: `labels[b, t]` is the token that position t of block b predicts, `IGNORED` where it predicts
 nothing. Nothing downstream shifts them again. Every token of a document but its first is predicted exactly once.

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["selectolax==1.0.2"]  # beyond what rengo itself needs
+# dependencies = []  # what rengo itself needs is enough
 # ///
 """Train the demo's base model from scratch on Debian's Japanese documentation: a stand-in for a real one.
 
@@ -12,9 +12,8 @@ tokenizer, train a LLaMA of 7.4 M parameters, measure it on held-out documents, 
 Stop it at any time, also with kill -9: the same command goes on from the last checkpoint in --work, and ends in the
 same weights as if it had never stopped (with --tokens and the same --threads). Delete --work to start anew.
 
-Run, on Debian 12 after `apt-get update`, in the project's environment with selectolax (needed here only):
+Run, on Debian 12 after `apt-get update`, in the project's environment:
 
-    .venv/bin/pip install selectolax==1.0.2
     nice .venv/bin/python scripts/pretrain_demo_base.py --work ~/demo-base --out ~/demo-base/model --threads 2
 """
 

@@ -1,20 +1,28 @@
-"""A site's folder -> documents. UTF-8 `.txt` files for now."""
+"""A site's folder of files -> documents of text: TXT, HTML, PDF, DOCX and CSV, in the encodings of Japanese offices.
 
-import os
-import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+A first version; docs/ingest.md says what it reads and what it does not. Every file is taken for hostile: nothing is
+fetched or run, no entity is expanded, and a file that cannot be used is set aside with a reason and stops nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from clients.ingest import logs, markup, office, pdf
+from clients.ingest.content import Content, Facts, Unusable, full_width_kana
+from clients.ingest.encoding import decode
+from clients.ingest.files import contents, listed
 from federation.errors import DataFolderInvalid
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC."""
+    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read."""
 
     name: str
     text: str
+    facts: Facts = field(default=Facts(), compare=False)
 
 
 Documents = tuple[Document, ...]
@@ -38,9 +46,9 @@ class Reading:
 
 
 def read_documents(folder: Path) -> Reading:
-    """Every text file in `folder` and below.
+    """Every file in `folder` and below, by the reader for its suffix.
 
-    An exact repeat of an earlier text is set aside too: trained on and held out, it would make a loss a lie.
+    An exact repeat of an earlier file or text is set aside too: trained on and held out, it would make a loss a lie.
 
     Raises DataFolderInvalid when there is no such folder or nothing in it can be read.
     """
@@ -48,49 +56,77 @@ def read_documents(folder: Path) -> Reading:
         raise DataFolderInvalid(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
     documents, set_aside = list[Document](), list[SetAside]()
     seen: dict[str, str] = {}
-    for name, file in _files(folder):
-        text = _read(name, file)
-        if isinstance(text, SetAside):
-            set_aside.append(text)
-        elif text in seen:
-            set_aside.append(SetAside(name, f"the same text as {seen[text]}", f"{seen[text]} と同じ内容です"))
+    for name, file in listed(folder):
+        try:
+            content = _read(file, name, seen)
+        except Unusable as refusal:
+            set_aside.append(SetAside(name, refusal.reason, refusal.reason_ja))
         else:
-            seen[text] = name
-            documents.append(Document(name, text))
+            documents.append(Document(name, content.text, content.facts))
     if not documents:
+        reason, reason_ja = (_first(set_aside, which) for which in ("reason", "reason_ja"))
         raise DataFolderInvalid(
             path=folder,
-            detail=f"no usable .txt file (UTF-8) among its {len(set_aside)} file(s){_first(set_aside, 'reason')}",
-            detail_ja=f"使える .txt（UTF-8）がありません（{len(set_aside)} 件中）{_first(set_aside, 'reason_ja')}",
+            detail=f"no usable file ({_KINDS}) among its {len(set_aside)} file(s){reason}",
+            detail_ja=f"使えるファイル（{_KINDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
         )
     return Reading(tuple(documents), tuple(set_aside))
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """(NFC name, file) of all files below `folder`, by name. Links to folders are not followed: they may be loops.
-
-    A subfolder that cannot be opened is listed as if it were a file, to be set aside like one and not to vanish.
-    """
-    found = list[Path]()
-    for parent, _, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
-        found.extend(Path(parent, name) for name in names)
-    return sorted((unicodedata.normalize("NFC", file.relative_to(folder).as_posix()), file) for file in found)
-
-
-def _read(name: str, file: Path) -> str | SetAside:
-    if file.is_dir():
-        return SetAside(name, "a folder that cannot be opened", "開けないフォルダーです")
-    if file.suffix.lower() != ".txt" or file.name.startswith("."):
-        return SetAside(name, "not a .txt file", ".txt ファイルではありません")
+def _read(file: Path, name: str, seen: dict[str, str]) -> Content:
+    """One file. `seen`: digest of a file or of a text -> the name that first had it; grows. Raises Unusable."""
+    suffix = file.suffix.lower()
+    if not file.is_symlink() and file.is_dir():
+        contents(file)  # says why
+    if file.name.startswith((".", "~$")):
+        raise Unusable("a hidden or temporary file", "隠しファイルまたは一時ファイルです")
+    data = contents(file)
+    if suffix not in _READERS:
+        raise Unusable(f"not a kind of file that is read ({_KINDS})", f"対応する形式（{_KINDS}）ではありません")
+    _check_new(data, name, seen)
+    if not data.strip():
+        raise Unusable("empty", "空です")
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return SetAside(name, f"not UTF-8 (byte {error.start})", f"UTF-8 ではありません（{error.start} バイト目）")
-    except OSError as error:
-        return SetAside(name, f"cannot be read ({error.strerror})", "読み取れません")
+        content = _READERS[suffix](data, file.name)
+    except Unusable:
+        raise
+    except Exception as error:
+        # The parsers raise whatever a damaged file leads them into, and no list of it would be complete. Only the
+        # reading of this one file is within this boundary, and its reason keeps the parser's words.
+        words = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise Unusable(
+            f"damaged, or not a {suffix} file ({words})", f"壊れているか {suffix} ではありません（{words}）"
+        ) from error
+    text = full_width_kana(content.text.replace("\r\n", "\n"))
     if "\0" in text:
-        return SetAside(name, "holds NUL characters", "NUL 文字を含みます")
-    return text.replace("\r\n", "\n") if text.strip() else SetAside(name, "empty", "空です")
+        raise Unusable("holds NUL characters", "NUL 文字を含みます")
+    if not text.strip():
+        raise Unusable("empty", "空です")
+    _check_new(text.encode("utf-8", "surrogatepass"), name, seen)
+    return Content(text, content.facts)
+
+
+def _check_new(data: bytes, name: str, seen: dict[str, str]) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    first = seen.setdefault(digest, name)
+    if first != name:
+        raise Unusable(f"the same text as {first}", f"{first} と同じ内容です")
+
+
+def _text(data: bytes, _: str) -> Content:
+    decoded = decode(data)
+    return Content(decoded.text, Facts("text", decoded.encoding, decoded.sure))
+
+
+_READERS: dict[str, Callable[[bytes, str], Content]] = {
+    ".txt": _text,
+    ".htm": lambda data, _: markup.read(data),
+    ".html": lambda data, _: markup.read(data),
+    ".pdf": lambda data, _: pdf.read(data),
+    ".docx": lambda data, _: office.read(data),
+    ".csv": logs.read,
+}
+_KINDS = ", ".join(sorted(_READERS))
 
 
 def _first(set_aside: Sequence[SetAside], reason: str) -> str:

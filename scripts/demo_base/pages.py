@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from xml.etree import ElementTree  # what is parsed is pinned by its SHA-256
 
-from build_demo_members import BLOCKS, BREAK, as_lines, marked
+from demo_members.pages import BLOCKS, BREAK, as_lines, marked
 from selectolax.lexbor import LexborHTMLParser
 
 # Listings, and what stands on every page: menus, tables of contents, indices, credits.

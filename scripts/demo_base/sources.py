@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from build_demo_members import Package, unpack
+from demo_members.sources import Package, unpack
 
 from demo_base.pages import html_paragraphs, xml_paragraphs
 from demo_base.troff import paragraphs

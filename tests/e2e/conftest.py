@@ -21,10 +21,10 @@ SMALL = (
 
 
 def copy_members(target: Path, count: int) -> Path:
-    """The first `count` demo members' folders, with a few documents each."""
+    """The first `count` demo members' folders, with a few documents each, in whatever formats they come."""
     for folder in sorted(DEMO_MEMBERS.iterdir())[:count]:
         (target / folder.name).mkdir(parents=True)
-        for document in sorted(folder.glob("*.txt"))[:5]:
+        for document in sorted(file for file in folder.iterdir() if file.is_file())[:5]:
             shutil.copy(document, target / folder.name)
     return target
 

@@ -187,8 +187,8 @@ def test_files_that_are_not_used_are_named_and_counted(
 ) -> None:
     shutil.copytree(seven_members, tmp_path / "data")
     member = sorted(folder.name for folder in seven_members.iterdir())[0]
-    (tmp_path / "data" / member / "日報.txt").write_bytes("①号機 ㈱髙橋".encode("cp932"))
+    (tmp_path / "data" / member / "日報.xlsx").write_bytes(b"PK\x03\x04")
     (tmp_path / "run").mkdir()
     summary = run(overrides(f"data={tmp_path / 'data'}", "rounds=1"), tmp_path / "run")
     assert summary["documents"][member] == {"used": 5, "set_aside": 1}
-    assert "日報.txt" in capsys.readouterr().out
+    assert "日報.xlsx" in capsys.readouterr().out

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clients.dataset import IGNORED, Source, joined, pack, read_corpus, tokenise
-from clients.ingest import Document, read_documents
+from clients.ingest import Document
 from federation import plan
-from federation.errors import DataFolderInvalid, TooLittleText
+from federation.errors import TooLittleText
 
 PAD = 3
 
@@ -45,44 +45,6 @@ def texts(count: int, seed: int = 0) -> list[Document]:
         Document(f"{i}.txt", f"文書{i}" + "".join(draw.choices(letters, k=draw.randrange(50, 200))))
         for i in range(count)
     ]
-
-
-class TestRead:
-    def test_by_name_in_nfc_with_subfolders_and_without_a_byte_order_mark(self, tmp_path: Path) -> None:
-        (tmp_path / "sub").mkdir()
-        (tmp_path / "sub" / "a.TXT").write_bytes("\ufeff一行\r\n二行\r\n".encode())
-        (tmp_path / "か\u3099.txt").write_text("が", encoding="utf-8")
-        reading = read_documents(tmp_path)
-        assert reading.documents == (Document("sub/a.TXT", "一行\n二行\n"), Document("が.txt", "が"))
-        assert reading.set_aside == ()
-
-    def test_what_cannot_be_used_is_set_aside_with_a_reason(self, tmp_path: Path) -> None:
-        (tmp_path / "good.txt").write_text("良い文書", encoding="utf-8")
-        (tmp_path / "cp932.txt").write_bytes("点検する".encode("cp932"))
-        (tmp_path / "utf16.txt").write_bytes("abc".encode("utf-16-le"))
-        (tmp_path / "blank.txt").write_text(" \n")
-        (tmp_path / "manual.pdf").write_bytes(b"%PDF")
-        (tmp_path / "repeat.txt").write_text("良い文書", encoding="utf-8")
-        (tmp_path / "dead.txt").symlink_to(tmp_path / "nowhere")
-        reading = read_documents(tmp_path)
-        assert [document.name for document in reading.documents] == ["good.txt"]
-        assert {item.name: item.reason for item in reading.set_aside} == {
-            "blank.txt": "empty",
-            "cp932.txt": "not UTF-8 (byte 0)",
-            "dead.txt": "cannot be read (No such file or directory)",
-            "manual.pdf": "not a .txt file",
-            "repeat.txt": "the same text as good.txt",
-            "utf16.txt": "holds NUL characters",
-        }
-        assert all(item.reason_ja for item in reading.set_aside)
-
-    def test_no_folder_or_nothing_readable(self, tmp_path: Path) -> None:
-        with pytest.raises(DataFolderInvalid, match="no such folder"):
-            read_documents(tmp_path / "nowhere")
-        (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
-        with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.txt: not UTF-8") as caught:
-            read_documents(tmp_path)
-        assert "UTF-8 ではありません" in caught.value.text("ja")
 
 
 class TestPack:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from clients.dataset import Blocks, pack
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from demo_base import corpus, training, troff, vocabulary
+from demo_base import corpus, pages, training, troff, vocabulary
 
 PAGE = r"""'\" t
 .\" これは注釈です
@@ -78,22 +78,16 @@ def test_a_page_that_points_at_another_is_empty() -> None:
 
 
 def test_html_without_menus_and_listings() -> None:
-    pytest.importorskip("selectolax", reason="the script's own dependency")
-    from demo_base.pages import html_paragraphs
-
     page = "<body><div class=toc>目次</div><h1>見出し</h1><p>本文の\n一行目。<pre>code 日本語</pre><tr>"
     page += "<table><tr><td>鍵</td><td>値</td></tr></table></body>"
-    assert list(html_paragraphs(page)) == ["見出し", "本文の一行目。", "鍵 | 値"]
+    assert list(pages.html_paragraphs(page)) == ["見出し", "本文の一行目。", "鍵 | 値"]
 
 
 def test_xml_without_credits_and_unknown_entities() -> None:
-    pytest.importorskip("selectolax", reason="the script's own dependency")
-    from demo_base.pages import xml_paragraphs
-
     page = '<page xmlns="urn:x"><info><credit><name>名前</name></credit><desc>説明文。</desc></info><title>題</title>'
     page += "<p>本文は<gui>設定</gui>です&nowhere;。</p><screen>$ 実行</screen></page>"
-    assert list(xml_paragraphs(page)) == ["説明文。", "題", "本文は設定です。"]
-    assert list(xml_paragraphs("<p>閉じない")) == []
+    assert list(pages.xml_paragraphs(page)) == ["説明文。", "題", "本文は設定です。"]
+    assert list(pages.xml_paragraphs("<p>閉じない")) == []
 
 
 def test_lines_that_are_hardly_japanese_and_repeats_are_dropped() -> None:

@@ -1,0 +1,47 @@
+"""What a reader hands back about one file, and how it says that it cannot."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+LARGEST_FILE = 64 * 2**20  # bytes; larger ones are set aside unread, so that none fills a site's memory
+
+_HALF_WIDTH_KANA = re.compile(r"[\uff61-\uff9f]+")
+_LONE_MARKS = str.maketrans({"\u3099": "゛", "\u309a": "゜"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How a text was read. `kind`: text, html, pdf, docx, table or sensor log.
+
+    `encoding` is empty where the format itself says it (PDF, DOCX). `sure`, from 0 to 1: how clear the choice of the
+    encoding was; 1 where it was not a guess.
+    """
+
+    kind: str = "text"
+    encoding: str = ""
+    sure: float = 1.0
+
+
+@dataclass(frozen=True)
+class Content:
+    """One file's text, with LF between lines."""
+
+    text: str
+    facts: Facts
+
+
+class Unusable(Exception):
+    """This file cannot be used; the reason in both languages becomes its `SetAside`."""
+
+    def __init__(self, reason: str, reason_ja: str) -> None:
+        super().__init__(reason)
+        self.reason, self.reason_ja = reason, reason_ja
+
+
+def full_width_kana(text: str) -> str:
+    """Half-width kana as the kana that they stand for (ﾎﾟﾝﾌﾟ -> ポンプ), and nothing else.
+
+    Not NFKC of the whole text: that makes 1 of ①, mm of ㎜ and ~ of ～, and would thus destroy call-outs and ranges.
+    """
+    return _HALF_WIDTH_KANA.sub(lambda run: unicodedata.normalize("NFKC", run[0]).translate(_LONE_MARKS), text)

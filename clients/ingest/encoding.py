@@ -1,0 +1,132 @@
+"""Bytes -> text: which of the encodings that Japanese files come in.
+
+A ladder from proof to likelihood: byte order mark, ISO-2022-JP (its escape sequences), UTF-8 (hardly anything else is
+valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese. Decoding is strict
+throughout: a file that is partly in another encoding is refused, never patched with replacement characters.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from clients.ingest.content import Unusable
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_ESCAPES = re.compile(rb"\x1b(?:\$[@B]|\$\([DOPQ]|\([BJI])")
+_DECLARED = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_NAMES = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis": "cp932", "windows-31j": "cp932"} | {
+    name: name for name in ("cp932", "euc-jp")
+}
+# What speaks for each before a byte is read. Half-width kana in CP932 and kanji in EUC-JP are the same bytes (ｲｹﾅﾙｷﾗ is
+# 温度計); where a file has nothing else, the former is likelier at a factory.
+_CANDIDATES = {"cp932": 0.2, "euc-jp": 0.0}
+_CLOSE = 0.1  # scores nearer than this are no difference: then a page's own claim decides
+_PLAUSIBLE, _LEAST = 0.6, 0.35  # ordinary Japanese scores 0.7 to 0.9; below the least it is not Japanese at all
+_SAMPLE = 200_000  # characters that a score is taken from
+
+
+class Decoded(NamedTuple):
+    """`sure`: 1 when the bytes prove the encoding; about 0.5 says that the other would have been as good."""
+
+    text: str
+    encoding: str
+    sure: float
+
+
+def decode(data: bytes) -> Decoded:
+    """The text, without a byte order mark, lines as they are. Raises Unusable when no encoding fits."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return Decoded(_strict(data[len(mark) :], encoding), encoding, 1.0)
+    if _ESCAPES.search(data) and max(data) < 0x80:
+        return Decoded(_iso_2022_jp(data), "iso-2022-jp", 1.0)
+    try:
+        return Decoded(data.decode("utf-8"), "utf-8", 1.0)
+    except UnicodeDecodeError:
+        return _by_score(data)
+
+
+def _by_score(data: bytes) -> Decoded:
+    texts = {name: text for name in _CANDIDATES for text in _attempts(data, name)}
+    scores = {name: _score(text) for name, text in texts.items()}
+    likely = {name: score for name, score in scores.items() if score >= _LEAST}
+    if not likely:
+        raise Unusable(
+            "in no encoding that is read (UTF-8, UTF-16 with a mark, CP932, EUC-JP, ISO-2022-JP)",
+            "対応する文字コードではありません（UTF-8、BOM 付き UTF-16、CP932、EUC-JP、ISO-2022-JP）",
+        )
+    weighed = {name: score + _CANDIDATES[name] for name, score in likely.items()}
+    first, *others = sorted(weighed, key=weighed.__getitem__, reverse=True)
+    if others and weighed[first] - weighed[others[0]] < _CLOSE and _declared(data) == others[0]:
+        first, others = others[0], [first]
+    rival = sum(scores.values()) - scores[first]
+    sure = min(1.0, scores[first] / _PLAUSIBLE) * scores[first] / (scores[first] + rival)
+    return Decoded(texts[first], first, round(sure, 3))
+
+
+def _attempts(data: bytes, name: str) -> Iterator[str]:
+    # Windows writes ①, ㈱ and ㎜ into EUC-JP too, where the standard has none; JIS X 0213 has them at the same codes.
+    for codec in (name, "euc_jis_2004") if name == "euc-jp" else (name,):
+        try:
+            yield data.decode(codec)
+            return
+        except UnicodeDecodeError:
+            continue
+
+
+def _iso_2022_jp(data: bytes) -> str:
+    try:
+        return data.decode("iso2022_jp_ext")
+    except UnicodeDecodeError:
+        # The same for mail programs of Windows: JIS X 0213's plane 1 has JIS X 0208 and those signs.
+        return _strict(re.sub(rb"\x1b\$[@B]", b"\x1b$(O", data), "iso2022_jp_3")
+
+
+def _strict(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.upper()
+        raise Unusable(
+            f"marked as {name}, but is not (byte {error.start})",
+            f"{name} の印がありますが、そうではありません（{error.start} バイト目）",
+        ) from error
+
+
+def _declared(data: bytes) -> str | None:
+    claim = _DECLARED.search(data[:2048])
+    return _NAMES.get(claim[1].decode("ascii", "replace").lower()) if claim else None
+
+
+def _score(text: str) -> float:
+    """How everyday the characters beyond ASCII are: their mean weight."""
+    weights = [_weight(character) for character in text[:_SAMPLE] if not " " <= character <= "~"]
+    return sum(weights) / len(weights) if weights else 0.0
+
+
+def _weight(character: str) -> float:
+    if character in "\t\r\n":
+        return 0.7
+    if "\u3041" <= character <= "\u3096":
+        return 1.0
+    if "\u30a1" <= character <= "\u30fe" or character in "、。「」（）・：　～〜":
+        return 0.9
+    if "\uff66" <= character <= "\uff9f":
+        return 0.55
+    if character < " " or "\uff61" <= character <= "\uff65" or "\ue000" <= character <= "\uf8ff":
+        return 0.0  # half-width punctuation is what most of EUC-JP looks like when it is taken for CP932
+    encoded = character.encode("euc_jp", "replace")
+    row = encoded[0] - 0xA0 if len(encoded) == 2 else 0
+    if 16 <= row <= 47:
+        return 0.7  # the everyday kanji (JIS level 1)
+    return 0.6 if row in (1, 2, 3) or character in _SIGNS else 0.1
+
+
+_SIGNS = frozenset("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ㎜㎝㎞㎎㎏㏄㎡№㏍℡㈱㈲㈹μΩΦφα髙﨑－～")

@@ -1,0 +1,112 @@
+"""HTML -> its text, a line for each paragraph, list item, heading and table row. Nothing is fetched or run."""
+
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from clients.ingest.content import Content, Facts, Unusable
+from clients.ingest.encoding import decode
+
+_LEFT_OUT = "script, style, nav, head, template, noscript, iframe, object, select, button, svg, math"
+_BLOCKS = (
+    "address article aside blockquote body br caption center dd details div dl dt fieldset figcaption figure footer "
+    "form h1 h2 h3 h4 h5 h6 header hr html legend li main ol option p pre section summary table tbody tfoot thead tr ul"
+)
+_IS_BLOCK = frozenset(_BLOCKS.split())
+_HEADING = re.compile("h[1-6]")
+
+# HTML's own rules make a parser look through all open elements at each start tag: depth costs its square.
+_DEEPEST = 1_000
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_NEVER_NEST = "area base br col dd dt hr img input li link meta option p source tbody td tfoot th thead tr wbr"
+_NEVER_NESTS = frozenset(_NEVER_NEST.split())
+
+# Marks within a page's text while it is taken apart; a page's own ones are removed first.
+_BREAK, _CELL, _ROW, _ROW_END, _TITLE = "\x1c", "\x1d", "\x1e", "\x1f", "\x02"
+_MARKS = re.compile("[\x02\x1c-\x1f]")
+_BLANKS = re.compile(r"[ \t\r\n\f]+")
+_WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
+# A line end in the source between two Japanese characters is no blank: HTML of Japanese text is wrapped anywhere.
+_WRAPPED = re.compile(rf"(?<=[{_WIDE}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_WIDE}])")
+
+
+def read(data: bytes) -> Content:
+    """Raises Unusable when the encoding is unknown, and as `text_of`. A page's `<meta charset>` only breaks a tie."""
+    decoded = decode(data)
+    facts = Facts("html", decoded.encoding, decoded.sure)
+    return Content(text_of(decoded.text), facts)
+
+
+def text_of(page: str) -> str:
+    """The page's text. A heading has an empty line before it; a row's cells stand between ` | `.
+
+    Raises Unusable for a page that opens more elements than it closes, by far.
+    """
+    depth = accumulate(-1 if end else 1 for end, tag in _TAG.findall(page) if tag.lower() not in _NEVER_NESTS)
+    if max(depth, default=0) > _DEEPEST:
+        raise Unusable(f"nested more than {_DEEPEST} deep", f"要素の入れ子が {_DEEPEST} を超えています")
+    tree = LexborHTMLParser(page)
+    for unwanted in tree.css(_LEFT_OUT):
+        unwanted.decompose()
+    if tree.body is None:
+        return ""
+    lines = []
+    for raw in _rows_flattened("".join(_marked(tree.body))).split(_BREAK):
+        line = _unwrapped(raw.removeprefix(_TITLE))
+        if line:
+            lines.append(f"\n{line}\n" if raw.startswith(_TITLE) else f"{line}\n")
+    return "".join(lines).lstrip("\n")
+
+
+def _marked(body: LexborNode) -> Iterator[str]:
+    """The text in the order of the page, with marks. Not recursive: how deep a page nests is its author's choice."""
+    stack: list[LexborNode | str] = [body]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, str):
+            yield node
+        elif node.tag == "-text":
+            text = _MARKS.sub("", node.text_content or "")
+            yield text.replace("\n", _BREAK) if _within_pre(node) else text
+        else:
+            before, after = _around(node.tag or "")
+            stack.append(after)
+            stack.extend(reversed(list(node.iter(include_text=True))))
+            yield before
+
+
+def _around(tag: str) -> tuple[str, str]:
+    if tag == "tr":
+        return _BREAK + _ROW, _ROW_END + _BREAK
+    if tag in ("td", "th"):
+        return _CELL, ""
+    if _HEADING.fullmatch(tag):
+        return _BREAK + _TITLE, _BREAK
+    return (_BREAK, _BREAK) if tag in _IS_BLOCK else ("", "")
+
+
+def _within_pre(node: LexborNode) -> bool:
+    parent = node.parent
+    return parent is not None and (parent.tag == "pre" or (parent.parent is not None and parent.parent.tag == "pre"))
+
+
+def _rows_flattened(marked: str) -> str:
+    """Each row in one line. A table within a cell becomes part of the outer row."""
+    parts: list[list[str]] = [[]]
+    for piece in re.split(f"([{_ROW}{_ROW_END}])", marked):
+        if piece == _ROW:
+            parts.append([])
+        elif piece == _ROW_END and len(parts) > 1:
+            cells = (
+                _unwrapped(cell) for cell in re.sub(f"[{_BREAK}{_TITLE}]", "\n", "".join(parts.pop())).split(_CELL)
+            )
+            parts[-1].append(" | ".join(cell for cell in cells if cell))
+        else:
+            parts[-1].append(piece)
+    return "".join("".join(part) for part in parts).replace(_CELL, " ")
+
+
+def _unwrapped(text: str) -> str:
+    return _BLANKS.sub(" ", _WRAPPED.sub("", text.replace("\u200b", ""))).strip(" ")

@@ -1,0 +1,89 @@
+"""CSV -> text: sensor logs by their template, other tables a row a line."""
+
+import pytest
+
+from clients.ingest import logs
+
+LOG = ["日時,炉内温度,圧力", *(f"2026/1/5 {9 + n // 6}:{n % 6 * 10:02},{180 + n},0.61" for n in range(30))]
+
+
+def read(text: str, encoding: str = "utf-8") -> str:
+    return logs.read(text.encode(encoding), "乾燥炉.csv").text
+
+
+def test_a_log_is_told_window_by_window() -> None:
+    assert read("\r\n".join(LOG), "cp932") == (
+        "乾燥炉.csv 2～25 行目、2026-01-05 09:00～12:50\n"
+        "炉内温度: 平均 191.5、最小 180、最大 203、最後 203、上昇\n"
+        "圧力: 0.61 で一定\n"
+        "乾燥炉.csv 26～31 行目、2026-01-05 13:00～13:50\n"
+        "炉内温度: 平均 206.5、最小 204、最大 209、最後 209、上昇\n"
+        "圧力: 0.61 で一定\n"
+    )
+
+
+def test_words_in_place_of_numbers_are_counted() -> None:
+    rows = [
+        "日時,T1",
+        *(f"2026-01-05 00:0{n}:30,{cell}" for n, cell in enumerate(["1", "Inp OutRange", "", "2", "Bad"])),
+    ]
+    rows += [f"2026-01-05 00:1{n}:00,1.5" for n in range(9)]
+    assert read("\n".join(rows)) == (
+        "乾燥炉.csv 2～15 行目、2026-01-05 00:00:30～00:18\n"
+        "T1: 平均 1.5、最小 1、最大 2、最後 1.5、横ばい\n"
+        "T1の状態: Bad 1 回、Inp OutRange 1 回、欠測 1 回\n"
+    )
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_lines_before_the_table_and_other_delimiters(delimiter: str) -> None:
+    lines = [line.replace(",", delimiter) for line in LOG[:4]]
+    text = "\n".join(["出力: 2号機", "", *lines])
+    assert read(text, "cp932") == (
+        "出力: 2号機\n乾燥炉.csv 4～6 行目、2026-01-05 09:00～09:20\n"
+        "炉内温度: 平均 181、最小 180、最大 182、最後 182、上昇\n圧力: 0.61 で一定\n"
+    )
+
+
+def test_a_span_over_midnight_says_both_days() -> None:
+    assert "2026-01-05 23:59～2026-01-06 00:00\n" in read("t,a\n2026年1月5日 23時59分,1\n2026-01-06T00:00,2\n")
+
+
+def test_a_table_that_is_no_log() -> None:
+    content = logs.read('品番,名称,数量\nA-1,軸受（小）,4\n03-1234,"シール,左",\n'.encode("utf-8-sig"), "部品表.csv")
+    assert content.text == "品番: A-1 | 名称: 軸受（小） | 数量: 4\n品番: 03-1234 | 名称: シール,左\n"
+    assert content.facts.kind == "table"
+
+
+def test_one_column_or_no_header() -> None:
+    assert read("点検\n清掃\n") == "点検\n清掃\n"
+    assert read("1,2\n3,4\n") == "1 | 2\n3 | 4\n"
+
+
+def test_how_it_was_read() -> None:
+    facts = logs.read("\n".join(LOG).encode("utf-8-sig"), "a.csv").facts
+    assert (facts.kind, facts.encoding) == ("sensor log", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "0"),
+        (-0.0, "0"),
+        (0.61, "0.61"),
+        (12345.678, "12346"),
+        (-1.23456, "-1.235"),
+        (2e-5, "0.00002"),
+        (100.0, "100"),
+    ],
+)
+def test_four_digits_and_no_powers_of_ten(value: float, told: str) -> None:
+    assert logs._rounded(value) == told
+
+
+def test_falling_and_level() -> None:
+    assert [logs._trend(values) for values in ([3.0, 2.0, 1.0], [1.0, 3.0, 1.0, 3.0], [1.0, 2.0])] == [
+        "下降",
+        "横ばい",
+        "上昇",
+    ]
