@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq
 from transformers import Trainer as StockTrainer
 from transformers.trainer_callback import PrinterCallback
 
-from clients.dataset import IGNORED, Ids
+from clients.dataset import IGNORED, Blocks, Ids
+from clients.trainer import LocalTokenizer
 from federation import plan
 
 Row = dict[str, list[int]]
@@ -40,6 +41,33 @@ def rows(documents: Sequence[Ids], length: int) -> list[Row]:
     """One row a document; one that is longer than `length` is split into rows, so that none of its text is lost."""
     pieces = [document[at : at + length] for document in documents for at in range(0, len(document), length)]
     return [{"input_ids": piece.tolist(), "labels": piece.tolist()} for piece in pieces]
+
+
+def documents_of(blocks: Blocks) -> list[Ids]:
+    """The tokenised documents that were packed into `blocks`, which have to be in their order.
+
+    A document ends where nothing is predicted; so does a part of one whose further labels are masked. Padding is all
+    such ends.
+    """
+    ids, ends = blocks.ids.ravel(), np.flatnonzero(blocks.labels.ravel() == IGNORED) + 1
+    return [piece for piece in np.split(ids, ends) if len(piece) > 1]
+
+
+def share_of(given: Sequence[Row], round: int, tokens: int, seed: int) -> list[Row]:
+    """The rows of a member's `round` (from 1): `tokens` tokens, on from where the last round ended, in shuffled order.
+
+    The row in which the round ends is cut, so that every round has as many tokens as rengo's.
+    """
+    order = [given[i] for i in np.random.default_rng(seed).permutation(len(given))]
+    lengths = np.array([len(row["input_ids"]) for row in order])
+    at, taken, rest = (round - 1) * tokens % int(lengths.sum()), list[Row](), tokens
+    index = int(np.searchsorted(np.cumsum(lengths), at, side="right"))
+    start = at - int(lengths[:index].sum())
+    while rest:
+        row = order[index % len(order)]
+        taken.append({key: values[start : start + rest] for key, values in row.items()})
+        rest, start, index = rest - len(taken[-1]["input_ids"]), 0, index + 1
+    return taken
 
 
 def batch_size(given: Sequence[Row], tokens_per_step: int) -> int:
@@ -64,6 +92,7 @@ class HuggingFace:
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
         torch.set_num_threads(model.threads)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = LocalTokenizer(folder)
         dtype = getattr(torch, model.dtype)
         base = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype)
         base.config.use_cache = False
@@ -83,10 +112,8 @@ class HuggingFace:
         self, factors: Mapping[str, Any], given: list[Row], train: plan.Train, seed: int, grouped: bool = False
     ) -> Trained:
         """One pass over `given` from `factors`, in an order that `seed` shuffles. Timed without its own set-up."""
-        with torch.no_grad():
-            for name, parameter in self._parameters.items():
-                parameter.copy_(torch.tensor(factors[name]))
-        collator = _Counting(self._tokenizer, padding="longest", label_pad_token_id=IGNORED)
+        self._copy_in(factors)
+        collator = self._collator()
         with tempfile.TemporaryDirectory() as folder:
             arguments = _arguments(folder, train, batch_size(given, train.tokens_per_step), seed, grouped)
             dataset: Any = given
@@ -99,6 +126,28 @@ class HuggingFace:
             seconds = time.perf_counter() - started
         text = sum(len(row["input_ids"]) for row in given)
         return Trained(self.factors(), text, collator.made, trainer.state.global_step, seconds)
+
+    def evaluate(self, factors: Mapping[str, Any], given: Sequence[Row], tokens: int) -> float:
+        """Nats a predicted token of padded rows, about `tokens` tokens a pass."""
+        self._copy_in(factors)
+        self._model.eval()
+        collator, size = self._collator(), batch_size(given, tokens)
+        nats, predicted = 0.0, 0
+        with torch.inference_mode():
+            for start in range(0, len(given), size):
+                batch = collator([dict(row) for row in given[start : start + size]])
+                count = int((batch["labels"][:, 1:] != IGNORED).sum())
+                nats += float(self._model(**batch).loss) * count if count else 0.0
+                predicted += count
+        return nats / predicted
+
+    def _collator(self) -> _Counting:
+        return _Counting(self._tokenizer, padding="longest", label_pad_token_id=IGNORED)
+
+    @torch.no_grad()
+    def _copy_in(self, factors: Mapping[str, Any]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(torch.tensor(factors[name]))
 
 
 def _arguments(folder: str, train: plan.Train, batch: int, seed: int, grouped: bool) -> TrainingArguments:
