@@ -2,7 +2,8 @@
 
 Both train the demo's base from the same factors on the same text with the same rank, optimiser, learning rate, dtype
 and threads. They take turns in one process, so that whatever else the machine does falls on both. Padding is not
-counted as tokens. The held-out loss of both after the same text is given with the speed: it must not pay for it.
+counted as tokens. `cpu_ratio` is by CPU time and not by wall time: with one thread it says something on a busy
+machine too. The held-out loss of both after the same text is given with the speed: it must not pay for it.
 
     .venv/bin/pip install -c constraints.txt -e '.[bench]'
     .venv/bin/python scripts/bench_train.py
@@ -41,6 +42,7 @@ class Measured:
     """What one arm did, by repeat."""
 
     tokens_per_s: list[float] = field(default_factory=list)
+    tokens_per_cpu_s: list[float] = field(default_factory=list)
     held_out_loss: list[float] = field(default_factory=list)
     tokens_per_step: list[float] = field(default_factory=list)
     padding_share: list[float] = field(default_factory=list)
@@ -69,15 +71,17 @@ class Bench:
         train = self.config.train
         if arm == "rengo":
             blocks = text.blocks.for_round(1, len(text.blocks), seed)
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             tensors: Tensors = self.ours.train(self.first, self.first.keys(), blocks, train, seed).tensors
-            seconds = time.perf_counter() - began
+            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
             steps, padded = -(-len(blocks) * train.sequence_length // train.tokens_per_step), blocks.ids.size
         else:
             trained = self.theirs.train(self.first, text.rows, train, seed, grouped=arm == "hf_grouped")
-            tensors, seconds, steps, padded = trained.tensors, trained.seconds, trained.steps, trained.padded_tokens
+            tensors, seconds, cpu = trained.tensors, trained.seconds, trained.cpu_seconds
+            steps, padded = trained.steps, trained.padded_tokens
         evaluated = self.ours.evaluate(tensors, text.held_out)
         into.tokens_per_s.append(text.tokens / seconds)
+        into.tokens_per_cpu_s.append(text.tokens / cpu)
         into.held_out_loss.append(evaluated.nats / evaluated.tokens)
         into.tokens_per_step.append(text.tokens / steps)
         into.padding_share.append(1 - text.tokens / padded)
@@ -113,6 +117,7 @@ def result(args: argparse.Namespace, bench: Bench, measured: dict[str, Measured]
     for arm, values in measured.items():
         line[arm] = {
             "tokens_per_s": round(speeds[arm]),
+            "tokens_per_cpu_s": round(statistics.median(values.tokens_per_cpu_s)),
             "held_out_loss": round(statistics.fmean(values.held_out_loss), 4),
             "tokens_per_step": round(statistics.fmean(values.tokens_per_step)),
             "padding_share": round(statistics.fmean(values.padding_share), 3),
@@ -121,6 +126,8 @@ def result(args: argparse.Namespace, bench: Bench, measured: dict[str, Measured]
     for key, arm in (("ratio", "hf"), ("ratio_grouped", "hf_grouped")):
         if "rengo" in speeds and arm in speeds:
             line[key] = round(speeds["rengo"] / speeds[arm], 3)
+            by_cpu = [statistics.median(measured[each].tokens_per_cpu_s) for each in ("rengo", arm)]
+            line[f"cpu_{key}"] = round(by_cpu[0] / by_cpu[1], 3)
     return line | {"machine": machine(config.model.threads)}
 
 

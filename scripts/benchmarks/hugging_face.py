@@ -35,6 +35,7 @@ class Trained:
     padded_tokens: int
     steps: int
     seconds: float
+    cpu_seconds: float
 
 
 def rows(documents: Sequence[Ids], length: int) -> list[Row]:
@@ -121,11 +122,11 @@ class HuggingFace:
                 self._model, arguments, collator, train_dataset=dataset, processing_class=self._tokenizer
             )
             trainer.remove_callback(PrinterCallback)  # it prints to stdout
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             trainer.train()
-            seconds = time.perf_counter() - started
+            seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
         text = sum(len(row["input_ids"]) for row in given)
-        return Trained(self.factors(), text, collator.made, trainer.state.global_step, seconds)
+        return Trained(self.factors(), text, collator.made, trainer.state.global_step, seconds, cpu)
 
     def evaluate(self, factors: Mapping[str, Any], given: Sequence[Row], tokens: int) -> float:
         """Nats a predicted token of padded rows, about `tokens` tokens a pass."""
