@@ -15,6 +15,7 @@ the faster one counts.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -89,6 +90,7 @@ class Bench:
 
 def main() -> None:
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what it measures ends with it
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(args, Path(folder))
         bench.warm_up()
