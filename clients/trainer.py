@@ -1,4 +1,4 @@
-"""LoRA training and evaluation of one base model. The only file at a site that imports torch, transformers or peft.
+"""LoRA training and evaluation of one base model. Only this file imports transformers and peft; torch, kernels.py too.
 
 One `Trainer` serves every member of a process: the base is frozen, and a member differs only by its LoRA factors,
 which each call copies in. Optimiser state starts anew with each call.
@@ -23,12 +23,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from clients.base_model import FAMILIES, check, invalid
 from clients.dataset import IGNORED, Blocks
+from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
 from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
 from federation.tensors import Array, Tensors
@@ -118,6 +118,8 @@ class Trainer:
                 warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers has renamed
                 # No dropout anywhere, also in the base: a member's result depends on the plan and its data alone.
                 self._model = get_peft_model(base, config).eval()
+            for name in self.shapes:
+                fuse_lora(base.get_submodule(name))
             pairs = [(name, kind) for name in self.shapes for kind in ("lora_A", "lora_B")]
             self._parameters: dict[str, torch.nn.Parameter] = {  # peft's own, under our names, sorted
                 f"{name}.{kind}": getattr(base.get_submodule(name), kind)["default"].weight for name, kind in pairs
@@ -201,8 +203,7 @@ class Trainer:
             arrays = (part.ids, part.positions, part.labels)
             ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
             wanted = labels != IGNORED
-            logits = packed_logits(self._model, ids, positions, wanted).float()
-            yield cross_entropy(logits, labels[wanted], reduction="none")
+            yield cross_entropy(packed_logits(self._model, ids, positions, wanted), labels[wanted])
 
     @torch.no_grad()
     def _copy_in(self, factors: Tensors, trainable: Set[str]) -> None:

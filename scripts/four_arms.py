@@ -82,7 +82,7 @@ class Experiment:
         settings = (f"scheme={scheme}", f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
         summary = json.loads((self._simulate(name, *settings, *arms) / "summary.json").read_text())
         losses = summary["held_out_loss_by_round"]
-        return min(losses.values()) - losses["0"]
+        return float(min(losses.values()) - losses["0"])
 
     def _alone(self, arm: str, rate: float) -> float:
         """Local and pooled do not depend on a federated job, so none is run."""
@@ -122,7 +122,7 @@ def validation_loss(arm: str, rate: float, cache: Path, overrides: Sequence[str]
     print(f"== {arm} alone, learning rate {rate:g}", flush=True)
     settings = ["experiment=four_arms", f"seed={TUNING_SEED}", f"arms.cache='{cache}'", *overrides]
     config = load_plan.compose(settings, SimulateConfig, "simulate")
-    choice = dataclasses.replace(config.arms, **{f"{arm}_learning_rate": rate})
+    choice = dataclasses.replace(config.arms, local_learning_rate=rate, pooled_learning_rate=rate)
     with tempfile.TemporaryDirectory() as folder:
         table = set_table(config, Path(folder))
         bench = arms.Bench(table.plan, table.learner, table.corpora, lambda *_: None)

@@ -1,0 +1,109 @@
+"""How much of a round's wall time is neither training nor evaluation: protocol, masks, signatures, journals, store.
+
+Thirty members and a coordinator at the simulation's table, as `rengo simulate` seats them, everything on disk. The
+first round starts cold (its set-up takes two exchanges of its own) and is given apart; `other_share` is of the rounds
+after it. What only a simulation does, comparing each sum with the members' vectors in clear, is not part of a round.
+
+    .venv/bin/python scripts/bench_round.py
+    .venv/bin/python scripts/bench_round.py --profile 25       the functions that take the most time, to stderr
+"""
+
+import argparse
+import cProfile
+import pstats
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import emit, machine, say
+
+from aggregator.rounds import Event, RoundDone, run
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.table import Table, set_table
+from federation import load_plan, step
+
+
+@dataclass(frozen=True)
+class Round:
+    """Where the seconds of one round went."""
+
+    seconds: float
+    train: float
+    evaluate: float
+    survivors: int
+
+    @property
+    def other(self) -> float:
+        """Neither training nor evaluation."""
+        return self.seconds - self.train - self.evaluate
+
+
+def main() -> None:
+    args = arguments()
+    overrides = [f"rounds={args.rounds}", *args.overrides]
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        table = set_table(load_plan.compose(overrides, SimulateConfig, "simulate"), Path(folder))
+        profiler = cProfile.Profile(time.perf_counter) if args.profile else None
+        rounds = measure(table, profiler)
+    if profiler:
+        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(args.profile)
+    emit(result(table, rounds, profiled=profiler is not None))
+
+
+def measure(table: Table, profiler: cProfile.Profile | None) -> list[Round]:
+    """Run the whole job; a round each that trained."""
+    rounds: list[Round] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, RoundDone):
+            taken = table.recording.take()
+            if event.mean:
+                counted = Round(event.seconds, taken.train_seconds, taken.eval_seconds, len(event.aggregation.u3))
+                rounds.append(counted)
+                say(f"round {event.round}: {event.seconds:.2f} s, other {counted.other:.2f} s")
+
+    if profiler:
+        profiler.runcall(run, table.job, table.carrier, table.store, observe)
+    else:
+        run(table.job, table.carrier, table.store, observe)
+    return rounds
+
+
+def result(table: Table, rounds: list[Round], profiled: bool) -> dict[str, Any]:
+    """The line: medians over the steady rounds, and the cold one."""
+    plan, cold, steady = table.plan, rounds[0], rounds[1:]
+    ring = step.ring_for(plan, step.first_state(plan, table.learner.shapes), 1, None)
+    line: dict[str, Any] = {"benchmark": "round", "members": len(plan.members), "dimension": ring.dimension}
+    line |= {"tokens_per_round": plan.train.tokens_per_round, "ring_bits": plan.secagg.ring_bits}
+    line |= {"scheme": plan.scheme.name, "rounds": len(steady)}
+    for key, of in (("round_s", "seconds"), ("train_s", "train"), ("eval_s", "evaluate"), ("other_s", "other")):
+        line[key] = round(statistics.median(getattr(each, of) for each in steady), 3)
+    line["other_share"] = round(statistics.median(each.other / each.seconds for each in steady), 4)
+    line["survivors"] = [each.survivors for each in rounds]
+    line["cold"] = {"round_s": round(cold.seconds, 3), "other_s": round(cold.other, 3)}
+    line["cold"]["other_share"] = round(cold.other / cold.seconds, 4)
+    return line | {"profiled": profiled, "machine": machine(plan.model.threads)}
+
+
+def at_least_two(text: str) -> int:
+    """The first round is not counted."""
+    if int(text) < 2:
+        raise argparse.ArgumentTypeError("at least 2: the first round is the cold one")
+    return int(text)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=at_least_two, default=4, help="the first of them is the cold one")
+    parser.add_argument("--folder", type=Path, help="where journals and store are written; default: the temporary one")
+    parser.add_argument("--profile", type=int, default=0, metavar="N", help="profile, and list N functions; slower")
+    parser.add_argument("overrides", nargs="*", help="as for `rengo simulate`: dropouts.each_round=0 lora.r=16 …")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
