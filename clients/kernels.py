@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 ROWS = {"cpu": 64, "cuda": 2048}
-"""Positions whose logits are in float32 at a time: few enough for a CPU's cache also with a large vocabulary, and enough
-to keep a GPU busy."""
+"""Positions whose logits are in float32 at a time: few enough for a CPU's cache with a large vocabulary too, enough to
+keep a GPU busy."""
 
 
 def fuse_lora(layer: Any) -> None:

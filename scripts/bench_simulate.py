@@ -1,9 +1,10 @@
 """`rengo simulate`, with masking, against Flower's own simulation of the same job, without: wall time and memory.
 
 Same members, documents, base, rounds and trained tokens; the same evaluation too, as rengo always does it (each round's
-adapter on evaluation.tokens, and at the end the base and the final adapter on all test text; no other arms). Nobody is lost on
-the way on either side. Flower trains once with our trainer on packed blocks and once with Hugging Face's on padded
-rows. Times are of whole processes, from their start to their exit. Memory is the peak of the summed PSS of all of them.
+adapter on evaluation.tokens, and at the end the base and the final adapter on all test text; no other arms). Nobody is
+lost on the way on either side. Flower trains once with our trainer on packed blocks and once with Hugging Face's on
+padded rows. Times are of whole processes, from their start to their exit. Memory is the peak of the summed PSS of all
+of them.
 
 Flower runs in both ways that two threads allow, unless told otherwise: two actors with one thread each, one with two;
 the faster one counts.

@@ -13,7 +13,7 @@ three hours on two idle cores.
 """
 
 import argparse
-import dataclasses
+import functools
 import json
 import math
 import os
@@ -22,7 +22,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 SCHEMES = ("fedit", "alternating")
@@ -35,15 +38,22 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/four-arms"), help="where runs are kept")
     parser.add_argument("--out", type=Path, default=Path("docs/results/four-arms"), help="where the results go")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds that are run")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("overrides", nargs="*", help="further settings of every run, to try the script: rounds=2")
     args = parser.parse_args()
-    experiment = Experiment(args.work.absolute(), args.overrides)
-    rates = experiment.tune()
-    runs = [experiment.run(scheme, seed, rates) for seed in args.seeds for scheme in SCHEMES]
-    publish(args.out, runs, rates, experiment)
+    experiment = Experiment(args.work.absolute(), tuple(args.overrides))
+    args.work.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        arms = (*SCHEMES, "local", "pooled")
+        rates = dict(zip(arms, pool.map(experiment.tune, arms), strict=True))
+        best = {arm: tuned.best for arm, tuned in rates.items()}
+        # Scheme by scheme: the second finds the first's local and pooled arms in the cache.
+        runs = [pool.submit(experiment.run, scheme, seed, best) for scheme in SCHEMES for seed in args.seeds]
+        folders = [run.result() for run in runs]
+    publish(args.out, folders, rates, experiment)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Tuned:
     """Learning rate -> lowest validation loss against the base model (nats a token), and the rate that won."""
 
@@ -54,27 +64,31 @@ class Tuned:
         return min(self.tried, key=lambda rate: self.tried[rate])
 
 
+@dataclass(frozen=True)
 class Experiment:
     """Runs of `rengo simulate experiment=four_arms` below one folder."""
 
-    def __init__(self, work: Path, overrides: Sequence[str]) -> None:
-        self.work, self.overrides = work, list(overrides)
+    work: Path
+    overrides: tuple[str, ...]
 
-    def tune(self) -> dict[str, Tuned]:
-        """Each arm's learning rates."""
-        tuned = {scheme: search(lambda rate, s=scheme: self._federated(s, rate)) for scheme in SCHEMES}
-        tuned |= {arm: search(lambda rate, a=arm: self._alone(a, rate)) for arm in ("local", "pooled")}
-        return tuned
+    def tune(self, arm: str) -> Tuned:
+        """The learning rates of a scheme, or of local or pooled: the grid, extended while its best lies at an edge."""
+        loss_at = functools.partial(self._federated if arm in SCHEMES else self._alone, arm)
+        tried = {rate: loss_at(rate) for rate in GRID}
+        while (best := Tuned(tried).best) in (min(tried), max(tried)) and len(tried) < 2 * len(GRID):
+            further = best / 2 if best == min(tried) else best * 2
+            tried[further] = loss_at(further)
+        return Tuned(dict(sorted(tried.items())))
 
-    def run(self, scheme: str, seed: int, rates: Mapping[str, Tuned]) -> Path:
+    def run(self, scheme: str, seed: int, rates: Mapping[str, float]) -> Path:
         """One run with all arms."""
         return self._simulate(
             f"{scheme}-{seed}",
             f"scheme={scheme}",
             f"seed={seed}",
-            f"train.optimizer.learning_rate={rates[scheme].best}",
-            f"arms.local_learning_rate={rates['local'].best}",
-            f"arms.pooled_learning_rate={rates['pooled'].best}",
+            f"train.optimizer.learning_rate={rates[scheme]}",
+            f"arms.local_learning_rate={rates['local']}",
+            f"arms.pooled_learning_rate={rates['pooled']}",
         )
 
     def _federated(self, scheme: str, rate: float) -> float:
@@ -88,31 +102,27 @@ class Experiment:
         """Local and pooled do not depend on a federated job, so none is run."""
         path = self.work / f"tune-{arm}-{rate:g}.json"
         if not path.exists():
-            path.write_text(json.dumps(validation_loss(arm, rate, self.work / "arms", self.overrides)))
+            path.write_text(json.dumps(validation_loss(arm, rate, self._settings)))
         return float(json.loads(path.read_text()))
+
+    @property
+    def _settings(self) -> list[str]:
+        return ["experiment=four_arms", f"arms.cache='{self.work}/arms'", *self.overrides]
 
     def _simulate(self, name: str, *settings: str) -> Path:
         """The finished run `name`: as it stands, resumed, or new."""
         output = self.work / name
         if not (output / "summary.json").exists():
             print(f"== {name}", flush=True)
-            new = ["experiment=four_arms", f"arms.cache='{self.work}/arms'", f"hydra.run.dir='{output}'"]
-            goes_on = (output / "config.yaml").exists()
-            arguments = [f"resume={output}"] if goes_on else [*new, *settings, *self.overrides]
-            subprocess.run([sys.executable, "-m", "federation.main", "simulate", *arguments], check=True)
+            new = [*self._settings, *settings, f"hydra.run.dir='{output}'"]
+            arguments = [f"resume={output}"] if (output / "config.yaml").exists() else new
+            command = [sys.executable, "-m", "federation.main", "simulate", *arguments]
+            with (self.work / f"{name}.log").open("a") as log:
+                subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         return output
 
 
-def search(loss_at: Callable[[float], float]) -> Tuned:
-    """The grid, extended while its best rate lies at an edge."""
-    tried = {rate: loss_at(rate) for rate in GRID}
-    while (best := Tuned(tried).best) in (min(tried), max(tried)) and len(tried) < 2 * len(GRID):
-        further = best / 2 if best == min(tried) else best * 2
-        tried[further] = loss_at(further)
-    return Tuned(dict(sorted(tried.items())))
-
-
-def validation_loss(arm: str, rate: float, cache: Path, overrides: Sequence[str]) -> float:
+def validation_loss(arm: str, rate: float, settings: Sequence[str]) -> float:
     """The arm's lowest mean validation loss against the base model, by the arm's own rule of choice."""
     from aggregator.simulate import arms, comparison
     from aggregator.simulate.config import SimulateConfig
@@ -120,9 +130,8 @@ def validation_loss(arm: str, rate: float, cache: Path, overrides: Sequence[str]
     from federation import load_plan
 
     print(f"== {arm} alone, learning rate {rate:g}", flush=True)
-    settings = ["experiment=four_arms", f"seed={TUNING_SEED}", f"arms.cache='{cache}'", *overrides]
-    config = load_plan.compose(settings, SimulateConfig, "simulate")
-    choice = dataclasses.replace(config.arms, local_learning_rate=rate, pooled_learning_rate=rate)
+    config = load_plan.compose([*settings, f"seed={TUNING_SEED}"], SimulateConfig, "simulate")
+    choice = replace(config.arms, local_learning_rate=rate, pooled_learning_rate=rate)
     with tempfile.TemporaryDirectory() as folder:
         table = set_table(config, Path(folder))
         bench = arms.Bench(table.plan, table.learner, table.corpora, lambda *_: None)
@@ -146,7 +155,7 @@ def publish(out: Path, runs: Sequence[Path], rates: Mapping[str, Tuned], experim
     }
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (out / "runs.json").write_text(text + "\n", encoding="utf-8")
-    for run in runs[: len(SCHEMES)]:
+    for run in runs[:: len(runs) // len(SCHEMES)]:
         for name in ("curves.png", "members.png"):
             shutil.copy(run / name, out / f"{run.name}-{name}")
 
