@@ -61,7 +61,7 @@ class Tuned:
 
     @property
     def best(self) -> float:
-        return min(self.tried, key=lambda rate: self.tried[rate])
+        return min((rate for rate in self.tried if not math.isnan(self.tried[rate])), key=lambda rate: self.tried[rate])
 
 
 @dataclass(frozen=True)

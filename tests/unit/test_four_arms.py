@@ -1,0 +1,56 @@
+"""How the experiment chooses learning rates; what it runs is tested where that lives."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+from four_arms import GRID, Experiment, Tuned
+
+
+class Valley(Experiment):
+    """Losses with their minimum at `at`, in place of hours of training; notes what was tried."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__(Path("unused"), ())
+        object.__setattr__(self, "at", at)
+
+    def _loss(self, arm: str, rate: float) -> float:
+        return abs(math.log(rate / self.at))  # type: ignore[attr-defined]
+
+    _federated = _alone = _loss
+
+
+@pytest.mark.parametrize("arm", ["fedit", "alternating", "local", "pooled"])
+def test_a_best_rate_inside_the_grid_is_taken_as_it_is(arm: str) -> None:
+    tuned = Valley(at=1.1e-3).tune(arm)
+    assert tuned.best == 1e-3
+    assert tuple(tuned.tried) == GRID
+
+
+@pytest.mark.parametrize(("at", "best"), [(1.7e-2, 1.6e-2), (1.1e-4, 1.25e-4)])
+def test_a_best_rate_at_an_edge_extends_the_grid_until_it_is_inside(at: float, best: float) -> None:
+    tuned = Valley(at).tune("fedit")
+    assert tuned.best == pytest.approx(best)
+    assert min(tuned.tried) < tuned.best < max(tuned.tried)
+    assert list(tuned.tried) == sorted(tuned.tried)
+
+
+def test_an_endless_slope_ends() -> None:
+    assert len(Valley(at=1e6).tune("local").tried) == 2 * len(GRID)
+
+
+def test_a_loss_that_is_no_number_never_wins() -> None:
+    assert Tuned({1e-3: -0.1, 2e-3: math.nan}).best == Tuned({2e-3: math.nan, 1e-3: -0.1}).best == 1e-3
+
+
+def test_what_was_run_is_not_run_again(tmp_path: Path) -> None:
+    (tmp_path / "tune-local-0.001.json").write_text(json.dumps(-0.25))
+    assert Experiment(tmp_path, ())._alone("local", 1e-3) == -0.25
+    finished = tmp_path / "tune-fedit-0.001"
+    finished.mkdir()
+    (finished / "summary.json").write_text(json.dumps({"held_out_loss_by_round": {"0": 4.0, "1": 3.5, "2": 3.6}}))
+    assert Experiment(tmp_path, ())._federated("fedit", 1e-3) == -0.5
