@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.ingest import Document, Documents, SetAside, read_documents
-from clients.splits import split
+from clients.splits import families, split
 from federation import plan
 from federation.errors import TooLittleText
 
@@ -112,7 +112,7 @@ def joined(parts: Sequence[Blocks]) -> Blocks:
 
 @dataclass(frozen=True)
 class Measure:
-    """A document's length in both units: the tokens that are predicted in it, its end included, and its characters."""
+    """A text's length in both units: the tokens that are predicted in it, ends included, and its characters."""
 
     tokens: int
     characters: int
@@ -120,20 +120,21 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A member's text as blocks. What is not trained on is halved by purpose: `validation` decides (which round, which
-    learning rate), `test` is looked at once, at the end. `test_documents` are the documents of `test`, in its order."""
+    """A member's text as blocks. What is not trained on has two purposes: `validation` decides (which round, which
+    learning rate), `test` is looked at once, at the end. `test_texts` are what `test` consists of, in its order:
+    documents, each with its near-duplicates, since versions of one document are no independent evidence."""
 
     train: Blocks
     validation: Blocks
     test: Blocks
-    test_documents: tuple[Measure, ...]
+    test_texts: tuple[Measure, ...]
     documents: int
     set_aside: tuple[SetAside, ...]
 
     @property
     def tokens_per_character(self) -> float:
         """Predicted tokens (ends of documents included) a character of the test text."""
-        return self.test.predicted / sum(document.characters for document in self.test_documents)
+        return self.test.predicted / sum(text.characters for text in self.test_texts)
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,21 @@ def read_parts(folder: Path, evaluation: plan.Evaluation) -> Parts:
 def corpus_of(source: Source, parts: Parts, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation) -> Corpus:
     """Blocks of `length` tokens. Raises TooLittleText: nothing to train on, or fewer tokens to validate with than one
     evaluation takes."""
-    tokens = [tokenise(part, tokenizer) for part in (parts.train, parts.validation, parts.test)]
+    groups = families(parts.test)
+    texts = [tokenise(group, tokenizer) for group in groups]
+    tokens = (
+        tokenise(parts.train, tokenizer),
+        tokenise(parts.validation, tokenizer),
+        [ids for t in texts for ids in t],
+    )
     train, validation, test = (replace(pack(part, length, tokenizer.pad_id), source=source) for part in tokens)
     if not len(train):
         raise source.too_little("training", 0, 1, "evaluation.test_share")
     validation.first(evaluation.tokens)
-    measures = [Measure(len(ids) - 1, len(d.text)) for ids, d in zip(tokens[2], parts.test, strict=True)]
+    measures = [
+        Measure(sum(len(ids) - 1 for ids in text), sum(len(document.text) for document in group))
+        for text, group in zip(texts, groups, strict=True)
+    ]
     count = len(parts.train) + len(parts.validation) + len(parts.test)
     return Corpus(train, validation, test, tuple(measures), count, parts.set_aside)
 

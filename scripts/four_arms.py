@@ -1,19 +1,20 @@
 """The experiment behind docs/results/four-arms: is joining better than training alone, and what does privacy cost?
 
 1. Tune. With a seed of its own, each arm (local, pooled, federated by scheme) tries the same learning rates, and more
-   at an edge while the best one lies there. The lowest validation loss wins; no test text is looked at.
+   at an edge while the best one lies there. The lowest validation loss wins; no figure on test text decides.
 2. Run. The winners are frozen; five other seeds and both schemes, with masking, a 16-bit ring, 10 % drop-outs, and the
    plain control under the same drop-outs.
-3. Compare. `rengo compare` over the ten runs; its table and plots are what the documentation shows.
+3. Compare. `rengo compare` over the ten runs, and the claims, whose criteria stand in CLAIMS, each held or not.
 
-Everything is kept in --work and taken from there when the script is started again: it can be stopped at any time. About
-three hours on two idle cores.
+Everything is kept in --work and taken from there when the script is started again: it can be stopped at any time. What
+was begun with other settings, documents, base model or code is refused. About three hours on two idle cores.
 
     nice python scripts/four_arms.py --work outputs/four-arms --out docs/results/four-arms
 """
 
 import argparse
 import functools
+import hashlib
 import json
 import math
 import os
@@ -22,15 +23,33 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
+
+from aggregator.simulate import arms, comparison
+from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.table import DEMO_BASE, DEMO_MEMBERS, set_table
+from clients import base_model
+from federation import load_plan
+from federation.errors import JobStopped
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SCHEMES = ("fedit", "alternating")
 GRID = (5e-4, 1e-3, 2e-3, 4e-3)  # extended by factors of two at an edge
 TUNING_SEED, SEEDS = 0, (1, 2, 3, 4, 5)
+MOST_RATES = 12  # a search that is still at an edge then has failed
+# Fixed before anything was run. (claim, the difference, what has to hold of its interval; bits a character)
+CLAIMS: tuple[tuple[str, str, Callable[[float, float], bool]], ...] = (
+    ("joining is better than training alone", "L_minus_F", lambda low, high: low > 0),
+    ("keeping documents apart costs less than 0.02", "F_minus_P", lambda low, high: high < 0.02),
+    ("secure and plain sums are the same within 0.005", "F_minus_plain", lambda low, high: -0.005 < low < high < 0.005),
+)
 
 
 def main() -> None:
@@ -41,11 +60,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("overrides", nargs="*", help="further settings of every run, to try the script: rounds=2")
     args = parser.parse_args()
-    experiment = Experiment(args.work.absolute(), tuple(args.overrides))
     args.work.mkdir(parents=True, exist_ok=True)
+    experiment = Experiment(args.work.absolute(), tuple(args.overrides))
+    experiment.claim_folder()
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        arms = (*SCHEMES, "local", "pooled")
-        rates = dict(zip(arms, pool.map(experiment.tune, arms), strict=True))
+        names = (*SCHEMES, "local", "pooled")
+        rates = dict(zip(names, pool.map(experiment.tune, names), strict=True))
         best = {arm: tuned.best for arm, tuned in rates.items()}
         # Scheme by scheme: the second finds the first's local and pooled arms in the cache.
         runs = [pool.submit(experiment.run, scheme, seed, best) for scheme in SCHEMES for seed in args.seeds]
@@ -75,10 +95,32 @@ class Experiment:
         """The learning rates of a scheme, or of local or pooled: the grid, extended while its best lies at an edge."""
         loss_at = functools.partial(self._federated if arm in SCHEMES else self._alone, arm)
         tried = {rate: loss_at(rate) for rate in GRID}
-        while (best := Tuned(tried).best) in (min(tried), max(tried)) and len(tried) < 2 * len(GRID):
+        while (best := Tuned(tried).best) in (min(tried), max(tried)):
+            if len(tried) == MOST_RATES:
+                raise SystemExit(f"{arm}: the best learning rate is still at an edge: {tried}")
             further = best / 2 if best == min(tried) else best * 2
             tried[further] = loss_at(further)
         return Tuned(dict(sorted(tried.items())))
+
+    def claim_folder(self) -> None:
+        """Note what the runs depend on, or refuse a folder that holds runs of something else."""
+        config = load_plan.compose(self._settings, SimulateConfig, "simulate")
+        federation = [
+            ROOT / "federation" / f"{name}.py" for name in ("plan", "privacy", "ring", "server_optim", "step")
+        ]
+        schemes = sorted((ROOT / "federation" / "schemes").glob("*.py"))
+        inputs = {
+            "settings": asdict(config),
+            "base_model": base_model.digest(DEMO_BASE),
+            "documents": _sha256(file for file in sorted(DEMO_MEMBERS.rglob("*")) if file.is_file()),
+            "code": _sha256([*comparison.CODE, *federation, *schemes]),
+        }
+        path, text = self.work / "inputs.json", json.dumps(inputs, indent=1)
+        if path.exists() and path.read_text() != text:
+            raise SystemExit(
+                f"{self.work} holds runs with other settings, documents, base model or code. Choose another."
+            )
+        path.write_text(text)
 
     def run(self, scheme: str, seed: int, rates: Mapping[str, float]) -> Path:
         """One run with all arms."""
@@ -92,17 +134,24 @@ class Experiment:
         )
 
     def _federated(self, scheme: str, rate: float) -> float:
-        name, arms = f"tune-{scheme}-{rate:g}", ("arms.local=false", "arms.pooled=false", "arms.plain=false")
+        name, alone = f"tune-{scheme}-{rate:g}", ("arms.local=false", "arms.pooled=false", "arms.plain=false")
         settings = (f"scheme={scheme}", f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
-        summary = json.loads((self._simulate(name, *settings, *arms) / "summary.json").read_text())
-        losses = summary["held_out_loss_by_round"]
+        try:
+            output = self._simulate(name, *settings, *alone)
+        except subprocess.CalledProcessError as error:
+            if error.returncode != JobStopped.exit_code:
+                raise
+            return math.inf  # training diverged at every member
+        losses = json.loads((output / "summary.json").read_text())["held_out_loss_by_round"]
         return float(min(losses.values()) - losses["0"])
 
     def _alone(self, arm: str, rate: float) -> float:
         """Local and pooled do not depend on a federated job, so none is run."""
         path = self.work / f"tune-{arm}-{rate:g}.json"
         if not path.exists():
-            path.write_text(json.dumps(validation_loss(arm, rate, self._settings)))
+            loss = validation_loss(arm, rate, self._settings)
+            path.with_suffix(".part").write_text(json.dumps(loss))
+            path.with_suffix(".part").replace(path)
         return float(json.loads(path.read_text()))
 
     @property
@@ -124,11 +173,6 @@ class Experiment:
 
 def validation_loss(arm: str, rate: float, settings: Sequence[str]) -> float:
     """The arm's lowest mean validation loss against the base model, by the arm's own rule of choice."""
-    from aggregator.simulate import arms, comparison
-    from aggregator.simulate.config import SimulateConfig
-    from aggregator.simulate.table import set_table
-    from federation import load_plan
-
     print(f"== {arm} alone, learning rate {rate:g}", flush=True)
     config = load_plan.compose([*settings, f"seed={TUNING_SEED}"], SimulateConfig, "simulate")
     choice = replace(config.arms, local_learning_rate=rate, pooled_learning_rate=rate)
@@ -146,18 +190,36 @@ def publish(out: Path, runs: Sequence[Path], rates: Mapping[str, Tuned], experim
     out.mkdir(parents=True, exist_ok=True)
     compare = [sys.executable, "-m", "federation.main", "compare", *map(str, runs), "--out", str(out), "--lang", "en"]
     subprocess.run(compare, check=True)
+    rows = json.loads((out / "compare.json").read_text(encoding="utf-8"))["rows"]
     facts = {
+        "claims": {row["name"]: list(judged(row)) for row in rows},
         "learning_rates": {name: {"best": tuned.best, "tried": tuned.tried} for name, tuned in rates.items()},
         "tuning_seed": TUNING_SEED,
         "runs": {run.name: json.loads((run / "summary.json").read_text()) for run in runs},
         "settings": ["experiment=four_arms", *experiment.overrides],
+        "inputs": json.loads((experiment.work / "inputs.json").read_text()),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "versions": {package: version(package) for package in ("torch", "transformers", "peft", "numpy")},
     }
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (out / "runs.json").write_text(text + "\n", encoding="utf-8")
     for run in runs[:: len(runs) // len(SCHEMES)]:
         for name in ("curves.png", "members.png"):
             shutil.copy(run / name, out / f"{run.name}-{name}")
+
+
+def judged(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each claim over one scheme's runs."""
+    for claim, name, holds in CLAIMS:
+        found = row["differences"][name]
+        yield {"claim": claim, "difference": name, **found, "holds": holds(found["low"], found["high"])}
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()
 
 
 def processor() -> str:

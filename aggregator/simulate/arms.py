@@ -37,7 +37,7 @@ class Arm:
 
     `chosen`: after how many rounds' worth of training the kept adapter stood. `validation`: rounds -> each member's
     nats a token on its validation sample, NaN where it was not measured. `test`: by member, the summed nats of each of
-    its test documents. `diverged`: members whose training did not stay finite; what they had before it counts.
+    its test texts. `diverged`: members whose training did not stay finite; what they had before it counts.
     """
 
     chosen: tuple[int, ...]
@@ -72,10 +72,10 @@ class Bench:
         return evaluated.nats / evaluated.tokens
 
     def test(self, factors: Tensors, member: str) -> tuple[float, ...]:
-        """Summed nats of each of the member's test documents."""
+        """Summed nats of each of the member's test texts."""
         corpus = self.corpora[member]
         losses = self.learner.losses(factors, corpus.test).astype(np.float64)
-        ends = np.cumsum([document.tokens for document in corpus.test_documents])
+        ends = np.cumsum([text.tokens for text in corpus.test_texts])
         return tuple(float(part.sum()) for part in np.split(losses, ends[:-1]))
 
 
@@ -102,7 +102,7 @@ def federated(bench: Bench, factors: Tensors, chosen: int, validation: Mapping[i
 def local(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     """Each member by itself, with one optimiser from beginning to end. `start`: the base arm."""
     plan, chosen, curves, test, diverged = bench.plan, list[int](), list[list[float]](), [], list[str]()
-    train = _with_rate(plan.train, choice.local_learning_rate)
+    train = train_alone(plan.train, choice)
     for number, member in enumerate(plan.members):
         stretches = (bench.blocks(member, round) for round in range(1, plan.rounds + 1))
         seed = training_seed(plan, member, "local")
@@ -126,8 +126,7 @@ def local(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
 def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     """One adapter on everybody's documents: in each stretch what all members train on in that round, shuffled."""
     plan, members = bench.plan, bench.plan.members
-    train = _with_rate(plan.train, choice.pooled_learning_rate)
-    train = replace(train, tokens_per_step=choice.pooled_tokens_per_step or train.tokens_per_step)
+    train = train_pooled(plan.train, choice)
     curve, kept, best, diverged = {0: start.validation[0]}, 0, bench.first, tuple[str, ...]()
     stretches = (_pile(bench, round) for round in range(1, plan.rounds + 1))
     try:
@@ -153,8 +152,11 @@ def plain(bench: Bench, survivors: Mapping[int, Sequence[str]], chosen: int) -> 
         updates = []
         for member in survivors[round]:
             seed = training_seed(plan, member, f"round {round}")
-            trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed)
-            updates.append(privacy.clip_update(scheme.encode(state, trained.tensors), plan.privacy))
+            try:
+                trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed).tensors
+            except TrainingDiverged:  # then a member puts zero into the sum
+                trained = dict(factors)
+            updates.append(privacy.clip_update(scheme.encode(state, trained), plan.privacy))
         mean = {n: np.stack([update[n] for update in updates]).mean(axis=0, dtype=np.float64) for n in updates[0]}
         state = step.next_state(plan, state, mean)
         bench.tell("plain", round, chosen)
@@ -173,6 +175,17 @@ def _trained(bench: Bench, stretches: Iterator[Blocks], train: Train, seed: int)
 def _pile(bench: Bench, round: int) -> Blocks:
     pile = joined([bench.blocks(member, round) for member in bench.plan.members])
     return pile.for_round(1, len(pile), training_seed(bench.plan, "pooled", f"order {round}"))
+
+
+def train_alone(train: Train, choice: ArmsChoice) -> Train:
+    """How a member trains by itself."""
+    return _with_rate(train, choice.local_learning_rate)
+
+
+def train_pooled(train: Train, choice: ArmsChoice) -> Train:
+    """How the pile is trained on."""
+    train = _with_rate(train, choice.pooled_learning_rate)
+    return replace(train, tokens_per_step=choice.pooled_tokens_per_step or train.tokens_per_step)
 
 
 def _with_rate(train: Train, learning_rate: float | None) -> Train:

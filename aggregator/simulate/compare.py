@@ -1,14 +1,14 @@
 """`rengo compare RUNS…`: finished runs of `rengo simulate` side by side, in one table and one plot.
 
-Runs that differ by their seed alone are one row. Its differences are those of the documents' mean losses over the
-seeds, with intervals from resampling documents; beside them stand the smallest and the largest of a single seed.
+Runs that differ by their seed alone are one row: the same plan (base model and members by their hashes), documents,
+arms and drop-outs. A row's differences are those of the test texts' mean losses over the seeds, with intervals that say
+what other texts would have given; below them stand the smallest and the largest of a single seed.
 """
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,12 +17,13 @@ from rich.table import Table as Grid
 
 from aggregator.simulate import plots
 from aggregator.simulate.config import SimulateConfig
-from aggregator.simulate.differences import Sample, Verdict, judge
+from aggregator.simulate.differences import Verdict, judge
 from aggregator.simulate.report import Line, read_lines
 from aggregator.simulate.screen import Screen
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
+from federation.plan import Plan
 
 _USAGE: dict[Language, str] = {
     "en": """Usage: rengo compare RUNS… [--out FOLDER] [--json] [--lang ja|en]
@@ -52,9 +53,11 @@ _COLUMNS: dict[str, dict[Language, str]] = {
     "pooled": {"en": "pooled", "ja": "集約"},
     "L_minus_F": {"en": "L - F", "ja": "L−F"},
     "F_minus_P": {"en": "F - P", "ja": "F−P"},
+    "F_minus_plain": {"en": "F - plain", "ja": "F−秘匿なし"},
+    "harmed": {"en": "harmed / undecided", "ja": "悪化 / 判定不能"},
     "title": {
-        "en": "Bits a character on test documents; differences with 95 % intervals",
-        "ja": "テスト文書 1 文字あたりのビット数（差は 95 % 区間つき）",
+        "en": "Bits a character on test documents; differences with 95 % intervals over texts, and every seed's range",
+        "ja": "テスト文書 1 文字あたりのビット数（差は文書についての 95 % 区間と seed ごとの範囲）",
     },
     "where": {"en": "Written: {path}", "ja": "保存先: {path}"},
 }
@@ -76,7 +79,7 @@ class RunUnreadable(RengoError):
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run. `settings`: its configuration, flat, without the seed."""
+    """One finished run. `settings`: all that has to be the same in runs of one row, flat: not the seed."""
 
     path: Path
     settings: Mapping[str, Any]
@@ -167,11 +170,13 @@ def read_run(path: Path) -> Run:
         summary, arms = (
             json.loads((path / name).read_text(encoding="utf-8")) for name in ("summary.json", "arms.json")
         )
-        rounds = [line for line in read_lines(path / "metrics.jsonl") if line["event"] == "round"]
-        settings = dict(_flat(dataclasses.asdict(config)))
-        del settings["seed"]
-        return Run(path, settings, {**summary, "seed": config.seed}, rounds, arms)
-    except (OSError, ValueError, KeyError, RengoError) as error:
+        plan = load_plan.from_yaml((path / "plan.yaml").read_text(encoding="utf-8"), Plan)
+        start, *lines = read_lines(path / "metrics.jsonl")
+        settings = dict(_flat({**asdict(plan), "arms": asdict(config.arms), "dropouts": asdict(config.dropouts)}))
+        settings = {key: value for key, value in settings.items() if key not in ("seed", "arms.cache")}
+        settings["documents"] = start["documents"][:12]
+        return Run(path, settings, summary, [line for line in lines if line["event"] == "round"], arms)
+    except (OSError, ValueError, KeyError, TypeError, RengoError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         raise RunUnreadable(path=path, detail=words) from error
 
@@ -187,22 +192,23 @@ def grouped(runs: Sequence[Run]) -> Iterator[Row]:
     ]
     for group in groups:
         settings = group[0].settings
+        group = list({run.summary["seed"]: run for run in group}.values())  # the same seed again is the same run
         name = " ".join(f"{key}={settings[key]}" for key in keys) or str(settings["job"])
         yield Row(name, tuple(group), _judge(group))
 
 
 def _judge(runs: Sequence[Run]) -> Verdict:
-    """Over the documents' mean losses. Raises RunUnreadable for runs over other documents."""
+    """Over the test texts' mean losses. Raises RunUnreadable for runs over other texts."""
     first = runs[0]
     for run in runs:
         if run.arms["characters"] != first.arms["characters"] or run.arms["arms"].keys() != first.arms["arms"].keys():
-            raise RunUnreadable(path=run.path, detail=f"other documents or arms than {first.path}")
+            raise RunUnreadable(path=run.path, detail=f"other test texts or arms than {first.path}")
     members = range(len(first.arms["characters"]))
     mean = {
         arm: [np.mean([run.arms["arms"][arm]["test"][m] for run in runs], axis=0).tolist() for m in members]
         for arm in first.arms["arms"]
     }
-    return judge(Sample(first.arms["characters"]), mean, first.summary["member_ids"])
+    return judge(first.arms["characters"], mean, first.summary["member_ids"])
 
 
 def bytes_sent(run: Run) -> list[float]:
@@ -223,19 +229,31 @@ def show(rows: Sequence[Row], output: Path, language: Language) -> None:
     words = {key: texts[language] for key, texts in _COLUMNS.items()}
     grid = Grid(title=words["title"])
     grid.add_column(words["run"], overflow="fold")
-    for column in ("seeds", "sent", "base", "local", "federated", "pooled", "L_minus_F", "F_minus_P"):
+    for column in list(_COLUMNS)[1:-2]:
         grid.add_column(words[column], justify="right")
     for row in rows:
         arms = (
             "" if (bits := row.bits(arm)) is None else f"{bits:.3f}" for arm in ("base", "local", "federated", "pooled")
         )
-        found = (row.verdict.differences.get(name) for name in ("L_minus_F", "F_minus_P"))
-        shown = ("" if d is None else f"{d.mean:+.3f} ({d.low:+.3f} … {d.high:+.3f})" for d in found)
-        grid.add_row(row.name, str(len(row.runs)), f"{row.sent / 1e6:.2f}", *arms, *shown)
+        shown = (_shown(row, name) for name in ("L_minus_F", "F_minus_P", "F_minus_plain"))
+        count = f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}"
+        grid.add_row(row.name, str(len(row.runs)), f"{row.sent / 1e6:.2f}", *arms, *shown, count)
     console = Screen()
     console.print(grid)
     line = words["where"].format(path=f"{output}/compare.json, compare.png")
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(row: Row, name: str) -> str:
+    """A difference with its interval, and the range of single seeds where there are several."""
+    found = row.verdict.differences.get(name)
+    if found is None:
+        return ""
+    text = f"{found.mean:+.3f}"
+    if found.low is not None:
+        text += f" ({found.low:+.3f} … {found.high:+.3f})"
+    each = [run.summary["differences"][name]["mean"] for run in row.runs]
+    return f"{text}\n{min(each):+.3f} … {max(each):+.3f}" if len(each) > 1 else text
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

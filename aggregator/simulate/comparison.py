@@ -14,7 +14,9 @@ from aggregator.simulate import arms, differences
 from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.config import ArmsChoice
 from aggregator.simulate.differences import Verdict
+from clients import dataset
 from federation.plan import plain
+from federation.schemes import state
 from federation.tensors import Tensors
 from federation.wire import canonical_cbor
 
@@ -32,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All arms that were asked for, by name, and the verdict over them. `characters`: of members' test documents."""
+    """All arms that were asked for, by name, and the verdict over them. `characters`: of members' test texts."""
 
     arms: Mapping[str, Arm]
     characters: Sequence[Sequence[int]]
@@ -48,9 +50,8 @@ def compare(bench: Bench, outcome: Outcome, choice: ArmsChoice, documents: str) 
     if choice.plain:
         found["plain"] = arms.plain(bench, outcome.survivors, outcome.chosen)
     members = bench.plan.members
-    sizes = [[document.characters for document in bench.corpora[member].test_documents] for member in members]
-    sample = differences.Sample(sizes)
-    verdict = differences.judge(sample, {name: arm.test for name, arm in found.items()}, members)
+    sizes = [[text.characters for text in bench.corpora[member].test_texts] for member in members]
+    verdict = differences.judge(sizes, {name: arm.test for name, arm in found.items()}, members)
     return Comparison(found, sizes, verdict)
 
 
@@ -82,15 +83,19 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
     return arm
 
 
+CODE = (Path(arms.__file__), Path(state.__file__), *sorted(Path(dataset.__file__).parent.rglob("*.py")))
+
+
 def _key(bench: Bench, choice: ArmsChoice, documents: str, name: str) -> str:
-    """SHA-256 of everything that the arm depends on: the plan without scheme, secure aggregation and drop-outs."""
-    whole = plain(bench.plan)
-    used = ("consortium", "job", "members", "rounds", "seed", "model", "lora", "train", "evaluation")
-    inputs: dict[str, Any] = {key: whole[key] for key in used}
-    settings = {"local": ("local_learning_rate",), "pooled": ("pooled_learning_rate", "pooled_tokens_per_step")}
-    inputs["settings"] = [plain(getattr(choice, setting)) for setting in settings.get(name, ())]
-    inputs["versions"] = [version("rengo"), version("torch"), version("transformers")]
-    inputs["documents"] = documents
+    """SHA-256 of everything that the arm depends on: the plan without scheme, secure aggregation and drop-outs; how the
+    arm is trained; libraries and code. A change in them that changes nothing costs a run, but no figure is wrong."""
+    whole, train = plain(bench.plan), bench.plan.train
+    used = ("consortium", "job", "members", "rounds", "seed", "model", "lora", "evaluation")
+    inputs: dict[str, Any] = {key: whole[key] for key in used} | {"documents": documents}
+    trained = {"local": arms.train_alone(train, choice), "pooled": arms.train_pooled(train, choice)}
+    inputs["train"] = plain(trained[name]) if name in trained else train.sequence_length
+    inputs["versions"] = [version(package) for package in ("torch", "transformers", "peft", "numpy")]
+    inputs["code"] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in CODE]
     return hashlib.sha256(canonical_cbor([f"rengo arm v1 {name}", inputs])).hexdigest()[:32]
 
 

@@ -1,32 +1,42 @@
-"""Is it worth joining? Differences between arms on the members' test documents, in bits a character, with intervals.
+"""Is it worth joining? Differences between arms on the members' test texts, in bits a character, with intervals.
 
-Every member weighs the same. Intervals come from resampling documents within members (percentile bootstrap; Rao and
-Wu 1988 for few documents): they say what other documents of the same members would have given, not what other members
-would. One member's few documents are too few for that, and are judged by Student's t.
+Every member weighs the same. What varies is which texts a member happens to have for testing: errors come from leaving
+out one of a member's texts at a time (jackknife; Efron and Stein 1981), near-duplicates together, and Student's t
+carries them, with as many degrees of freedom as the texts' lengths leave (Satterthwaite 1946). They say what other
+texts of the same members would have given; not what other members would, nor other seeds.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 10_000
 LEVEL = 0.95
 HARM = 0.01  # bits a character: less than this is no harm that anyone would notice
 ESTIMABLE = 0.02  # bits a character: where pooling itself gains less, a share of that gain means nothing
+EQUIVALENT = 0.005  # bits a character: secure and plain aggregation are the same within this
 
-Draws = NDArray[np.float64]
+PAIRS = {
+    "B_minus_F": ("base", "federated"),
+    "L_minus_F": ("local", "federated"),
+    "F_minus_P": ("federated", "pooled"),
+    "L_minus_P": ("local", "pooled"),
+    "F_minus_plain": ("federated", "plain"),
+}
+
+Nats = Sequence[Sequence[float]]
+"""By member, the summed nats of each of its test texts (families of near-duplicates)."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over members and its 95 % interval."""
+    """A mean over members and its 95 % interval; no interval where a member has but one test text."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -41,98 +51,110 @@ class Verdict:
     undecided: tuple[str, ...]
 
 
-class Sample:
-    """The members' test documents, resampled in the same way for every arm: what makes differences paired."""
+@dataclass(frozen=True)
+class Difference:
+    """One member's difference between two arms: bits a character, its squared error, and that error's degrees of
+    freedom (0: it cannot be told)."""
 
-    def __init__(self, characters: Sequence[Sequence[int]]) -> None:
-        stream = np.random.default_rng(20_26)
-        self._characters = [np.asarray(sizes, dtype=np.float64) for sizes in characters]
-        self._weights = [_weights(stream, len(sizes)) for sizes in characters]
-
-    def bits(self, nats: Sequence[Sequence[float]]) -> Draws:
-        """(1 + RESAMPLES, members): bits a character of an arm; row 0 is what was measured."""
-        columns = [
-            weights @ np.asarray(losses) / (weights @ sizes) / log(2)
-            for losses, sizes, weights in zip(nats, self._characters, self._weights, strict=True)
-        ]
-        return np.stack(columns, axis=1)
-
-    def tails(
-        self, one: Sequence[Sequence[float]], other: Sequence[Sequence[float]], limit: float
-    ) -> tuple[Draws, Draws]:
-        """By member, how likely differences `one` - `other` this far above and this far below `limit` are, if it is
-        the truth: (above, below). From Student's t over documents, for the ratio of nats to characters."""
-        above, below = [], []
-        for first, second, sizes in zip(one, other, self._characters, strict=True):
-            bits = (np.asarray(first) - np.asarray(second)) / log(2)
-            ratio, count = bits.sum() / sizes.sum(), len(sizes)
-            error = np.sqrt(count / max(count - 1, 1) * np.square(bits - ratio * sizes).sum()) / sizes.sum()
-            if count < 2:
-                tail = 0.5
-            elif error == 0:
-                tail = 0.5 - 0.5 * float(np.sign(ratio - limit))
-            else:
-                tail = _student_tail((ratio - limit) / error, count - 1)
-            above.append(tail)
-            below.append(1 - tail)
-        return np.array(above), np.array(below)
+    bits: float
+    variance: float
+    freedom: float
 
 
-def _weights(stream: np.random.Generator, documents: int) -> Draws:
-    """How often each document is counted: once in row 0, as drawn with replacement in the others. One fewer is drawn
-    than there are: as many would make the interval of a handful too narrow."""
-    drawn = stream.multinomial(max(documents - 1, 1), np.full(documents, 1 / documents), size=RESAMPLES)
-    return np.concatenate([np.ones((1, documents)), drawn]).astype(np.float64)
-
-
-def interval(draws: Draws) -> Interval:
-    """Of (1 + RESAMPLES, members): the mean over members."""
-    means = draws.mean(axis=1)
-    low, high = np.quantile(means[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(means[0]), float(low), float(high))
-
-
-def judge(sample: Sample, arms: Mapping[str, Sequence[Sequence[float]]], members: Sequence[str]) -> Verdict:
-    """`arms`: name -> nats of each test document by member. Says of arms that were run what can be said."""
-    bits = {name: sample.bits(nats) for name, nats in arms.items()}
-    pairs = {
-        "B_minus_F": ("base", "federated"),
-        "L_minus_F": ("local", "federated"),
-        "F_minus_P": ("federated", "pooled"),
+def judge(characters: Sequence[Sequence[int]], arms: Mapping[str, Nats], members: Sequence[str]) -> Verdict:
+    """`characters`: of each test text by member; `arms`: name -> nats in the same shape. Says what can be said of the
+    arms that were run."""
+    found = {
+        name: [difference(*each) for each in zip(arms[one], arms[other], characters, strict=True)]
+        for name, (one, other) in PAIRS.items()
+        if {one, other} <= arms.keys()
     }
-    pairs |= {"L_minus_P": ("local", "pooled"), "F_minus_plain": ("federated", "plain")}
-    differences = {
-        name: interval(bits[one] - bits[other]) for name, (one, other) in pairs.items() if {one, other} <= bits.keys()
-    }
-    closure = None
-    if "L_minus_P" in differences and differences["L_minus_P"].low > ESTIMABLE:
-        closure = differences["L_minus_F"].mean / differences["L_minus_P"].mean
-    harmed, undecided = _harm(sample, arms, members) if "local" in arms else ((), ())
-    return Verdict(differences, closure, harmed, undecided)
+    intervals = {name: interval(each) for name, each in found.items()}
+    closure, gain = None, intervals.get("L_minus_P")
+    if gain is not None and gain.low is not None and gain.low > ESTIMABLE:
+        closure = intervals["L_minus_F"].mean / gain.mean
+    harmed, undecided = _harm(found["L_minus_F"], members) if "L_minus_F" in found else ((), ())
+    return Verdict(intervals, closure, harmed, undecided)
+
+
+def difference(one: Sequence[float], other: Sequence[float], characters: Sequence[int]) -> Difference:
+    """`one` - `other` of one member, each the nats of its test texts."""
+    bits = (np.asarray(one, dtype=np.float64) - np.asarray(other)) / log(2)
+    sizes = np.asarray(characters, dtype=np.float64)
+    ratio, count = bits.sum() / sizes.sum(), len(sizes)
+    if count < 2:
+        return Difference(float(ratio), 0.0, 0.0)
+    without = (bits.sum() - bits) / (sizes.sum() - sizes)
+    variance = (count - 1) / count * np.square(without - without.mean()).sum()
+    # A text as long as all others together is worth hardly more than one.
+    effective = sizes.sum() ** 2 / np.square(sizes).sum()
+    return Difference(float(ratio), float(variance), float(effective - 1))
+
+
+def interval(members: Sequence[Difference]) -> Interval:
+    """The mean over members."""
+    mean = float(np.mean([each.bits for each in members]))
+    if any(not each.freedom for each in members):
+        return Interval(mean, None, None)
+    variances = np.array([each.variance for each in members])
+    total = variances.sum()
+    if not total:
+        return Interval(mean, mean, mean)
+    freedom = total**2 / (np.square(variances) / [each.freedom for each in members]).sum()
+    reach = student_quantile((1 + LEVEL) / 2, freedom) * sqrt(total) / len(members)
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def _harm(
-    sample: Sample, arms: Mapping[str, Sequence[Sequence[float]]], members: Sequence[str]
+    local_minus_federated: Sequence[Difference], members: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(harmed, undecided): members whose F - L lies above HARM, and those where it may."""
-    above, below = sample.tails(arms["federated"], arms["local"], HARM)
+    """(harmed, undecided): members whose F - L lies above HARM, and those where it may. Each side at half of 5 %, so
+    that the two together are one interval of 95 %."""
+    above = np.array([_tail(-each.bits - HARM, each) for each in local_minus_federated])
+    below = np.array([_tail(HARM + each.bits, each) for each in local_minus_federated])
     harmed, cleared = _rejected(above), _rejected(below)
     names = np.array(members)
     return tuple(names[harmed].tolist()), tuple(names[~harmed & ~cleared].tolist())
 
 
-def _student_tail(t: float, freedom: int) -> float:
-    """P(T >= t) with that many degrees of freedom: T = sqrt(freedom) tan(angle), whose density is cos^(freedom - 1)."""
-    angles = np.linspace(-np.pi / 2, np.pi / 2, 20_001)
-    density = np.cos(angles) ** (freedom - 1)
-    tail = np.where(angles >= np.arctan(t / np.sqrt(freedom)), density, 0.0)
-    return float(tail.sum() / density.sum())
+def _tail(beyond: float, each: Difference) -> float:
+    """How likely a difference this far beyond its limit is if the limit is the truth; 1 where that cannot be told."""
+    if not each.freedom:
+        return 1.0
+    if not each.variance:
+        return 0.0 if beyond > 0 else 1.0
+    return student_tail(beyond / sqrt(each.variance), each.freedom)
 
 
-def _rejected(p_values: Draws) -> NDArray[np.bool_]:
-    """Holm (1979): which hypotheses fall at a family-wise error of 1 - LEVEL."""
+def _rejected(p_values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Holm (1979): which hypotheses fall at a family-wise error of (1 - LEVEL) / 2."""
     order = np.argsort(p_values)
-    falls = p_values[order] <= (1 - LEVEL) / np.arange(len(order), 0, -1)
+    falls = p_values[order] <= (1 - LEVEL) / 2 / np.arange(len(order), 0, -1)
     rejected = np.zeros(len(order), dtype=bool)
     rejected[order[: len(falls) if falls.all() else int(np.argmin(falls))]] = True
     return rejected
+
+
+def student_tail(t: float, freedom: float) -> float:
+    """P(T >= t): with T = sqrt(freedom) tan(angle), the angle's density is proportional to cos^(freedom - 1)."""
+    reach = np.arctan(abs(t) / sqrt(freedom))
+    # Halves of the integral between 0, reach and 90 degrees. The power may be negative: no point lies at 90 degrees.
+    inner, outer = (_integral(low, high, freedom - 1) for low, high in ((0.0, reach), (reach, np.pi / 2)))
+    tail = 0.5 * outer / (inner + outer)
+    return float(tail if t >= 0 else 1 - tail)
+
+
+def _integral(low: float, high: float, power: float) -> float:
+    """Of cos^power from `low` to `high`, by midpoints that crowd where the density may rise, at 90 degrees."""
+    edges = high - (high - low) * np.linspace(1, 0, 4_001) ** 3
+    middles, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    return float((np.cos(middles) ** power * widths).sum())
+
+
+def student_quantile(share: float, freedom: float) -> float:
+    """The t that T stays below with probability `share` > 0.5, by halving."""
+    low, high = 0.0, 1e6
+    while high - low > 1e-6 * (1 + low):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_tail(middle, freedom) > 1 - share else (low, middle)
+    return (low + high) / 2

@@ -19,9 +19,9 @@ COLOURS = {"base": "#888888", "local": "#c8553d", "federated": "#0b6e99", "poole
 _MEANING = {
     "B_minus_F": "base - federated\n(what training gives)",
     "L_minus_F": "local - federated\n(what joining gives)",
-    "L_minus_P": "local - pooled\n(what pooling would give)",
-    "F_minus_P": "federated - pooled\n(what privacy costs)",
-    "F_minus_plain": "federated - plain\n(what masking costs)",
+    "L_minus_P": "local - pooled\n(what one pile gives)",
+    "F_minus_P": "federated - pooled\n(keeping documents apart)",
+    "F_minus_plain": "federated - plain\n(what the secure sum costs)",
 }
 
 
@@ -78,7 +78,8 @@ def _differences(axes: Any, differences: Mapping[str, Interval]) -> None:
     names = [name for name in reversed(_MEANING) if name in differences]
     for height, name in enumerate(names):
         found = differences[name]
-        axes.plot([found.low, found.high], [height, height], color="#333333", linewidth=2)
+        if found.low is not None and found.high is not None:
+            axes.plot([found.low, found.high], [height, height], color="#333333", linewidth=2)
         axes.plot(found.mean, height, "o", color="#333333")
         axes.annotate(
             f"{found.mean:+.3f}",
@@ -134,7 +135,7 @@ def compared(path: Path, rows: Mapping[str, Sequence[Curve]]) -> None:
                 axes.plot(getattr(run, unit), run.changes, color=colour, linewidth=0.7, alpha=0.5)
             same = [run for run in runs if len(run.rounds) == len(runs[0].rounds)]
             means = [np.mean([getattr(run, key) for run in same], axis=0) for key in (unit, "changes")]
-            axes.plot(*means, color=colour, linewidth=2, label=f"{name} ({len(runs)} seeds)" if len(runs) > 1 else name)
+            axes.plot(*means, color=colour, linewidth=2, label=f"{name} ({len(same)} seeds)" if len(same) > 1 else name)
         axes.axhline(0, color=COLOURS["base"], linestyle="--", linewidth=1)
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)

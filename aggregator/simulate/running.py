@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from aggregator.rounds import Event
 from aggregator.rounds import run as run_job
 from aggregator.simulate import plots
-from aggregator.simulate.arms import Bench
+from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.comparison import Comparison, compare
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
@@ -71,15 +72,21 @@ def go_on(config: SimulateConfig, output: Path, language: Language, as_json: boo
 
 
 def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
-    """summary.json, arms.json (each document's loss, for `rengo compare`) and the plots."""
-    arms = {"characters": comparison.characters, "arms": {name: vars(arm) for name, arm in comparison.arms.items()}}
-    (output / "arms.json").write_text(json.dumps(arms) + "\n", encoding="utf-8")
+    """summary.json, arms.json (each test text's loss, for `rengo compare`) and the plots."""
+    arms = {"characters": comparison.characters, "arms": {name: _plain(arm) for name, arm in comparison.arms.items()}}
+    (output / "arms.json").write_text(json.dumps(arms, allow_nan=False) + "\n", encoding="utf-8")
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     (output / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(arm: Arm) -> dict[str, Any]:
+    """For JSON, which knows no NaN."""
+    validation = {r: [None if isnan(loss) else loss for loss in losses] for r, losses in arm.validation.items()}
+    return {**vars(arm), "validation": validation}
 
 
 def _least_bytes(table: Table) -> int:

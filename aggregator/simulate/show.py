@@ -49,14 +49,21 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "採用: 検証損失が最小だった学習回 {chosen}（全 {rounds} 回）の追加学習差分。",
     },
     "L_minus_F": {
-        "en": "Joining against training alone (L - F): {mean:+.3f} bits a character, 95 % interval {low:+.3f} to "
-        "{high:+.3f}.",
-        "ja": "参加と単独学習の差（L−F）: 1 文字あたり {mean:+.3f} ビット、95 % 区間 {low:+.3f} 〜 {high:+.3f}。",
+        "en": "Joining against training alone (L - F): {mean:+.3f} bits a character",
+        "ja": "参加と単独学習の差（L−F）: 1 文字あたり {mean:+.3f} ビット",
     },
     "F_minus_P": {
-        "en": "Keeping documents apart against pooling them (F - P): {mean:+.3f} bits a character, 95 % interval "
-        "{low:+.3f} to {high:+.3f}.",
-        "ja": "文書を集約した場合との差（F−P）: 1 文字あたり {mean:+.3f} ビット、95 % 区間 {low:+.3f} 〜 {high:+.3f}。",
+        "en": "Keeping documents apart against pooling them (F - P): {mean:+.3f} bits a character",
+        "ja": "文書を集約した場合との差（F−P）: 1 文字あたり {mean:+.3f} ビット",
+    },
+    "between": {"en": ", 95 % interval {low:+.3f} to {high:+.3f}.", "ja": "、95 % 区間 {low:+.3f} 〜 {high:+.3f}。"},
+    "alone": {
+        "en": "; no interval: a member has only one test text.",
+        "ja": "（テスト文書が 1 件の拠点があるため区間なし）。",
+    },
+    "seen": {
+        "en": "Of the test text, {share:.1%} stands in somebody's training text (passages of 50 characters).",
+        "ja": "テスト文書の {share:.1%} が、いずれかの拠点の学習文書にも含まれます（50 文字単位）。",
     },
     "harm": {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
@@ -106,11 +113,18 @@ def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     lines = [words["kept"].format(chosen=summary["chosen_round"], rounds=summary["rounds"])]
     for name in ("L_minus_F", "F_minus_P"):
         if name in summary["differences"]:
-            lines.append(words[name].format(**summary["differences"][name]))
+            found = summary["differences"][name]
+            lines.append(words[name].format(mean=found["mean"]) + _between(found, words))
     if "local" in summary["arms"]:
         counts = {key: len(summary[key]) for key in ("harmed", "undecided")}
         lines.append(words["harm"].format(**counts, members=summary["members"]))
+    if summary["test"]["seen_in_training"]:
+        lines.append(words["seen"].format(share=summary["test"]["seen_in_training"]))
     return [*lines, words["claim"]]
+
+
+def _between(found: dict[str, Any], words: dict[str, str]) -> str:
+    return words["alone"] if found["low"] is None else words["between"].format(low=found["low"], high=found["high"])
 
 
 def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:

@@ -43,7 +43,7 @@ def _learning(table: "Table", comparison: Comparison) -> Line:
     corpora = [table.corpora[member] for member in table.plan.members]
     arms = comparison.arms
     tokens = sum(corpus.test.predicted for corpus in corpora)
-    characters = sum(document.characters for corpus in corpora for document in corpus.test_documents)
+    characters = sum(text.characters for corpus in corpora for text in corpus.test_texts)
     return {
         "arms": {name: nats_per_token(arm, corpora) for name, arm in arms.items()},
         "arms_unit": "nats a token, whole test text of each member, in the order of member_ids",
@@ -55,7 +55,7 @@ def _learning(table: "Table", comparison: Comparison) -> Line:
         "test": {
             "tokens": tokens,
             "characters": characters,
-            "documents": [len(corpus.test_documents) for corpus in corpora],
+            "texts": [len(corpus.test_texts) for corpus in corpora],
             "seen_in_training": table.overlap,
         },
     }
@@ -64,7 +64,7 @@ def _learning(table: "Table", comparison: Comparison) -> Line:
 def _verdict(verdict: Verdict) -> Line:
     return {
         "differences": {name: vars(found) for name, found in verdict.differences.items()},
-        "differences_unit": "bits a character, mean over members; 95 % interval from resampling documents in members",
+        "differences_unit": "bits a character, mean over members; 95 % interval over test texts (jackknife)",
         "closure": verdict.closure,
         "harmed": list(verdict.harmed),
         "undecided": list(verdict.undecided),
@@ -125,7 +125,7 @@ def nats_per_token(arm: Arm, corpora: list[Corpus]) -> list[float]:
 
 def bits_per_character(arm: Arm, corpora: list[Corpus]) -> list[float]:
     """The same in a unit that does not depend on the tokenizer."""
-    sizes = [sum(document.characters for document in corpus.test_documents) for corpus in corpora]
+    sizes = [sum(text.characters for text in corpus.test_texts) for corpus in corpora]
     return [sum(nats) / size / log(2) for nats, size in zip(arm.test, sizes, strict=True)]
 
 

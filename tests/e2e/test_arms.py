@@ -85,6 +85,7 @@ def test_compare_groups_by_everything_but_the_seed(runs: Path, tmp_path: Path, c
     ]
     alone = summary(runs / "2")
     assert rows[1]["differences"] == alone["differences"]
+    assert json.loads((runs / "0" / "arms.json").read_text(), parse_constant=pytest.fail)  # no NaN
     both = [summary(runs / name)["differences"]["L_minus_F"]["mean"] for name in ("0", "1")]
     assert rows[0]["differences_by_seed"]["L_minus_F"] == both
     assert rows[0]["differences"]["L_minus_F"]["mean"] == pytest.approx(np.mean(both))
@@ -111,7 +112,7 @@ def test_compare_says_what_it_needs(arguments: list[str], code: str, exit_code: 
 
 def test_a_run_of_another_version_is_named(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    for file in ("summary.json", "metrics.jsonl", "arms.json"):
+    for file in ("summary.json", "metrics.jsonl", "arms.json", "plan.yaml"):
         (tmp_path / "old" / file).write_bytes((runs / "0" / file).read_bytes())
     (tmp_path / "old" / "config.yaml").write_text("job: demo\n")
     with pytest.raises(RengoError, match="old cannot be compared") as caught:

@@ -55,7 +55,7 @@ def corpus(member: str) -> Corpus:
     source = dataclasses.replace(made.train.source, member=member)
     train = dataclasses.replace(made.train, source=source)
     measures = tuple(Measure(made.test[i : i + 1].predicted, 40 + i) for i in range(len(made.test)))
-    return dataclasses.replace(made, train=train, test_documents=measures)
+    return dataclasses.replace(made, train=train, test_texts=measures)
 
 
 @pytest.fixture
@@ -149,6 +149,19 @@ class TestPlain:
         mean = {name: np.mean([f[name] for f in factors], axis=0) for name in first}
         assert arm.test[1] == pytest.approx(bench.test(mean, "m01"), rel=1e-5)
 
+    def test_a_member_that_diverges_puts_zero_into_the_mean(self) -> None:
+        class Diverging(ArmsLearner):
+            def train(self, factors: Tensors, trainable: Any, blocks: Blocks, train: Train, seed: int) -> Trained:
+                if blocks.source.member == "m02":
+                    raise TrainingDiverged(learning_rate=1.0)
+                return super().train(factors, trainable, blocks, train, seed)
+
+        bench = make_bench(Diverging())
+        arm = arms.plain(bench, {1: ["m00", "m02"]}, chosen=1)
+        after = bench.learner.train(bench.first, set(bench.first), bench.blocks("m00", 1), PLAN.train, 0).tensors
+        mean = {name: (after[name] + bench.first[name]) / 2 for name in after}
+        assert arm.test[1] == pytest.approx(bench.test(mean, "m01"), rel=1e-5)
+
     def test_after_no_round_is_the_base(self, bench: Bench) -> None:
         assert arms.plain(bench, {}, chosen=0).test == arms.base(bench).test
 
@@ -194,6 +207,22 @@ class TestCache:
             self.run(choice, dataclasses.replace(plan, scheme=dataclasses.replace(PLAN.scheme, name="alternating")))[1]
             == 0
         )
+
+    def test_nor_does_the_federation_s_learning_rate_where_an_arm_has_its_own(self, choice: ArmsChoice) -> None:
+        choice = dataclasses.replace(choice, local_learning_rate=0.5, pooled_learning_rate=0.5)
+        self.run(choice)
+        optimizer = dataclasses.replace(PLAN.train.optimizer, learning_rate=0.25)
+        assert (
+            self.run(choice, dataclasses.replace(PLAN, train=dataclasses.replace(PLAN.train, optimizer=optimizer)))[1]
+            == 0
+        )
+
+    def test_other_code_is_run_anew(self, choice: ArmsChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, trained = self.run(choice)
+        other = tmp_path / "other.py"
+        other.write_text("# changed")
+        monkeypatch.setattr(comparison, "CODE", (*comparison.CODE, other))
+        assert self.run(choice)[1] == trained
 
     @pytest.mark.parametrize("change", [{"seed": 8}, {"rounds": 3}, {"job": "other"}])
     def test_another_plan_is_run_anew(self, choice: ArmsChoice, change: dict[str, Any]) -> None:

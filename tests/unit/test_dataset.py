@@ -162,16 +162,25 @@ class TestCorpus:
         predicted = sum(part.predicted for part in parts)
         assert predicted == sum(len(document.text) + 1 for document in texts(12))  # each character, and each end
 
-    def test_the_measures_of_the_test_documents_are_those_of_its_blocks(self, tmp_path: Path) -> None:
+    def test_the_measures_of_the_test_texts_are_those_of_its_blocks(self, tmp_path: Path) -> None:
         corpus = read_corpus(self.folder(tmp_path), Characters(), 16, plan.Evaluation(1, 64, 0.15, 0.3))
-        assert len(corpus.test_documents) > 1
-        assert sum(document.tokens for document in corpus.test_documents) == corpus.test.predicted
-        assert all(document.tokens == document.characters + 1 for document in corpus.test_documents)
+        assert len(corpus.test_texts) > 1
+        assert sum(text.tokens for text in corpus.test_texts) == corpus.test.predicted
+        assert all(text.tokens == text.characters + 1 for text in corpus.test_texts)
         # In the blocks' order: each document's last prediction is its end.
         labels = corpus.test.labels[corpus.test.labels != IGNORED]
         ends = np.flatnonzero(labels == Characters.eos_id) + 1
-        assert ends.tolist() == np.cumsum([document.tokens for document in corpus.test_documents]).tolist()
-        assert corpus.tokens_per_character == corpus.test.predicted / sum(d.characters for d in corpus.test_documents)
+        assert ends.tolist() == np.cumsum([text.tokens for text in corpus.test_texts]).tolist()
+        assert corpus.tokens_per_character == corpus.test.predicted / sum(text.characters for text in corpus.test_texts)
+
+    def test_versions_of_one_document_are_one_test_text(self, tmp_path: Path) -> None:
+        source = self.folder(tmp_path, 6)
+        for document in texts(6):
+            (tmp_path / f"new-{document.name}").write_text(document.text + "改訂", encoding="utf-8")
+        corpus = read_corpus(source, Characters(), 16, plan.Evaluation(1, 16, 0.15, 0.3))
+        assert corpus.documents == 12
+        assert sum(text.tokens for text in corpus.test_texts) == corpus.test.predicted
+        assert all(text.tokens == text.characters + 2 for text in corpus.test_texts)  # two ends each
 
     def test_too_little_to_validate_with_is_found_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(TooLittleText) as caught:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.simulate import comparison
+
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-from four_arms import GRID, Experiment, Tuned
+from four_arms import GRID, Experiment, Tuned, judged
 
 
 class Valley(Experiment):
@@ -39,8 +41,25 @@ def test_a_best_rate_at_an_edge_extends_the_grid_until_it_is_inside(at: float, b
     assert list(tuned.tried) == sorted(tuned.tried)
 
 
-def test_an_endless_slope_ends() -> None:
-    assert len(Valley(at=1e6).tune("local").tried) == 2 * len(GRID)
+def test_an_endless_slope_ends_with_a_word_and_no_rate() -> None:
+    with pytest.raises(SystemExit, match="still at an edge"):
+        Valley(at=1e6).tune("local")
+
+
+def test_a_folder_of_other_runs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Experiment(tmp_path, ("rounds=2",)).claim_folder()
+    Experiment(tmp_path, ("rounds=2",)).claim_folder()
+    with pytest.raises(SystemExit, match="other settings"):
+        Experiment(tmp_path, ()).claim_folder()
+    monkeypatch.setattr(comparison, "CODE", comparison.CODE[1:])
+    with pytest.raises(SystemExit, match="or code"):
+        Experiment(tmp_path, ("rounds=2",)).claim_folder()
+
+
+def test_claims_are_held_to_their_intervals() -> None:
+    found = {"mean": 0.1, "low": 0.05, "high": 0.15}
+    differences = {"L_minus_F": found, "F_minus_P": found, "F_minus_plain": {"mean": 0, "low": -0.001, "high": 0.001}}
+    assert [claim["holds"] for claim in judged({"differences": differences})] == [True, False, True]
 
 
 def test_a_loss_that_is_no_number_never_wins() -> None:
