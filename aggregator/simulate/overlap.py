@@ -13,11 +13,8 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no character's share of a 
 
 def seen_share(tests: Sequence[str], trained: Iterable[str]) -> float:
     """The share of the spans of `tests` that also occur in one of `trained`; texts shorter than a span have none."""
-    known = [_hashes(text) for text in trained]
-    seen = np.unique(np.concatenate(known)) if known else np.zeros(0, dtype=np.uint64)
-    found = [np.isin(_hashes(text), seen) for text in tests]
-    spans = sum(len(part) for part in found)
-    return sum(int(part.sum()) for part in found) / spans if spans else 0.0
+    asked, known = (np.concatenate([np.zeros(0, dtype=np.uint64), *map(_hashes, texts)]) for texts in (tests, trained))
+    return float(np.isin(asked, known).mean()) if len(asked) else 0.0
 
 
 def _hashes(text: str) -> NDArray[np.uint64]:
