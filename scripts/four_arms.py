@@ -33,7 +33,7 @@ from typing import Any
 
 from aggregator.simulate import arms, comparison
 from aggregator.simulate.config import SimulateConfig
-from aggregator.simulate.table import DEMO_BASE, DEMO_MEMBERS, set_table
+from aggregator.simulate.table import DEMO_BASE, set_table
 from clients import base_model
 from federation import load_plan
 from federation.errors import JobStopped
@@ -105,6 +105,8 @@ class Experiment:
     def claim_folder(self) -> None:
         """Note what the runs depend on, or refuse a folder that holds runs of something else."""
         config = load_plan.compose(self._settings, SimulateConfig, "simulate")
+        with tempfile.TemporaryDirectory() as folder:
+            documents = set_table(config, Path(folder)).documents_digest
         federation = [
             ROOT / "federation" / f"{name}.py" for name in ("plan", "privacy", "ring", "server_optim", "step")
         ]
@@ -112,7 +114,7 @@ class Experiment:
         inputs = {
             "settings": asdict(config),
             "base_model": base_model.digest(DEMO_BASE),
-            "documents": _sha256(file for file in sorted(DEMO_MEMBERS.rglob("*")) if file.is_file()),
+            "documents": documents,
             "code": _sha256([*comparison.CODE, *federation, *schemes]),
         }
         path, text = self.work / "inputs.json", json.dumps(inputs, indent=1)

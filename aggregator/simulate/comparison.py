@@ -83,7 +83,12 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
     return arm
 
 
-CODE = (Path(arms.__file__), Path(state.__file__), *sorted(Path(dataset.__file__).parent.rglob("*.py")))
+_SITE = Path(str(dataset.__file__)).parent
+CODE = (
+    *(Path(str(module.__file__)) for module in (arms, state)),
+    *(_SITE / name for name in ("contribution.py", "dataset.py", "kernels.py", "trainer.py")),
+)
+"""What an arm's figures depend on. How documents are read and split is in the documents' digest."""
 
 
 def _key(bench: Bench, choice: ArmsChoice, documents: str, name: str) -> str:

@@ -46,6 +46,7 @@ def test_an_endless_slope_ends_with_a_word_and_no_rate() -> None:
         Valley(at=1e6).tune("local")
 
 
+@pytest.mark.e2e
 def test_a_folder_of_other_runs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Experiment(tmp_path, ("rounds=2",)).claim_folder()
     Experiment(tmp_path, ("rounds=2",)).claim_folder()
