@@ -41,7 +41,7 @@ from federation.errors import JobStopped
 ROOT = Path(__file__).resolve().parents[1]
 
 SCHEMES = ("fedit", "alternating")
-GRID = (5e-4, 1e-3, 2e-3, 4e-3)  # extended by factors of two at an edge
+GRID = (1e-3, 2e-3, 4e-3, 8e-3)  # extended by factors of two at an edge
 TUNING_SEED, SEEDS = 0, (1, 2, 3, 4, 5)
 MOST_RATES = 12  # a search that is still at an edge then has failed
 # Fixed before anything was run. (claim, the difference, what has to hold of its interval; bits a character)
