@@ -14,6 +14,7 @@ SMALL = (
     "train.tokens_per_round=128",
     "train.tokens_per_step=64",
     "evaluation.tokens=64",
+    "evaluation.every=1",
     "evaluation.validation_share=0.1",
     "evaluation.test_share=0.1",
     "arms=none",
