@@ -19,6 +19,7 @@ _REASONS: dict[int, tuple[str, str]] = {
     errno.EACCES: ("writing is not permitted", "書き込みが許可されていません"),
     errno.EPERM: ("writing is not permitted", "書き込みが許可されていません"),
     errno.EIO: ("the disk reports an input/output error", "ディスクの入出力エラーです"),
+    errno.EEXIST: ("a file of that name is in the way", "同名のファイルがあります"),
     errno.ENOTDIR: ("a part of its path is no folder", "パスの途中がフォルダーではありません"),
 }
 

@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +24,7 @@ from aggregator.simulate.screen import Screen
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
 from federation.errors import Language, RengoError, UsageError
+from federation.output import disk_errors
 from federation.plan import Plan
 
 _USAGE: dict[Language, str] = {
@@ -43,6 +45,7 @@ Example: rengo compare outputs/sweep-*""",
 
 例: rengo compare outputs/sweep-*""",
 }
+_ROOM = 170  # characters that the table takes
 _COLUMNS: dict[str, dict[Language, str]] = {
     "run": {"en": "run", "ja": "実行"},
     "seeds": {"en": "seeds", "ja": "seed 数"},
@@ -64,9 +67,9 @@ _COLUMNS: dict[str, dict[Language, str]] = {
 
 
 class NothingToCompare(RengoError):
-    """No finished run of `rengo simulate` in {paths}: each has a summary.json, an arms.json and a config.yaml."""
+    """No finished run of `rengo simulate` in {path} (no summary.json). An unfinished one goes on with resume=."""
 
-    ja = "{paths} に `rengo simulate` の完了した実行がありません（summary.json、arms.json、config.yaml が必要です）。"
+    ja = "{path} に完了した実行がありません（summary.json なし）。中断した実行は resume= で続けられます。"
     exit_code = 2
 
 
@@ -138,18 +141,22 @@ def main(argv: list[str], language: Language) -> int:
     if not given.runs:
         raise UsageError(detail=_USAGE[language].splitlines()[0], command="rengo compare")
     runs = [read_run(path) for path in find_runs(given.runs)]
-    if not runs:
-        raise NothingToCompare(paths=", ".join(map(str, given.runs)))
     rows = list(grouped(runs))
     result = {"rows": [row.plain() for row in rows]}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "compare.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    plots.compared(given.out / "compare.png", {row.name: [_curve(run) for run in row.runs] for row in rows})
+    with disk_errors(given.out.absolute()):
+        given.out.mkdir(parents=True, exist_ok=True)
+        _write(given.out, rows, result)
     if given.json:
         print(json.dumps({**result, "output": str(given.out)}, ensure_ascii=False))
     else:
         show(rows, given.out, language)
     return 0
+
+
+def _write(out: Path, rows: Sequence[Row], result: Line) -> None:
+    """compare.json and compare.png."""
+    (out / "compare.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    plots.compared(out / "compare.png", {row.name: [_curve(run) for run in row.runs] for row in rows})
 
 
 class _Arguments(argparse.ArgumentParser):
@@ -159,7 +166,12 @@ class _Arguments(argparse.ArgumentParser):
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Folders of finished runs in or below `paths`, each once, in order."""
-    found = [parent for path in paths for parent in sorted(file.parent for file in path.rglob("summary.json"))]
+    found = []
+    for path in paths:
+        below = sorted(file.parent for file in path.rglob("summary.json"))
+        if not below:
+            raise NothingToCompare(path=path)
+        found += below
     return list(dict.fromkeys(path.resolve() for path in found))
 
 
@@ -174,11 +186,18 @@ def read_run(path: Path) -> Run:
         start, *lines = read_lines(path / "metrics.jsonl")
         settings = dict(_flat({**asdict(plan), "arms": asdict(config.arms), "dropouts": asdict(config.dropouts)}))
         settings = {key: value for key, value in settings.items() if key not in ("seed", "arms.cache")}
+        members = settings["members"]
+        settings["members"] = f"{len(members)}:{sha256(repr(members).encode()).hexdigest()[:6]}"
         settings["documents"] = start["documents"][:12]
-        return Run(path, settings, summary, [line for line in lines if line["event"] == "round"], arms)
-    except (OSError, ValueError, KeyError, TypeError, RengoError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        raise RunUnreadable(path=path, detail=words) from error
+        run = Run(path, settings, summary, [line for line in lines if line["event"] == "round"], arms)
+        _ = (_curve(run), summary["seed"], summary["adapter_sha256"], _judge([run]))  # all that is asked for later
+        return run
+    except OSError as error:
+        raise RunUnreadable(path=path, detail=f"{Path(str(error.filename)).name}: {error.strerror}") from error
+    except RengoError as error:
+        raise RunUnreadable(path=path, detail=f"config.yaml or plan.yaml: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise RunUnreadable(path=path, detail="a file of its results is damaged or of another version") from error
 
 
 def grouped(runs: Sequence[Run]) -> Iterator[Row]:
@@ -225,23 +244,40 @@ def _curve(run: Run) -> plots.Curve:
 
 
 def show(rows: Sequence[Row], output: Path, language: Language) -> None:
-    """The table."""
+    """A table where there is room for one, else a few lines a row: no figure is ever cut."""
     words = {key: texts[language] for key, texts in _COLUMNS.items()}
-    grid = Grid(title=words["title"])
-    grid.add_column(words["run"], overflow="fold")
-    for column in list(_COLUMNS)[1:-2]:
-        grid.add_column(words[column], justify="right")
-    for row in rows:
-        arms = (
-            "" if (bits := row.bits(arm)) is None else f"{bits:.3f}" for arm in ("base", "local", "federated", "pooled")
-        )
-        shown = (_shown(row, name) for name in ("L_minus_F", "F_minus_P", "F_minus_plain"))
-        count = f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}"
-        grid.add_row(row.name, str(len(row.runs)), f"{row.sent / 1e6:.2f}", *arms, *shown, count)
     console = Screen()
-    console.print(grid)
+    columns = list(_COLUMNS)[1:-2]
+    cells = {row.name: dict(zip(columns, _cells(row), strict=True)) for row in rows}
+    if console.width >= _ROOM:
+        grid = Grid(title=words["title"])
+        grid.add_column(words["run"], overflow="fold")
+        for column in columns:
+            grid.add_column(words[column], justify="right", no_wrap=True)
+        for name, row in cells.items():
+            grid.add_row(name, *row.values())
+        console.print(grid)
+    else:
+        lines = [words["title"]]
+        for name, row in cells.items():
+            lines += ["", name]
+            lines += [f"  {words[column]}: {text.replace(chr(10), '; ')}" for column, text in row.items() if text]
+        for line in lines:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     line = words["where"].format(path=f"{output}/compare.json, compare.png")
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _cells(row: Row) -> list[str]:
+    """What stands in the columns behind the name."""
+    bits = [
+        "" if (mean := row.bits(arm)) is None else f"{mean:.3f}" for arm in ("base", "local", "federated", "pooled")
+    ]
+    shown = [_shown(row, name) for name in ("L_minus_F", "F_minus_P", "F_minus_plain")]
+    counts = (
+        f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}" if "L_minus_F" in row.verdict.differences else ""
+    )
+    return [str(len(row.runs)), f"{row.sent / 1e6:.2f}", *bits, *shown, counts]
 
 
 def _shown(row: Row, name: str) -> str:

@@ -1,5 +1,6 @@
 """curves.png (loss by round, differences between arms) and members.png (each member before and after)."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,17 @@ from aggregator.simulate.comparison import Comparison
 from aggregator.simulate.differences import Interval
 
 matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib import font_manager, pyplot
+
+# Members have Japanese names. Whichever of these is installed follows the usual font.
+_JAPANESE = (
+    *("Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic", "IPAGothic", "TakaoPGothic", "VL Gothic", "BIZ UDGothic"),
+    *("Yu Gothic", "Meiryo", "MS Gothic", "Hiragino Sans", "Noto Serif CJK JP", "IPAexMincho"),
+)
+_installed = {font.name for font in font_manager.fontManager.ttflist}
+pyplot.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _JAPANESE if name in _installed)]
+# Without any of them names are boxes in the picture (the tables have them); a warning a character helps nobody.
+warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
 
 COLOURS = {"base": "#888888", "local": "#c8553d", "federated": "#0b6e99", "pooled": "#588b4a", "plain": "#8a5a9e"}
 _MEANING = {
@@ -69,6 +80,8 @@ def _losses(axes: Any, arms: Mapping[str, Arm], secure: Mapping[int, float]) -> 
     chosen = arms["federated"].chosen[0]
     axes.axvline(chosen, color=COLOURS["federated"], linestyle=":", linewidth=1)
     axes.set(xlabel="rounds, or as many tokens", ylabel="change of validation loss (nats a token)")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -3), min(high, 1))  # an arm that was destroyed leaves the picture, and the rest readable
     axes.set_title(f"Against the base model; the adapter after round {chosen} was kept", fontsize=10)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8)
@@ -110,6 +123,8 @@ def members(path: Path, names: Sequence[str], bits: Mapping[str, Sequence[float]
         axes.scatter([values[i] for i in order], range(len(order)), s=size, color=COLOURS[arm], label=arm, zorder=2)
     axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize=8)
     axes.set_xlabel("bits a character on the member's test documents (less is better)")
+    axes.set_title("Each member in each arm", fontsize=10)
+    axes.margins(y=0.03)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
@@ -138,11 +153,17 @@ def compared(path: Path, rows: Mapping[str, Sequence[Curve]]) -> None:
             axes.plot(*means, color=colour, linewidth=2, label=f"{name} ({len(same)} seeds)" if len(same) > 1 else name)
         axes.axhline(0, color=COLOURS["base"], linestyle="--", linewidth=1)
         axes.set_xlabel(label)
+        axes.locator_params(axis="x", integer=unit == "rounds")
         axes.spines[["top", "right"]].set_visible(False)
     both[0].set_ylabel("change of validation loss (nats a token)")
-    both[0].legend(frameon=False, fontsize=8)
+    labels = [_shortened(label) for label in both[0].get_legend_handles_labels()[1]]
+    figure.legend(both[0].get_legend_handles_labels()[0], labels, frameon=False, fontsize=8, loc="outside lower left")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _shortened(label: str, most: int = 150) -> str:
+    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _cycle(count: int) -> list[Any]:

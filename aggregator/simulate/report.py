@@ -33,6 +33,13 @@ class RunOfOtherInputs(RengoError):
     exit_code = 3
 
 
+class AdapterMissing(RengoError):
+    """{path} holds no adapter any more, and the round that it came from is past. Start a new run."""
+
+    ja = "{path} に追加学習差分がなく、その学習回はすでに終わっています。新しく実行してください。"
+    exit_code = 10
+
+
 class Report:
     """Listens to a run, and writes metrics and adapter as they come.
 
@@ -135,6 +142,8 @@ class Report:
             for line in rounds
             if change(line) is not None
         }
+        if not (self._output / "adapter" / "adapter_model.safetensors").exists():
+            raise AdapterMissing(path=self._output / "adapter")
         survivors = {line["round"]: line["in_sum"] for line in rounds}
         return Outcome(read_peft(self._output / "adapter"), chosen_round(rounds), validation, survivors)
 

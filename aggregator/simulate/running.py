@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from aggregator.simulate.summary import summarise
 from aggregator.simulate.table import Table, set_table
 from federation import load_plan
 from federation.errors import Language
-from federation.output import require_room
+from federation.output import disk_errors, require_room
 
 _INTERRUPTED: dict[Language, str] = {
     "en": "interrupted; go on with: rengo simulate resume={path}",
@@ -34,6 +35,9 @@ _INTERRUPTED: dict[Language, str] = {
 def run(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
     """A run in `output`, new or seated again by `go_on`."""
     with _told(output, language, as_json) as teller:
+        if config.arms.cache is not None:  # now, and not after hours of training
+            with disk_errors(Path(config.arms.cache).absolute()):
+                Path(config.arms.cache).mkdir(parents=True, exist_ok=True)
         table = set_table(config, output)
         require_room(output, _least_bytes(table))
         (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
@@ -74,13 +78,20 @@ def go_on(config: SimulateConfig, output: Path, language: Language, as_json: boo
 def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
     """summary.json, arms.json (each test text's loss, for `rengo compare`) and the plots."""
     arms = {"characters": comparison.characters, "arms": {name: _plain(arm) for name, arm in comparison.arms.items()}}
-    (output / "arms.json").write_text(json.dumps(arms, allow_nan=False) + "\n", encoding="utf-8")
+    _replace(output / "arms.json", json.dumps(arms, allow_nan=False) + "\n")
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
-    (output / "summary.json").write_text(text + "\n", encoding="utf-8")
+    _replace(output / "summary.json", text + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole, or as it was: what a kill leaves must not pass for results."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _plain(arm: Arm) -> dict[str, Any]:

@@ -56,10 +56,16 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "Keeping documents apart against pooling them (F - P): {mean:+.3f} bits a character",
         "ja": "文書を集約した場合との差（F−P）: 1 文字あたり {mean:+.3f} ビット",
     },
+    "kept_base": {
+        "en": "Note: {arm} kept the base model at {count} of {members} members: no round was better. It may need a "
+        "learning rate of its own (arms.{arm}_learning_rate).",
+        "ja": "注意: {arm} は {members} 拠点中 {count} 拠点で基盤モデルのままです（改善した回なし）。"
+        "専用の学習率（arms.{arm}_learning_rate）をご検討ください。",
+    },
     "between": {"en": ", 95 % interval {low:+.3f} to {high:+.3f}.", "ja": "、95 % 区間 {low:+.3f} 〜 {high:+.3f}。"},
     "alone": {
-        "en": "; no interval: a member has only one test text.",
-        "ja": "（テスト文書が 1 件の拠点があるため区間なし）。",
+        "en": "; no interval, because {members} has only one test text.",
+        "ja": "（{members} のテスト文書が 1 件のため区間なし）。",
     },
     "seen": {
         "en": "Of the test text, {share:.1%} stands in somebody's training text (passages of 50 characters).",
@@ -114,17 +120,24 @@ def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     for name in ("L_minus_F", "F_minus_P"):
         if name in summary["differences"]:
             found = summary["differences"][name]
-            lines.append(words[name].format(mean=found["mean"]) + _between(found, words))
+            lines.append(words[name].format(mean=found["mean"]) + _between(summary, found, words))
     if "local" in summary["arms"]:
         counts = {key: len(summary[key]) for key in ("harmed", "undecided")}
         lines.append(words["harm"].format(**counts, members=summary["members"]))
+    for arm in ("local", "pooled"):
+        count = summary["arms_chosen_round"].get(arm, []).count(0)
+        if count:
+            lines.append(words["kept_base"].format(arm=arm, count=count, members=summary["members"]))
     if summary["test"]["seen_in_training"]:
         lines.append(words["seen"].format(share=summary["test"]["seen_in_training"]))
     return [*lines, words["claim"]]
 
 
-def _between(found: dict[str, Any], words: dict[str, str]) -> str:
-    return words["alone"] if found["low"] is None else words["between"].format(low=found["low"], high=found["high"])
+def _between(summary: dict[str, Any], found: dict[str, Any], words: dict[str, str]) -> str:
+    if found["low"] is not None:
+        return words["between"].format(low=found["low"], high=found["high"])
+    few = [member for member, texts in zip(summary["member_ids"], summary["test"]["texts"], strict=True) if texts < 2]
+    return words["alone"].format(members=", ".join(few))
 
 
 def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:

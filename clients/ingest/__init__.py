@@ -58,6 +58,8 @@ def read_documents(folder: Path) -> Reading:
     seen: dict[str, str] = {}
     for name, file in listed(folder):
         try:
+            if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
+                raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
             content = _read(file, name, seen)
         except Unusable as refusal:
             set_aside.append(SetAside(name, refusal.reason, refusal.reason_ja))

@@ -13,6 +13,7 @@ SMALL = (
     "train.sequence_length=64",
     "train.tokens_per_round=128",
     "train.tokens_per_step=64",
+    "train.optimizer.learning_rate=2e-3",
     "evaluation.tokens=64",
     "evaluation.every=1",
     "evaluation.validation_share=0.1",
@@ -21,11 +22,11 @@ SMALL = (
 )
 
 
-def copy_members(target: Path, count: int) -> Path:
+def copy_members(target: Path, count: int, documents: int = 5) -> Path:
     """The first `count` demo members' folders, with a few documents each, in whatever formats they come."""
     for folder in sorted(DEMO_MEMBERS.iterdir())[:count]:
         (target / folder.name).mkdir(parents=True)
-        for document in sorted(file for file in folder.iterdir() if file.is_file())[:5]:
+        for document in sorted(file for file in folder.iterdir() if file.is_file())[:documents]:
             shutil.copy(document, target / folder.name)
     return target
 

@@ -1,6 +1,7 @@
 """All arms of a real small run, and runs side by side: what a researcher concludes from."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from aggregator.simulate import cli, compare
 from aggregator.simulate.config import SimulateConfig
 from federation import load_plan
 from federation.errors import RengoError
+from tests.e2e.conftest import copy_members
 
 Overrides = Callable[..., Sequence[str]]
 ARMS = ("base", "federated", "local", "pooled", "plain")
@@ -21,12 +23,22 @@ ARMS = ("base", "federated", "local", "pooled", "plain")
 def runs(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two schemes and two seeds of one of them, with every arm, into one folder."""
     folder = tmp_path_factory.mktemp("sweep")
+    data = copy_members(tmp_path_factory.mktemp("data") / "members", 7, documents=9)
     for name, settings in (("0", ["seed=1"]), ("1", ["seed=2"]), ("2", ["scheme=alternating", "seed=1"])):
-        typed = [*overrides("rounds=2", "arms=default", "arms.plain=true", f"arms.cache={folder}/cache"), *settings]
-        config = load_plan.compose([o for o in typed if o != "arms=none"], SimulateConfig, "simulate")
+        shares = ("evaluation.test_share=0.4", f"data={data}")
+        typed = [
+            *overrides("rounds=2", *shares, "arms=default", "arms.plain=true", f"arms.cache={folder}/cache"),
+            *settings,
+        ]
+        config = load_plan.compose(_last(typed), SimulateConfig, "simulate")
         (folder / name).mkdir()
         cli.begin(config, folder / name, language="en", as_json=True)
     return folder
+
+
+def _last(typed: Sequence[str]) -> list[str]:
+    """Of several values for a setting the last."""
+    return list({override.partition("=")[0]: override for override in typed}.values())
 
 
 def summary(run: Path) -> dict[str, Any]:
@@ -93,7 +105,7 @@ def test_compare_groups_by_everything_but_the_seed(runs: Path, tmp_path: Path, c
 
 
 def test_compare_shows_a_table_to_a_person(runs: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("COLUMNS", "180")
+    monkeypatch.setenv("COLUMNS", "240")
     assert compare.main([str(runs / "0"), str(runs / "2"), "--out", str(tmp_path)], "ja") == 0
     shown = capsys.readouterr().out
     assert "scheme.name=alternating" in shown
@@ -108,6 +120,55 @@ def test_compare_says_what_it_needs(arguments: list[str], code: str, exit_code: 
     with pytest.raises(RengoError) as caught:
         compare.main([argument.format(empty=tmp_path) for argument in arguments], "en")
     assert (caught.value.code, caught.value.exit_code) == (code, exit_code)
+
+
+def test_no_figure_is_cut_where_there_is_little_room(runs: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert compare.main([str(runs), "--out", str(tmp_path)], "en") == 0
+    shown = capsys.readouterr().out
+    rows = json.loads((tmp_path / "compare.json").read_text())["rows"]
+    for row in rows:
+        found = row["differences"]["L_minus_F"]
+        assert row["name"] in shown
+        assert f"{found['mean']:+.3f} ({found['low']:+.3f} … {found['high']:+.3f})" in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "damage"), [("summary.json", "[]"), ("arms.json", '{"a": null}'), ("metrics.jsonl", "")]
+)
+def test_damaged_results_are_named(runs: Path, tmp_path: Path, file: str, damage: str) -> None:
+    shutil.copytree(runs / "0", tmp_path / "run")
+    (tmp_path / "run" / file).write_text(damage)
+    with pytest.raises(RengoError, match="damaged") as caught:
+        compare.main([str(tmp_path), "--out", str(tmp_path / "out")], "en")
+    assert caught.value.code == "run-unreadable"
+
+
+def test_a_path_without_a_run_is_named_and_an_unwritable_place_too(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(RengoError, match="nowhere") as caught:
+        compare.main([str(runs), str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")], "en")
+    assert caught.value.code == "nothing-to-compare"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RengoError, match="in the way") as caught:
+        compare.main([str(runs), "--out", str(tmp_path / "file")], "en")
+    assert caught.value.exit_code == 7
+
+
+def test_a_cache_that_cannot_be_is_told_before_training(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    typed = _last([*overrides("arms=default"), f"arms.cache={tmp_path / 'cache'}"])
+    config = load_plan.compose(typed, SimulateConfig, "simulate")
+    with pytest.raises(RengoError) as caught:
+        cli.begin(config, tmp_path / "run", language="en", as_json=True)
+    assert (caught.value.exit_code, (tmp_path / "run" / "metrics.jsonl").exists()) == (7, False)
+
+
+def test_an_adapter_that_is_gone_is_told(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "2", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "adapter")
+    with pytest.raises(RengoError) as caught:
+        cli.main([f"resume={tmp_path / 'run'}", "--json"], "en")
+    assert (caught.value.code, caught.value.exit_code) == ("adapter-missing", 10)
 
 
 def test_a_run_of_another_version_is_named(runs: Path, tmp_path: Path) -> None:

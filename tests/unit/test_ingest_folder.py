@@ -89,7 +89,8 @@ def test_nothing_but_regular_files_is_opened(folder: Path, tmp_path_factory: pyt
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(min(short / "socket.txt", folder / "socket.txt", key=lambda path: len(str(path)))))
         found = reasons(folder)
-    assert set(found) == {"pipe.txt", "to-pipe.txt", "device.txt", "socket.txt"}
+    assert found.pop("device.txt") == "a link out of the folder, not followed"
+    assert set(found) == {"pipe.txt", "to-pipe.txt", "socket.txt"}
     assert set(found.values()) == {"not a regular file (a pipe, socket or device)"}
 
 
@@ -102,11 +103,17 @@ def test_links_that_go_round_in_circles(folder: Path) -> None:
     assert found["one.txt"] == found["other.txt"] == "cannot be read (Too many levels of symbolic links)"
 
 
-def test_a_link_to_a_file_is_read(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_within_the_folder_is_read_and_one_that_leads_out_is_not(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     elsewhere = tmp_path_factory.mktemp("share") / "original.txt"
-    elsewhere.write_text("共有フォルダーの文書", encoding="utf-8")
-    (folder / "linked.txt").symlink_to(elsewhere)
-    assert [document.name for document in read_documents(folder).documents] == ["good.txt", "linked.txt"]
+    elsewhere.write_text("ほかのフォルダーの文書", encoding="utf-8")
+    (folder / "outside.txt").symlink_to(elsewhere)
+    (folder / "inside.txt").symlink_to(folder / "good.txt")
+    assert reasons(folder) == {
+        "inside.txt": "the same text as good.txt",
+        "outside.txt": "a link out of the folder, not followed",
+    }
 
 
 def test_a_huge_file_is_not_read(folder: Path) -> None:
