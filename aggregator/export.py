@@ -50,7 +50,7 @@ def write_peft(folder: Path, plan: Plan, state: State) -> str:
         job=plan.job,
         consortium=plan.consortium,
         members=len(plan.members),
-        rounds=plan.rounds,
+        rounds=state.round,
         scheme=plan.scheme.name,
         model=plan.model.sha256,
         plan=plan.digest().hex(),

@@ -25,6 +25,7 @@ def fuse_lora(layer: Any) -> None:
     a, b, scale = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.scaling["default"]
 
     def forward(x: Tensor) -> Tensor:
+        # torch leaves Function.apply without annotations.
         result: Tensor = _Lora.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
         return result
 
@@ -33,7 +34,7 @@ def fuse_lora(layer: Any) -> None:
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Nats of each row's label, float32: (n, vocabulary) logits of any dtype, (n,) labels."""
-    losses: Tensor = _CrossEntropy.apply(logits, labels)  # type: ignore[no-untyped-call]
+    losses: Tensor = _CrossEntropy.apply(logits, labels)  # type: ignore[no-untyped-call]  # as above
     return losses
 
 

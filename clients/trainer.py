@@ -34,8 +34,8 @@ from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTa
 from federation.tensors import Array, Tensors
 
 # What transformers would print about a folder is raised as an error here, or matters to nobody.
-transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 # Positions in one forward pass; a step sums gradients over such parts. 512: about the fastest on one CPU thread.
 PART_POSITIONS = {"cpu": 512, "cuda": 8192}
@@ -136,16 +136,15 @@ class Trainer:
         Raises ModelFolderInvalid for blocks longer than the model can read, TrainingDiverged when the loss or a factor
         is no longer finite, ValueError for names or shapes that are not the model's.
         """
-        self.check_length(blocks.ids.shape[1])
-        if not trainable or not trainable <= self._parameters.keys():
-            raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
         return next(self.stretches(factors, trainable, [blocks], train, seed))
 
     def stretches(
         self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: plan.Train, seed: int
     ) -> Iterator[Trained]:
         """As `train` over all the stretches in turn, with one optimiser: what a site would do without a federation.
-        Yields after each; the trainer may be used for something else in between."""
+        Yields after each; the trainer may be used for something else in between. Raises as `train` does."""
+        if not trainable or not trainable <= self._parameters.keys():
+            raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
         optimizer = None
         for blocks in stretches:
             self.check_length(blocks.ids.shape[1])
@@ -187,7 +186,7 @@ class Trainer:
         nats = torch.zeros((), dtype=torch.float64, device=self._device)
         for losses in self._losses(blocks):
             # Summed, and divided below in float32: a mean's gradients would vanish in a float16 base.
-            losses.sum().backward()  # type: ignore[no-untyped-call]
+            losses.sum().backward()
             nats += losses.detach().double().sum()
         for parameter in optimizer.param_groups[0]["params"]:
             if parameter.grad is not None:  # None: a layer that the forward pass leaves out

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 LEVEL = 0.95
 HARM = 0.01  # bits a character: less than this is no harm that anyone would notice
 ESTIMABLE = 0.02  # bits a character: where pooling itself gains less, a share of that gain means nothing
-EQUIVALENT = 0.005  # bits a character: secure and plain aggregation are the same within this
 
 PAIRS = {
     "B_minus_F": ("base", "federated"),

@@ -82,6 +82,7 @@ class _Counting(DataCollatorForSeq2Seq):
     made = 0
 
     def __call__(self, features: Any, return_tensors: Any = None) -> Any:
+        # transformers leaves its collators without annotations.
         batch: Any = super().__call__(features, return_tensors)  # type: ignore[no-untyped-call]
         self.made += batch["input_ids"].numel()
         return batch
