@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clients.contribution import Contribution
 from clients.dataset import Source, read_corpus
-from clients.home import DEMO, Home, NothingApproved
+from clients.home import DEMO, ApprovedFileChanged, Home, NothingApproved
 from clients.home import write as write_private
 from clients.journal import Journal
 from clients.member import Member, request_limits
@@ -30,7 +30,7 @@ from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
 from federation import base_model
 from federation.errors import ModelMismatch, RengoError
-from federation.identity import Identity
+from federation.identity import Identity, Roster
 from federation.plan import Plan
 from federation.registry import APPROVED
 
@@ -65,8 +65,7 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
     Raises NothingApproved, ModelMismatch before anything is loaded, and what model and data raise.
     """
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
-    if not _approved(home, plan):
-        raise NothingApproved(what="plan")
+    _require_approved(home, plan, roster)
     folder = DEMO_BASE if settings.model == DEMO else Path(settings.model)
     actual = base_model.digest(folder)
     if actual != plan.model.sha256:
@@ -90,7 +89,7 @@ class Service:
 
     def __init__(self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str) -> None:
         self._home, self._handle, self._largest, self._job = home, handle, largest, job
-        self._requests = 0
+        self._requests, self._closing = 0, threading.Event()
         # A socket's path has to be short (108 bytes), and a home may be deep.
         self.folder = Path(tempfile.mkdtemp(prefix="rengo-"))
         self.key_file = home.file("keys/service.key")
@@ -107,6 +106,7 @@ class Service:
 
     def close(self) -> None:
         """Take no more requests."""
+        self._closing.set()
         self._listener.close()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -119,10 +119,11 @@ class Service:
                     self._answer(relay)
             except (EOFError, ConnectionError, BrokenPipeError):
                 _log.warning("the relay hung up")
-            except OSError:
-                return  # the listener was closed
             except Exception as error:
-                # Authentication failures among them. Nothing has left, and the next request may be better.
+                if self._closing.is_set():
+                    return
+                # Authentication failures and frames that are too large among them. Nothing has left, and the next
+                # request may be better.
                 _log.error("a request failed: %s", error if isinstance(error, RengoError) else repr(error))
                 self.tell("waiting", str(error))
 
@@ -149,7 +150,14 @@ def alone(home: Home) -> Iterator[None]:
         os.close(handle)
 
 
-def _approved(home: Home, plan: Plan) -> bool:
-    """Whether a person's last word about this plan was yes."""
+def _require_approved(home: Home, plan: Plan, roster: Roster) -> None:
+    """A person's last word about this plan was yes, and about this roster. Raises NothingApproved, or
+    ApprovedFileChanged when something else stands in a file than what was approved last."""
+    approved = [a for a in home.approvals() if a.answer == APPROVED]
+    if approved and approved[-1].plan != plan.digest().hex():
+        raise ApprovedFileChanged(path=home.file("plan.yaml"))
+    if approved and approved[-1].roster != roster.digest().hex():
+        raise ApprovedFileChanged(path=home.file("roster"))
     answers = [a.answer for a in home.approvals() if a.plan == plan.digest().hex()]
-    return bool(answers) and answers[-1] == APPROVED
+    if not answers or answers[-1] != APPROVED:
+        raise NothingApproved(what="plan")
