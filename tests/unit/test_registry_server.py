@@ -97,7 +97,7 @@ def test_clients_that_trust_public_authorities_do_not_trust_it(served: Served) -
 
 
 def test_a_certificate_for_another_host_is_not_accepted(served: Served) -> None:
-    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED|refused"):
+    with pytest.raises(httpx.ConnectError, match=r"CERTIFICATE_VERIFY_FAILED|refused"):
         httpx.get(served.url.replace("127.0.0.1", "127.0.0.2"), verify=served.trust, timeout=5)
 
 

@@ -59,6 +59,8 @@ def answers(grid: Grid, asked_of: dict[str, int], deadline: float) -> Iterator[t
 
 
 def frame_of(message: Message) -> bytes:
-    """What the member answered; nothing when the relay or the service failed."""
+    """What the member answered; nothing when the relay or the service failed, or the site refused to run this app."""
+    if message.has_error():
+        print(f"node {message.metadata.src_node_id}: {message.error}", flush=True)
     frame = message.content["answer"]["frame"] if message.has_content() else b""
     return frame if isinstance(frame, bytes) else b""
