@@ -79,8 +79,11 @@ def test_a_node_that_hangs_costs_no_more_than_the_deadline(office: Office) -> No
     assert DEADLINE <= seconds < DEADLINE + 3
 
 
-def test_errors_and_answers_of_another_form_are_no_answers(office: Office) -> None:
+def test_errors_and_answers_of_another_form_are_no_answers_and_are_logged(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
     answers, seconds = exchanged(office, "quick", "broken", "odd")
+    assert sorted(caplog.messages) == ["broken: no answer ('8 the app is refused')", "odd: no answer ('no frame')"]
     assert set(answers) == {"quick"}
     assert seconds < DEADLINE  # an error is heard, and not waited for
 
