@@ -53,6 +53,7 @@ class Member:
 
     folder: Path
     public_key: str
+    listener: Listener
     visits: list[Visit] = field(default_factory=list)
 
     @classmethod
@@ -61,22 +62,20 @@ class Member:
         folder.mkdir()
         key = ec.generate_private_key(ec.SECP384R1())
         (folder / "node.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-        (folder / "service.key").write_bytes(os.urandom(32))
+        (folder / "service.key").write_bytes(secret := os.urandom(32))
         public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        member = cls(folder, public)
+        member = cls(folder, public, Listener(str(folder / "member.sock"), family="AF_UNIX", authkey=secret))
         threading.Thread(target=member.serve, daemon=True).start()
         return member
 
     def serve(self) -> None:
         """Each request is its own answer."""
-        key = (self.folder / "service.key").read_bytes()
-        with Listener(str(self.folder / "member.sock"), family="AF_UNIX", authkey=key) as listener:
-            while True:
-                with listener.accept() as relay:
-                    frame = relay.recv_bytes()
-                    process, received = began(peer(relay.fileno())), now()
-                    relay.send_bytes(frame)
-                    self.visits.append(Visit(process, received, now()))
+        while True:
+            with self.listener.accept() as relay:
+                frame = relay.recv_bytes()
+                process, received = began(peer(relay.fileno())), now()
+                relay.send_bytes(frame)
+                self.visits.append(Visit(process, received, now()))
 
     def start(self, superlink: str, authority: Path) -> NodeProcess:
         """Its node, connecting outward."""
@@ -122,6 +121,8 @@ def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, 
         with ThreadPoolExecutor() as pool:
             list(pool.map(NodeProcess.stop, nodes))
         carrier.close()
+        for member in members.values():
+            member.listener.close()
 
 
 def measure(carrier: Flower, members: Mapping[str, Member], count: int, frame: bytes) -> dict[str, Any]:

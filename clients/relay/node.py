@@ -32,14 +32,16 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 APP = Path(__file__).parent / "app"
 _KEY_ID = "fpk_this_site"
 POLL = 1.0
-"""Seconds between two looks for a request. Flower's own 3 s are a third of a small exchange; a look costs the
-coordinator some milliseconds."""
+"""Seconds between two looks for a request, instead of Flower's 3. A look costs the coordinator some milliseconds."""
+_TASK_POLL = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.25"}
+"""Seconds between two looks of the node's own child for something to start, instead of 1: local, and cheaper still."""
 _PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
 def main(superlink: str, authority: str, node_key: str, socket: str, socket_key: str, port: str) -> None:
     """Run the node until it is told to stop, or the member's service is gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    os.environ.update(_TASK_POLL)
     vouching = Ed25519PrivateKey.generate()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as trusted:
         public = vouching.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
