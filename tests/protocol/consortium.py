@@ -125,8 +125,8 @@ class Recorded(Store):
         super().__init__(folder, plan_digest)
         self._checkpoints = checkpoints
 
-    def commit(self, checkpoint: Checkpoint) -> None:
-        super().commit(checkpoint)
+    def commit(self, checkpoint: Checkpoint, *, carried: bool = False) -> None:
+        super().commit(checkpoint, carried=carried)
         self._checkpoints.append(checkpoint)
 
 
