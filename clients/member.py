@@ -30,6 +30,7 @@ from federation.secagg.refusals import (
     Closed,
     Conflicting,
     DataSetBusy,
+    JobClosed,
     NotAllowedHere,
     Refusal,
     WrongTerms,
@@ -107,7 +108,11 @@ class Member:
 
     def _answers(self, request: bytes) -> list[Signed]:
         try:
+            self._journal.require_not_closed(self._plan.job)
             messages = read_frame(request, self._limits)
+        except JobClosed as refusal:
+            self._sessions.clear()
+            return [self._refuse("frame", refusal)]
         except Malformed as refusal:
             return [self._refuse("frame", refusal)]
         return [answer for message in messages if (answer := self._answer(message)) is not None]

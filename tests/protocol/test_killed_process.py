@@ -1,4 +1,4 @@
-"""kill -9 of a coordinator's process: the members live here, the coordinator in a child, and bytes go through a pipe."""
+"""kill -9 of a coordinator's process: the members live here, the coordinator in a child, and a pipe carries bytes."""
 
 import contextlib
 import multiprocessing

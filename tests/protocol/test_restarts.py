@@ -1,26 +1,28 @@
-"""Crashes of the coordinator, of members, of their disks: nothing is said twice, and nothing is said unrecorded."""
+"""Crashes of the coordinator and of its disk: it goes on after the last durable step, and asks nothing otherwise."""
 
-import sqlite3
+import resource
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from aggregator.carriers import Exchange
-from clients.journal import Journal, JournalInUse
+from aggregator.store import StepDamaged
 from federation.errors import JobStopped
+from federation.output import OutputNotWritable, disk_errors
 from federation.plan import Scheme
 from tests.protocol.consortium import Consortium, Killed, Losing, Lost, digest, make_consortium, undisturbed
 from tests.protocol.killing import Dying, DyingWithin, Moment, When, check_said_once
-from tests.protocol.play import STEPS, Play, ask, make_offer, refusal
 
 COLD, STEADY = ("keys", "shares", "masked", "agreed", "revealed"), ("masked", "agreed", "revealed")
 EXCHANGES = [Exchange(1, s) for s in COLD] + [Exchange(round, s) for round in (2, 3) for s in STEADY]
 WRITES = [(1, s) for s in (*COLD, "commit")] + [(round, s) for round in (2, 3) for s in (*STEADY, "commit")]
-# Before the first one there is nothing to go on from.
-MOMENTS = {when: [Moment(*write, when) for write in WRITES[1:]] for when in ("before", "after")}
-MOMENTS["within"] = [moment for moment in MOMENTS["after"] if moment.step in ("masked", "commit")]
-MOMENTS["within"] = [replace(moment, when="within") for moment in MOMENTS["within"]]
+MOMENTS: dict[When, list[Moment]] = {
+    "before": [Moment(*write, "before") for write in WRITES[1:]],  # before the first there is nothing to go on from
+    "within": [Moment(*write, "within") for write in WRITES if write[1] in ("masked", "commit")],
+    "after": [Moment(*write, "after") for write in WRITES],
+}
 # t = 4 of 5 remain in every step: m03 is lost with its Keys for round 3.
 DROPOUTS: dict[tuple[int, str, str], Lost] = {(1, "masked", "m01"): "answer", (2, "agreed", "m03"): "request"}
 
@@ -173,6 +175,59 @@ def test_a_job_that_stopped_for_lack_of_reveals_goes_on_when_they_can_be_had(fol
     check_said_once(lives)
 
 
+class FullDisk(Dying):
+    """A store whose disk takes nothing more from a moment on: no page of the database, or no byte of a file."""
+
+    def _die_if(self, round: int, step: str, when: When) -> None:
+        if Moment(round, step, when) == self._dies:
+            (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+            self._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def _write(self, name: str, data: bytes) -> None:
+        if Moment(*self._writing, "within") == self._dies:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        super()._write(name, data)
+
+
+@pytest.fixture
+def no_limit_afterwards() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+FULL = [*MOMENTS["within"][:4], Moment(1, "shares", "before"), Moment(1, "agreed", "before")]
+
+
+@pytest.mark.parametrize("full", FULL, ids=str)
+def test_a_disk_that_is_full_ends_the_run_and_loses_nothing(
+    folder: Path, full: Moment, expected: dict[str, Undisturbed], no_limit_afterwards: None
+) -> None:
+    consortium = make_consortium(folder)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lives = [Losing(consortium), Losing(consortium)]
+    with pytest.raises(OutputNotWritable) as caught, disk_errors(folder):
+        consortium.run(lives[0], FullDisk(consortium, full))
+    assert caught.value.exit_code == 7
+    # What would have told of the next step did not leave.
+    assert full.step in ("commit", lives[0].exchanges[-1].step)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    adapter = digest(consortium.run(lives[1]))
+    check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+
+
+def test_a_damaged_step_stops_the_coordinator_before_it_asks_anything(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "masked", "after")))
+    path = folder / consortium.plan.job / "masked-sum.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    carrier = Losing(consortium)
+    with pytest.raises(StepDamaged):
+        consortium.run(carrier)
+    assert carrier.exchanges == []
+
+
 def test_a_new_roster_closes_the_open_round(folder: Path) -> None:
     consortium = make_consortium(folder)
     with pytest.raises(Killed):
@@ -191,93 +246,3 @@ def test_a_coordinator_that_has_finished_has_nothing_left_to_do(folder: Path) ->
     carrier = Losing(consortium)
     assert digest(consortium.run(carrier)) == digest(final)
     assert carrier.exchanges == []
-
-
-@pytest.mark.parametrize("after", ["keys", "shares", "masked", "agreed"])
-def test_a_restart_closes_the_round_that_was_open(folder: Path, after: str) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium).through(after)
-    consortium.start_member("m00")
-    sent = consortium.left("m00")
-    following = STEPS[STEPS.index(after) + 1]
-    for message in play.prepare(following)["m00"]:
-        assert refusal(ask(consortium, "m00", message)) == "not-allowed-here"
-    # Nor does it begin that round again under the same number.
-    assert refusal(ask(consortium, "m00", play.sent["keys"]["m00"][0])) == "closed"
-    assert set(consortium.left("m00")[len(sent) :]) == {"refused"}
-
-
-def test_a_restart_closes_the_set_up_for_the_next_round_too(folder: Path) -> None:
-    consortium = make_consortium(folder)
-    first = Play(consortium).through("masked")
-    carried = first.following(first.opening).do("keys")
-    consortium.start_member("m00")
-    assert refusal(ask(consortium, "m00", *carried.prepare("shares")["m00"])) == "not-allowed-here"
-    assert refusal(ask(consortium, "m00", carried.sent["keys"]["m00"][0])) == "closed"
-
-
-def test_one_restarted_member_costs_a_round_nothing(folder: Path) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium).through("masked")
-    consortium.start_member("m03")
-    play.through("revealed")
-    assert play.refused == {"m03": "not-allowed-here"}
-    play.result()
-
-
-def read_only(journal: Journal) -> None:
-    """As a disk that has gone read-only: every write from now on fails."""
-    journal._db.execute("PRAGMA query_only=ON")
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fail", [read_only, Journal.close])
-def test_what_the_journal_cannot_record_does_not_leave(folder: Path, step: str, fail: object) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium)
-    for earlier in ("keys", "shares", "masked", "agreed")[
-        : ("keys", "shares", "masked", "agreed", "revealed").index(step)
-    ]:
-        play.do(earlier)
-    requests = play.prepare(step)
-    sent = consortium.left("m00")
-    assert callable(fail)
-    fail(consortium.journals["m00"])
-    with pytest.raises(sqlite3.Error):
-        ask(consortium, "m00", *requests["m00"])
-    consortium.start_member("m00")
-    assert consortium.left("m00") == sent
-
-
-@pytest.mark.parametrize("step", ["shares", "masked", "agreed", "revealed"])
-def test_a_round_whose_answer_could_not_be_recorded_is_given_up_even_if_the_disk_recovers(
-    folder: Path, step: str
-) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium)
-    for earlier in STEPS[: STEPS.index(step)]:
-        play.do(earlier)
-    requests = play.prepare(step)
-    read_only(consortium.journals["m00"])
-    with pytest.raises(sqlite3.Error):
-        ask(consortium, "m00", *requests["m00"])
-    consortium.journals["m00"]._db.execute("PRAGMA query_only=OFF")
-    assert refusal(ask(consortium, "m00", requests["m00"][-1])) == "not-allowed-here"
-
-
-def test_of_two_processes_on_one_journal_the_older_falls_silent(folder: Path) -> None:
-    """Otherwise each keeps its own memory of what was said: Masked to one in attempt 1, to the other in attempt 2,
-    and both reveal. An attacker who can start a second member process needs nothing else."""
-    consortium = make_consortium(folder)
-    first = Play(consortium).through("agreed")
-    older, older_journal = consortium.members["m00"], consortium.journals.pop("m00")
-    consortium.start_member("m00")
-    second = Play(consortium, make_offer(consortium, attempt=2)).do("keys")
-    assert "m00" in second.answers["keys"]
-    consortium.members["m00"] = older
-    with pytest.raises(JournalInUse):
-        ask(consortium, "m00", *first.prepare("revealed")["m00"])
-    older_journal.close()
-    # What the younger wrote is whole: the chain verifies, and the older added nothing to it.
-    consortium.start_member("m00")
-    assert consortium.left("m00") == ["keys", "shares", "masked", "agreed", "keys"]
