@@ -227,9 +227,11 @@ def _ask_again(
             job=job.plan.job,
             round=round,
             detail=f"{count} members revealed their shares, {needed} are needed, and a member that revealed does not "
-            "take part in a second sum on the same adapter. Only a new job can go on.",
+            "take part in a second sum on the same adapter. Start again when more of them can be reached; if they have "
+            "restarted meanwhile, only a new job can go on.",
             detail_ja=f"シェアを開示した拠点が {count}（必要数 {needed}）です。開示した拠点は同じ差分の二度目の合計には"
-            "参加しません。新しいジョブが必要です。",
+            "参加しません。他の拠点と通信できるようになってから再開してください。"
+            "その拠点が再起動していた場合は、新しいジョブが必要です。",
         )
 
 

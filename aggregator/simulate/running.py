@@ -66,8 +66,9 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
 def go_on(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
     """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
 
-    Its members died with the process that was interrupted, and their round secrets with them. They come back with
-    empty journals: the old ones would rightly refuse a second sum on an adapter, and are set aside.
+    Its members died with the process that was interrupted, and their round secrets with them: nobody could answer the
+    next step of the round that was open, so the report has the store forget it. They come back with empty journals: the
+    old ones would rightly refuse a second sum on an adapter, and are set aside.
     """
     if (output / "members").exists():
         turn = 1 + len(list(output.glob("members-interrupted-*")))
