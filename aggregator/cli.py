@@ -19,6 +19,7 @@ from federation import load_plan
 from federation.commands import Printer, Result, Verb, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.output import disk_errors
 from federation.token import JoinToken, fingerprint, spoken
 
 _HOME = option(
@@ -158,7 +159,9 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
     """Serve, and run a plan's job when one is given."""
     home = Home(options.home)
     home.settings()
-    serving.serve(home, serving.read_plan(options.plan) if options.plan else None, printer)
+    plan = serving.read_plan(options.plan) if options.plan else None
+    with disk_errors(home.path):
+        serving.serve(home, plan, printer)
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:
