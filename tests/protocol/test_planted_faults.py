@@ -7,6 +7,7 @@ from unittest.mock import ANY
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from aggregator.store import Store
 from clients.journal import Journal
 from clients.member import Member
 from clients.policy import Policy
@@ -18,13 +19,16 @@ from federation.secagg.history import History
 from federation.secagg.messages import Revealed
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import add_mask, derive
-from federation.secagg.server import Aggregation
+from federation.secagg.server import Aggregation, Answers, Step
 from federation.wire import Signed, read_body
 from tests.protocol import (
     test_attacks_history,
     test_attacks_members,
     test_attacks_opening,
+    test_attacks_rollback,
     test_attacks_setup,
+    test_closed_jobs,
+    test_member_restarts,
     test_restarts,
     test_rounds,
     test_state_machine,
@@ -162,6 +166,33 @@ def holders_not_counted(patch: Patch) -> None:
     patch.setattr(Aggregation, "_require_holders", lambda *_: None)
 
 
+def steps_forgotten(patch: Patch) -> None:
+    patch.setattr(Store, "keep", lambda *_: None)
+
+
+def sum_taken_twice(patch: Patch) -> None:
+    honest = Aggregation.replay
+
+    def replay(aggregation: Aggregation, answers: Answers) -> None:
+        honest(aggregation, answers)
+        if answers.total is not None:
+            aggregation._sum += answers.total
+
+    patch.setattr(Aggregation, "replay", replay)
+
+
+def too_few_vectors_kept(patch: Patch) -> None:
+    def kept(aggregation: Aggregation) -> Answers:
+        total = aggregation._sum if aggregation.step is Step.MASKED else None
+        return Answers(aggregation.offer, aggregation.step, tuple(aggregation._answers.values()), total)
+
+    patch.setattr(Aggregation, "answers", kept)
+
+
+def closed_jobs_speak(patch: Patch) -> None:
+    patch.setattr(Journal, "require_not_closed", lambda *_: None)
+
+
 def undealt_shares(folder: Path) -> None:
     test_attacks_members.test_a_dealer_whose_shares_too_few_hold_is_found_before_anything_is_revealed(folder)
 
@@ -173,7 +204,12 @@ def any_other_plan(folder: Path) -> None:
 
 
 def unrecorded_vector(folder: Path) -> None:
-    test_restarts.test_what_the_journal_cannot_record_does_not_leave(folder, "shares", test_restarts.read_only)
+    read_only = test_member_restarts.read_only
+    test_member_restarts.test_what_the_journal_cannot_record_does_not_leave(folder, "shares", read_only)
+
+
+def one_vector(folder: Path) -> None:
+    test_attacks_rollback.test_no_member_s_vector_is_ever_in_the_coordinators_files(folder, 1)
 
 
 PLANTED: list[tuple[Fault, Check]] = [
@@ -202,6 +238,10 @@ PLANTED: list[tuple[Fault, Check]] = [
         holders_not_counted,
         test_attacks_members.test_a_dealer_whose_shares_too_few_hold_is_found_before_anything_is_revealed,
     ),
+    (steps_forgotten, test_restarts.test_what_was_revealed_outlives_the_members_that_revealed_it),
+    (sum_taken_twice, test_restarts.test_one_member_that_restarts_meanwhile_costs_the_round_nothing),
+    (too_few_vectors_kept, one_vector),
+    (closed_jobs_speak, test_closed_jobs.test_of_two_jobs_on_one_adapter_the_closed_one_gives_no_sum),
 ]
 
 
