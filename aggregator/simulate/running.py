@@ -49,10 +49,11 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
             report.observe(event)
             teller.observe(event)
 
-        run_job(table.job, table.carrier, table.store, observe)
-        began = time.perf_counter()
-        bench = Bench(table.plan, table.learner, table.corpora, teller.arms)
-        comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
+        with table.workers:
+            run_job(table.job, table.carrier, table.store, observe)
+            began = time.perf_counter()
+            bench = Bench(table.plan, table.learner, table.corpora, teller.arms, table.workers.in_order)
+            comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
         seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
         summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
         write_results(output, summary, comparison)

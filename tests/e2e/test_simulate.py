@@ -116,6 +116,20 @@ def test_the_adapter_gives_the_same_loss_with_peft_and_transformers_alone(finish
     assert nats / tokens == pytest.approx(summary["arms"]["federated"][0], abs=2e-3)
 
 
+def test_every_figure_is_the_same_however_many_members_train_at_once(overrides: Overrides, tmp_path: Path) -> None:
+    found = []
+    for workers in (1, 2, 3):
+        output = tmp_path / str(workers)
+        output.mkdir()
+        summary = run(overrides("rounds=2", "arms=default", "arms.plain=true", f"workers={workers}"), output)
+        summary = {key: value for key, value in summary.items() if key not in ("seconds", "peak_rss_mb")}
+        rounds = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+        told = [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in rounds]
+        files = [(output / name).read_bytes() for name in ("plan.yaml", "arms.json", "curves.png", "members.png")]
+        found.append((json.dumps(summary), json.dumps(told), files))
+    assert found[0] == found[1] == found[2]
+
+
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     finished: Any, overrides: Overrides, tmp_path: Path
 ) -> None:
