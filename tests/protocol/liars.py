@@ -19,7 +19,7 @@ BODIES: dict[str, type[Body]] = {
 def altered(signer: Identity, statement: Signed, blob: bytes | None = None, **fields: object) -> Signed:
     """The statement with some fields (or the blob) changed, signed again by `signer` in the same context."""
     header = statement.header
-    body = replace(read_body(BODIES[header.kind], header.body), **fields)  # type: ignore[type-var]
+    body = replace(read_body(BODIES[header.kind], header.body), **fields)  # type: ignore[type-var]  # each Body is a dataclass
     return signer.sign(body, header.digest, header.recipient, bytes(statement.blob) if blob is None else blob)
 
 
