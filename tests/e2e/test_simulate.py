@@ -130,6 +130,20 @@ def test_every_figure_is_the_same_however_many_members_train_at_once(overrides: 
     assert found[0] == found[1] == found[2]
 
 
+def test_a_job_that_diverges_does_not_stop_a_sweep(
+    overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = ("rounds=1", "train.optimizer.learning_rate=1e30,2e-3", "hydra.sweep.dir=sweep")
+    with pytest.raises(load_plan.SweepFailed, match="1 of 2 jobs failed") as caught:
+        cli.main(["-m", *overrides(*rates), "--json"], "en")
+    [(job, failure)] = caught.value.failures
+    assert "learning_rate=1e30" in job
+    assert (failure.code, caught.value.exit_code) == ("job-stopped", 9)
+    assert "training diverged at every member" in failure.text("en")
+    assert [path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")] == ["1"]
+
+
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     finished: Any, overrides: Overrides, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ class Liar:
 
     def __init__(self, consortium: Consortium, name: str, rewrite: Callable[[Signed], Signed | None]) -> None:
         self._member, self._rewrite = consortium.members[name], rewrite
-        consortium.members[name] = self  # type: ignore[assignment]
+        consortium.members[name] = self  # type: ignore[assignment]  # answers as a Member does
 
     def handle(self, request: bytes) -> bytes:
         answers = [self._rewrite(answer) for answer in read_frame(self._member.handle(request), LIMITS)]
