@@ -126,9 +126,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=30, help="the first of the demo's thirty")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument(
-        "--threads", type=int, default=2, help="our workers, of one each; Flower's actors share as many"
-    )
+    parser.add_argument("--threads", type=int, default=2, help="our workers; Flower's actors share as many")
     parser.add_argument("--actors", type=int, nargs="+", default=[2, 1], help="how Flower is run; the fastest counts")
     parser.add_argument("--interval", type=float, default=0.5, help="seconds between two looks at memory")
     parser.add_argument("--logs", type=Path, help="a folder for what the processes say; default: a temporary one")

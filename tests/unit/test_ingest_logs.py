@@ -60,9 +60,8 @@ def test_a_log_of_a_european_spreadsheet_is_the_same_log(day: str) -> None:
 
 
 def test_a_european_table_that_is_no_log_stays_as_it_was_written() -> None:
-    assert (
-        read("Teil;Preis\nLager;12,50\nDichtung;3,20\n") == "Teil: Lager | Preis: 12,50\nTeil: Dichtung | Preis: 3,20\n"
-    )
+    told = "Teil: Lager | Preis: 12,50\nTeil: Dichtung | Preis: 3,20\n"
+    assert read("Teil;Preis\nLager;12,50\nDichtung;3,20\n") == told
 
 
 def test_a_comma_in_a_quoted_number_is_no_decimal_comma() -> None:
