@@ -137,7 +137,7 @@ def test_a_job_that_diverges_does_not_stop_a_sweep(
     with pytest.raises(load_plan.SweepFailed, match="1 of 2 jobs failed") as caught:
         cli.main(["-m", *overrides(*rates), "--json"], "en")
     [(job, failure)] = caught.value.failures
-    assert "learning_rate=1e30" in job
+    assert "learning_rate=1e+30" in job
     assert (failure.code, caught.value.exit_code) == ("job-stopped", 9)
     assert "training diverged at every member" in failure.text("en")
     assert [path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")] == ["1"]
