@@ -243,8 +243,8 @@ def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[s
     """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(opening.last)
-    body = Broadcast(tensors.digest(opening.adapter), len(adapter), last)
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, adapter + words) for m in aggregation.u2}
+    body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
 
 
 def _last_sum(last: Checkpoint | None) -> tuple[LastSum | None, bytes]:

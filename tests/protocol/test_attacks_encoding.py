@@ -105,7 +105,7 @@ def test_what_is_no_message_costs_its_sender_the_step_and_the_coordinator_nothin
         def handle(self, request: bytes) -> bytes:
             return HOSTILE[what](honest.handle(request))
 
-    consortium.members[VICTIM] = Hostile()  # type: ignore[assignment]
+    consortium.members[VICTIM] = Hostile()  # type: ignore[assignment]  # answers as a Member does
     consortium.run()
     assert all(VICTIM not in done.aggregation.u3 for done in consortium.rounds)
     consortium.check_sums()

@@ -271,5 +271,5 @@ def test_a_false_dealer_is_named_and_the_job_stops(folder: Path, what: str) -> N
     lie(consortium, "shares", false_dealing)
     lost = {(1, "masked", LIAR): "answer"} if what == "mask key" else {}
     with pytest.raises(JobStopped, match="m01 dealt shares that match its commitments but not its secret"):
-        consortium.run(Losing(consortium, lost))  # type: ignore[arg-type]
+        consortium.run(Losing(consortium, lost))  # type: ignore[arg-type]  # str, of which one Literal is drawn
     assert [(name, "revealed" in consortium.left(name)) for name in ("m00", "m04")] == [("m00", True), ("m04", True)]

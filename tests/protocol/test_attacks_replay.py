@@ -97,7 +97,8 @@ def test_a_step_that_is_not_due_is_refused_and_changes_nothing(folder: Path, now
         for message in play.sent[later]["m01"]:
             header = message.header
             body = _Raw(header.kind, header.body)
-            for_victim = consortium.coordinator.sign(body, header.digest, VICTIM, bytes(message.blob))  # type: ignore[arg-type]
+            blob = bytes(message.blob)
+            for_victim = consortium.coordinator.sign(body, header.digest, VICTIM, blob)  # type: ignore[arg-type]  # raw on purpose
             assert refusal(ask(consortium, VICTIM, for_victim)) == "not-allowed-here"
     assert not set(consortium.left(VICTIM)) & set(STEPS[STEPS.index(now) :])
 

@@ -216,7 +216,7 @@ def test_a_refusal_that_is_not_about_the_protocol_tells_the_coordinator_its_code
     def broken(*_: object) -> None:
         raise DataFolderInvalid(path="/site/secret/manuals", detail="a disk died", detail_ja="故障")
 
-    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     [answer] = ask(consortium, "m00", *play.prepare("masked")["m00"])
     refused = read_body(Refused, answer.header.body)
@@ -232,7 +232,7 @@ def test_a_training_that_breaks_sends_nothing_and_gives_the_round_up(folder: Pat
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(consortium, "m00", *play.prepare("masked")["m00"])
