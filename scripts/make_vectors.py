@@ -1,8 +1,8 @@
-"""Write tests/vectors/secagg-v1.json: what version 1 of the protocol is, in bytes, for whoever implements it again.
+"""Write tests/vectors: what version 1 of the protocol is, in bytes, for whoever implements it again.
 
-    python scripts/make_vectors.py [FILE]
+    python scripts/make_vectors.py [FOLDER]
 
-Everything follows from fixed seeds: the same code gives the same file, and a change of the file is a change of the
+secagg-v1.json has each part for itself, round-v1.json a whole job (vectors/whole_job.py). Everything follows from fixed seeds: the same code gives the same file, and a change of the file is a change of the
 protocol. All secrets in it are public. Bytes are hexadecimal, integers beyond 64 bits decimal text. What no decoder may
 read is in refused-cbor.json, which is written by hand.
 """
@@ -25,8 +25,9 @@ from federation.secagg import contexts, primitives
 from federation.secagg.messages import Agreed, Keys, Masked, Offer, Sealed, Shares
 from federation.secagg.shamir import PRIME, SHARE_SIZE, lagrange_at_zero
 from federation.wire import MAX_MESSAGES, ZERO_DIGEST, Signed, canonical_cbor, read_cbor, write_frame
+from vectors import whole_job
 
-FILE = Path(__file__).resolve().parent.parent / "tests/vectors/secagg-v1.json"
+FOLDER = Path(__file__).resolve().parent.parent / "tests/vectors"
 MEMBERS = ("a", "名古屋", "豊田")
 
 
@@ -297,5 +298,7 @@ def _hex(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    file.write_text(json.dumps(make(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    for name, contents in (("secagg-v1", make()), ("round-v1", whole_job.make())):
+        text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
