@@ -1,16 +1,16 @@
-"""Write the parts of docs/protocol.md that the code knows best: messages, state tables, limits, the plan, refusals.
+"""Write the parts of docs/protocol*.md that the code knows best: messages, state tables, limits, the plan, refusals.
 
-    python scripts/make_protocol_docs.py [FILE]
+    python scripts/make_protocol_docs.py
 
-Each part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test fails when the file is stale. What a field
+Each part stands between `<!-- generated: NAME -->` and `<!-- end -->`. A test fails when a file is stale. What a field
 means is written here; a field without its words, or words without their field, end the script.
 """
 
 import dataclasses
 import json
-import sys
 import types
 import typing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -23,7 +23,6 @@ from federation.settings import Range
 from federation.wire import Body, Malformed, Signed, Size
 
 ROOT = Path(__file__).resolve().parent.parent
-FILE = ROOT / "docs/protocol.md"
 VECTORS = ROOT / "tests/vectors/round-v1.json"
 
 MEANINGS: dict[str, dict[str, str]] = {
@@ -125,12 +124,13 @@ def described(hint: Any, size: int = wire.DIGEST_SIZE) -> str:
 
 
 def _between(limits: Range) -> str:
-    return f"{limits.low:g} or more" if limits.high == float("inf") else f"{limits.low:g} to {limits.high:g}"
+    high = "2^63 - 1" if limits.high == 2**63 - 1 else f"{limits.high:g}"
+    return f"{limits.low:g} or more" if limits.high == float("inf") else f"{limits.low:g} to {high}"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
-    lines = [head, ("---",) * len(head), *rows]
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -211,13 +211,14 @@ def plan_table() -> str:
 
 def refusal_table() -> str:
     """Codes and words: of members, then of the coordinator about members."""
-    members = [
+    members: list[type[RengoError]] = [
         Malformed,
         SignatureInvalid,
         *(c for c in vars(refusals).values() if isinstance(c, type) and issubclass(c, refusals.Refusal)),
     ]
     rows = [(f"`{kind().code}`", words(kind)) for kind in members if kind is not refusals.Refusal]
-    own = [(f"`{kind().code}`", words(kind)) for kind in (TooFewMembers, FalseShare, FalseDealer)]
+    coordinators: tuple[type[RengoError], ...] = (TooFewMembers, FalseShare, FalseDealer)
+    own = [(f"`{kind().code}`", words(kind)) for kind in coordinators]
     return f"{table(('code', 'words'), rows)}\n\nOf the coordinator alone:\n\n{table(('code', 'words'), own)}"
 
 
@@ -250,20 +251,22 @@ def _wrapped(text: str) -> list[str]:
     return [text[at : at + 96] for at in range(0, len(text), 96)]
 
 
-PARTS = {
-    "messages": message_tables,
-    "member": member_table,
-    "coordinator": coordinator_table,
-    "limits": limits,
-    "plan": plan_table,
-    "refusals": refusal_table,
-    "example": example,
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "docs/protocol.md": {
+        "messages": message_tables,
+        "member": member_table,
+        "coordinator": coordinator_table,
+        "limits": limits,
+        "refusals": refusal_table,
+        "example": example,
+    },
+    "docs/protocol-encoding.md": {"plan": plan_table},
 }
 
 
-def renewed(text: str) -> str:
+def renewed(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
     """The document with every generated part as it has to be today."""
-    for name, part in PARTS.items():
+    for name, part in parts.items():
         start, end = f"<!-- generated: {name} -->", "<!-- end -->"
         before, found, rest = text.partition(start)
         _, ended, after = rest.partition(end)
@@ -274,5 +277,6 @@ def renewed(text: str) -> str:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    file.write_text(renewed(file.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, parts in PARTS.items():
+        file = ROOT / name
+        file.write_text(renewed(file.read_text(encoding="utf-8"), parts), encoding="utf-8")

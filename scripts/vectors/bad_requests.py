@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def bad_requests(exchange: Exchange, good: tuple[Signed, ...], identities: Ident
 
 
 def _offers(good: tuple[Signed, ...], identities: Identities) -> Requests:
-    changes: dict[str, dict[str, object]] = {
+    changes: dict[str, dict[str, Any]] = {
         "another plan": {"plan": bytes(32)},
         "another roster": {"roster": bytes(32)},
         "another base model": {"model": bytes(32)},

@@ -9,7 +9,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -214,6 +214,7 @@ def make() -> dict[str, Any]:
         client, shamir = draws.everywhere()
         with client, shamir:
             final = run(Job(PLAN, roster, identities[COORDINATOR], SHAPES), carrier, store, lambda _: None)
+        store.close()
     return {
         "about": "A whole job of Rengo secure aggregation, version 1. Made by scripts/make_vectors.py. All secrets are "
         "public. `refused`: requests that its member refuses with the code, right before the good one.",

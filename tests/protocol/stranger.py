@@ -171,7 +171,9 @@ class Stranger:
         for member, keys in u1.items():
             pair = [dealt[kind][self.index[member]] for kind in ("seed", "key")]
             key = hkdf(exchange(s.secret["channel key"], keys["channel_key"]), s.share_ctx, "envelope", self.id, member)
-            envelope = AESGCM(key).encrypt(bytes(12), cbor([self.id, member, *pair]), self._associated(s, self.id, member))
+            envelope = AESGCM(key).encrypt(
+                bytes(12), cbor([self.id, member, *pair]), self._associated(s, self.id, member)
+            )
             seed, mask_key = self._commitments(s, self.id, member, pair)
             sealed.append({"seed_commitment": seed, "key_commitment": mask_key, "envelope": envelope})
         leaves = [H("leaf", [x["seed_commitment"], x["key_commitment"]]) for x in sealed]
@@ -266,7 +268,9 @@ class Stranger:
 
     def _open(self, m: Message, kind: str, digest: bytes) -> Words:
         h = m.h
-        require((h["kind"], h["digest"], h["from"], h["to"]) == (kind, digest, "coordinator", self.id), "signature-invalid")
+        require(
+            (h["kind"], h["digest"], h["from"], h["to"]) == (kind, digest, "coordinator", self.id), "signature-invalid"
+        )
         require(fits(h["body"], FIELDS[kind]), "malformed")
         require(h["blob"] is None or hashlib.sha256(m.data).digest() == h["blob"][1], "malformed")
         signed = b"rengo signed message v1\0" + m.header
@@ -366,7 +370,9 @@ class Stranger:
         mean = self._last_mean(round - 1, last, words, adapter)
         return adapter, self._ring(round, mean), H("last sum", [last, hashlib.sha256(words).digest()])
 
-    def _last_mean(self, before: int, last: Words, words: bytes, adapter: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    def _last_mean(
+        self, before: int, last: Words, words: bytes, adapter: Mapping[str, Tensor]
+    ) -> dict[str, list[float]]:
         known = self.known.get(before)
         ring = known[1] if known else self._stated_ring(before, last)
         require((last["scalars"], last["ranges"]) == (list(ring.scalars), ring.stated), "wrong-terms")

@@ -1,4 +1,4 @@
-"""The specification, proved: a member written from it alone takes part with ours, and repeats the vectors byte for byte."""
+"""The specification at work: a member written from it takes part with ours and repeats the vectors to the byte."""
 
 import hashlib
 import json
@@ -90,7 +90,8 @@ def test_a_stranger_repeats_the_single_parts() -> None:
     stream = own.mask(bytes.fromhex(found["self"]["key"]), 32, 16)
     assert np.array(stream, "<u2").tobytes().hex() == found["self"]["first_64_bytes"]
     assert own.H("plan", PARTS["plan"]["plain"]).hex() == PARTS["plan"]["digest"]
-    offer = {n: bytes.fromhex(v) if n in ("parent", "roster", "plan", "model") else v for n, v in PARTS["setup"]["offer"].items()}  # fmt: skip
+    digests = {name: bytes.fromhex(PARTS["setup"]["offer"][name]) for name in ("parent", "roster", "plan", "model")}
+    offer = PARTS["setup"]["offer"] | digests
     assert own.H("setup context", offer).hex() == PARTS["setup"]["setup_ctx"]
 
 

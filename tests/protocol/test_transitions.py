@@ -1,4 +1,4 @@
-"""Every message in every state, shown to the real machines: what docs/protocol.md's state tables say is what they do."""
+"""Every message in every state, shown to the real machines: the state tables of docs/protocol.md hold."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def messages_to(play: Play) -> dict[str, Signed]:
 
 
 def standing_at(folder: Path, at: int) -> tuple[Play, dict[str, bytes]]:
-    """A round in which the victim has taken the first `at` messages, the next one prepared; the frames that answered."""
+    """A round in which the victim has taken the first `at` messages, the next one prepared; and the answers."""
     play, frames = Play(make_consortium(folder, 4)), {}
     for transition in COORDINATOR:
         requests = play.prepare(transition.step.value)
