@@ -27,16 +27,21 @@ from tests.protocol.stranger_encoding import (
     Tensor,
     adapter_bytes,
     adapter_digest,
+    associated,
     cbor,
     exchange,
     f32,
+    first_adapter,
     fits,
     hkdf,
     mask,
     public_of,
     read_cbor,
     read_frame,
+    require,
+    ring_of,
     safe,
+    scalars_of,
     stream,
     verifies,
     write_frame,
@@ -96,7 +101,7 @@ class Stranger:
         self.opened = self.count = 0
         self.spent: set[bytes] = set()
         self.known: dict[int, tuple[Mapping[str, Tensor], Ring]] = {}
-        self.first = self._first_adapter()
+        self.first = first_adapter(self.plan, self.layers)
 
     def handle(self, request: bytes) -> bytes:
         try:
@@ -172,7 +177,7 @@ class Stranger:
             pair = [dealt[kind][self.index[member]] for kind in ("seed", "key")]
             key = hkdf(exchange(s.secret["channel key"], keys["channel_key"]), s.share_ctx, "envelope", self.id, member)
             envelope = AESGCM(key).encrypt(
-                bytes(12), cbor([self.id, member, *pair]), self._associated(s, self.id, member)
+                bytes(12), cbor([self.id, member, *pair]), associated(s.share_ctx, self.id, member)
             )
             seed, mask_key = self._commitments(s, self.id, member, pair)
             sealed.append({"seed_commitment": seed, "key_commitment": mask_key, "envelope": envelope})
@@ -201,7 +206,7 @@ class Stranger:
         secret = exchange(s.secret["channel key"], s.u1[dealer]["channel_key"])
         key = hkdf(secret, s.share_ctx, "envelope", dealer, self.id)
         try:
-            opened = read_cbor(AESGCM(key).decrypt(bytes(12), x["envelope"], self._associated(s, dealer, self.id)))
+            opened = read_cbor(AESGCM(key).decrypt(bytes(12), x["envelope"], associated(s.share_ctx, dealer, self.id)))
         except (InvalidTag, ValueError, Refuse):
             return None
         if not isinstance(opened, list) or len(opened) != 4 or opened[:2] != [dealer, self.id]:
@@ -314,41 +319,10 @@ class Stranger:
         kinds = zip(("seed", "key"), pair, strict=True)
         return [H("share commitment", [s.share_ctx, kind, dealer, recipient, share]) for kind, share in kinds]
 
-    def _associated(self, s: Session, dealer: str, recipient: str) -> bytes:
-        return cbor(["rengo v1", "envelope", s.share_ctx, dealer, recipient])
-
     def _add(self, words: list[int], key: bytes, sign: int, bits: int) -> None:
         words[:] = [(w + sign * m) % 2**bits for w, m in zip(words, mask(key, len(words), bits), strict=True)]
 
     # The second document
-
-    def _first_adapter(self) -> dict[str, Tensor]:
-        r, tensors = self.plan["lora"]["r"], {}
-        for name, (out, inn) in self.layers.items():
-            numbers, b = stream("init", [self.plan["seed"], name]), 1 / math.sqrt(inn)
-            tensors[f"{name}.lora_A"] = (r, inn), [f32((2 * next(numbers) - 1) * b) for _ in range(r * inn)]
-            tensors[f"{name}.lora_B"] = (out, r), [0.0] * (out * r)
-        return tensors
-
-    def _scalars(self, round: int) -> list[str]:
-        trains = round <= self.plan["rounds"]
-        measures = not trains or (round - 1) % self.plan["evaluation"]["every"] == 0
-        names = ["held_out_loss", "base_held_out_loss"] if measures else []
-        return [*names, *(["clipped_share"] if trains else []), "diverged"]
-
-    def _ring(self, round: int, mean: Mapping[str, list[float]]) -> Ring:
-        secagg, train = self.plan["secagg"], self.plan["train"]
-        shapes = {n: shape for n, (shape, _) in self.first.items()} if round <= self.plan["rounds"] else {}
-        if secagg["initial_range"] == "auto":
-            steps = train["tokens_per_round"] // train["tokens_per_step"]
-            first = 1.25 * float(train["optimizer"]["learning_rate"]) * steps
-        else:
-            first = float(secagg["initial_range"])
-        headroom, smallest = float(secagg["range_headroom"]), float(secagg["smallest_range"])
-        ranges = dict.fromkeys(shapes, first)
-        for name in set(shapes) & set(mean):
-            ranges[name] = max(smallest, min(first, headroom * max(map(abs, mean[name]))))
-        return Ring(secagg["ring_bits"], self.n, shapes, ranges, self._scalars(round))
 
     def _receive(self, offer: Words, body: Words, data: bytes) -> tuple[dict[str, Tensor], Ring, bytes]:
         round, last, size = offer["round"], body["last"], 4 * sum(len(v) for _, v in self.first.values())
@@ -365,10 +339,14 @@ class Stranger:
         if round == 1:
             require(last is None and not words, "wrong-terms")
             require(adapter_bytes(adapter) == adapter_bytes(self.first), "adapter-unexplained")
-            return adapter, self._ring(1, {}), ZEROS
+            return adapter, ring_of(self.plan, self.first, 1, {}), ZEROS
         require(last is not None, "wrong-terms")
         mean = self._last_mean(round - 1, last, words, adapter)
-        return adapter, self._ring(round, mean), H("last sum", [last, hashlib.sha256(words).digest()])
+        return (
+            adapter,
+            ring_of(self.plan, self.first, round, mean),
+            H("last sum", [last, hashlib.sha256(words).digest()]),
+        )
 
     def _last_mean(
         self, before: int, last: Words, words: bytes, adapter: Mapping[str, Tensor]
@@ -394,7 +372,7 @@ class Stranger:
         return mean
 
     def _stated_ring(self, before: int, last: Words) -> Ring:
-        shapes = self._ring(before, {}).shapes
+        shapes = ring_of(self.plan, self.first, before, {}).shapes
         require(len(last["ranges"]) == len(shapes), "malformed")
         try:
             ranges = {n: float.fromhex(text) for n, text in zip(sorted(shapes), last["ranges"], strict=True)}
@@ -402,7 +380,7 @@ class Stranger:
             raise Refuse("malformed") from error
         smallest = float(self.plan["secagg"]["smallest_range"])
         require(all(smallest <= g < math.inf for g in ranges.values()), "malformed")
-        return Ring(self.plan["secagg"]["ring_bits"], self.n, shapes, ranges, self._scalars(before))
+        return Ring(self.plan["secagg"]["ring_bits"], self.n, shapes, ranges, scalars_of(self.plan, before))
 
     def _check_proof(self, offer: Words, proof: Words) -> None:
         same = ("suite", "consortium", "job", "roster", "plan", "model")
@@ -421,8 +399,3 @@ class Stranger:
         scalars = {"held_out_loss": loss, "base_held_out_loss": base_loss, "clipped_share": clipped, "diverged": 0.0}
         seed = [self.plan["consortium"], self.plan["job"], self.plan["seed"], self.id, round]
         return ring.encode(update, scalars, stream("rounding", seed))
-
-
-def require(holds: object, code: str) -> None:
-    if not holds:
-        raise Refuse(code)

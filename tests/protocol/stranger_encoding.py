@@ -24,6 +24,11 @@ class Refuse(Exception):
     """With the code of section 12."""
 
 
+def require(holds: object, code: str) -> None:
+    if not holds:
+        raise Refuse(code)
+
+
 # 2. Deterministic CBOR
 
 
@@ -224,6 +229,10 @@ def public_of(private: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
 
 
+def associated(share_ctx: bytes, dealer: str, recipient: str) -> bytes:
+    return cbor(["rengo v1", "envelope", share_ctx, dealer, recipient])
+
+
 def mask(key: bytes, count: int, bits: int) -> list[int]:
     stream = Cipher(algorithms.AES256(key), modes.CTR(bytes(16))).encryptor().update(bytes(count * bits // 8))
     return list(struct.unpack(f"<{count}{'H' if bits == 16 else 'I'}", stream))
@@ -309,3 +318,37 @@ class Ring:
             signed = [w - 2**self.bits if w >= 2 ** (self.bits - 1) else w for w in words[at : at + size]]
             means[name], at = [w * step for w in signed], at + size
         return means
+
+
+def first_adapter(plan: Mapping[str, Any], layers: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+    r, tensors = plan["lora"]["r"], {}
+    for name, (out, inn) in layers.items():
+        numbers, b = stream("init", [plan["seed"], name]), 1 / math.sqrt(inn)
+        tensors[f"{name}.lora_A"] = (r, inn), [f32((2 * next(numbers) - 1) * b) for _ in range(r * inn)]
+        tensors[f"{name}.lora_B"] = (out, r), [0.0] * (out * r)
+    return tensors
+
+
+def scalars_of(plan: Mapping[str, Any], round: int) -> list[str]:
+    trains = round <= plan["rounds"]
+    measures = not trains or (round - 1) % plan["evaluation"]["every"] == 0
+    names = ["held_out_loss", "base_held_out_loss"] if measures else []
+    return [*names, *(["clipped_share"] if trains else []), "diverged"]
+
+
+def ring_of(
+    plan: Mapping[str, Any], adapter: Mapping[str, Tensor], round: int, mean: Mapping[str, list[float]]
+) -> Ring:
+    """Of `round`, when the last round's sum gave `mean`."""
+    secagg, train = plan["secagg"], plan["train"]
+    shapes = {n: shape for n, (shape, _) in adapter.items()} if round <= plan["rounds"] else {}
+    if secagg["initial_range"] == "auto":
+        steps = train["tokens_per_round"] // train["tokens_per_step"]
+        first = 1.25 * float(train["optimizer"]["learning_rate"]) * steps
+    else:
+        first = float(secagg["initial_range"])
+    headroom, smallest = float(secagg["range_headroom"]), float(secagg["smallest_range"])
+    ranges = dict.fromkeys(shapes, first)
+    for name in set(shapes) & set(mean):
+        ranges[name] = max(smallest, min(first, headroom * max(map(abs, mean[name]))))
+    return Ring(secagg["ring_bits"], len(plan["members"]), shapes, ranges, scalars_of(plan, round))

@@ -131,14 +131,14 @@ def test_the_shares_of_t_minus_1_colluders_fit_every_secret() -> None:
     colluders, honest = indices[: threshold - 1], indices[threshold - 1]
     for other in (bytes(32), b"\xff" * 32, secrets.token_bytes(32)):
         known = {x: int.from_bytes(shares[x]) for x in colluders} | {0: int.from_bytes(other)}
-        value = _interpolate(known, honest)
+        value = interpolate(known, honest)
         fitting = {x: shares[x] for x in colluders} | {honest: value.to_bytes(shamir.SHARE_SIZE)}
         assert shamir.combine(fitting, shamir.lagrange_at_zero(tuple(fitting))) == other
     whole = {x: shares[x] for x in indices[:threshold]}
     assert shamir.combine(whole, shamir.lagrange_at_zero(tuple(whole))) == secret
 
 
-def _interpolate(points: dict[int, int], at: int) -> int:
+def interpolate(points: dict[int, int], at: int) -> int:
     """Lagrange, written apart from the code under test."""
     total = 0
     for x, y in points.items():
