@@ -150,8 +150,8 @@ class Stranger:
         require(all(s.position != position for s in self.sessions), "conflicting")
         carriers = [s for s in self.sessions if s.position == (attempt, round - 1) and s.ctx]
         require(all(s.ctx == offer["parent"] for s in carriers), "wrong-terms")
-        allowed = self.keyed < position and attempt <= self.keyed[0] + 1000
-        require(allowed and round > self.opened and round >= self.masked[1], "closed")
+        require(self.keyed < position and attempt <= self.keyed[0] + 1000, "closed")
+        require(round > self.opened and round >= self.masked[1], "closed")
         self.keyed = position
         self.sessions = [s for s in self.sessions if s.offer["attempt"] == attempt]
         secret = {what: self.draw(what) for what in ("mask key", "channel key", "seed")}
@@ -389,8 +389,7 @@ class Stranger:
         terms = [proof[f] for f in ("adapter", "dimension", "ring_bits", "encoding", "privacy", "last")]
         share_ctx = H("share context", [H("setup context", before), proof["keys"]])
         votes = self._statements(proof["agreed"], "agreed", H("round context", [share_ctx, proof["shares"], terms]), 0)
-        enough = len(votes) >= self.t and len({v["survivors"] for v in votes.values()}) == 1
-        require(enough, "round-unproven")
+        require(len(votes) >= self.t and len({v["survivors"] for v in votes.values()}) == 1, "round-unproven")
 
     def _vector(self, round: int, adapter: Mapping[str, Tensor], ring: Ring) -> list[int]:
         update, (loss, base_loss) = self.update(round, adapter)
