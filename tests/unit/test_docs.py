@@ -26,7 +26,7 @@ def test_a_stale_table_is_noticed() -> None:
     assert make_protocol_docs.renewed(stale, parts) != stale
 
 
-def tests_of(file: str) -> set[str]:
+def functions_in(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
@@ -37,7 +37,7 @@ NAMED = re.findall(r"`((?:unit|protocol)/\w+\.py)::(\w+)`", (ROOT / "docs/attack
 @pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))
 def test_every_test_that_the_attacks_name_exists(file: str, test: str) -> None:
     assert test.startswith("test_")
-    assert test in tests_of(f"tests/{file}")
+    assert test in functions_in(f"tests/{file}")
 
 
 def test_every_row_of_the_attacks_names_a_test() -> None:
