@@ -85,7 +85,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "key_shares": "by dealer in U2 without U3: this member's share of its mask key",
     },
     "refused": {
-        "request": "kind of the refused message, or `frame`",
+        "request": "kind of the refused message, or `frame`; at most 100 characters",
         "code": "see Refusals",
         "reason": "English, for a log; at most 500 characters",
     },
