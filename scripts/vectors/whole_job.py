@@ -9,6 +9,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,17 +131,17 @@ class Draws:
         drawn.append(fixed(f"draw {len(drawn)} of {self.member}"))
         return drawn[-1]
 
-    def everywhere(self) -> Any:
-        """Patches for keys, seeds and coefficients, as one context manager."""
-        key = SimpleNamespace(generate=lambda: X25519PrivateKey.from_private_bytes(self.bytes32()))
-        return patch.multiple(
-            "federation.secagg.client",
-            X25519PrivateKey=key,
-            secrets=SimpleNamespace(token_bytes=self.bytes32),
-        ), patch(
-            "federation.secagg.shamir.secrets",
-            SimpleNamespace(randbelow=lambda _: int.from_bytes(self.bytes32()) % PRIME),
-        )
+    @contextmanager
+    def everywhere(self) -> Iterator[None]:
+        """Keys, seeds and coefficients come from here while this lasts."""
+        keys = SimpleNamespace(generate=lambda: X25519PrivateKey.from_private_bytes(self.bytes32()))
+        seeds = SimpleNamespace(token_bytes=self.bytes32)
+        coefficients = SimpleNamespace(randbelow=lambda _: int.from_bytes(self.bytes32()) % PRIME)
+        with (
+            patch.multiple("federation.secagg.client", X25519PrivateKey=keys, secrets=seeds),
+            patch("federation.secagg.shamir.secrets", coefficients),
+        ):
+            yield
 
     def set_ups(self, member: str, threshold: int) -> list[dict[str, Any]]:
         """What a member drew, set-up after set-up."""
@@ -211,8 +212,7 @@ def make() -> dict[str, Any]:
             for number, m in enumerate(MEMBERS)
         }
         carrier, store = Recording(members, draws, identities), Store(folder, PLAN.digest())
-        client, shamir = draws.everywhere()
-        with client, shamir:
+        with draws.everywhere():
             final = run(Job(PLAN, roster, identities[COORDINATOR], SHAPES), carrier, store, lambda _: None)
         store.close()
     return {
