@@ -194,6 +194,23 @@ def test_concurrent_duplicates_of_a_request_get_one_answer_that_is_computed_once
     assert consortium.journals[VICTIM].contributions() == (0 if step in ("keys", "shares") else 1)
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_a_member_that_dies_between_journal_and_send_says_nothing_twice(folder: Path, step: str) -> None:
+    """What it was about to send is in its journal; after the restart neither those bytes nor others of the kind leave,
+    and the round goes on without it."""
+    consortium = make_consortium(folder)
+    play = Play(consortium)
+    for earlier in STEPS[: STEPS.index(step)]:
+        play.do(earlier)
+    play.do(step, lost=["m00"])
+    assert consortium.left("m00")[-1] == step
+    consortium.start_member("m00")
+    again = [refusal(ask(consortium, "m00", message)) for message in play.sent[step]["m00"]]
+    assert set(again) <= {"closed", "not-allowed-here"}
+    assert consortium.left("m00").count(step) == 1
+    play.through("revealed").result()
+
+
 def test_nothing_that_was_only_replayed_made_a_member_speak(folder: Path) -> None:
     consortium = make_consortium(folder)
     play = played(consortium).through("revealed")

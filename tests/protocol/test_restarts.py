@@ -90,23 +90,6 @@ def test_a_restart_closes_the_round_that_was_open(folder: Path, after: str) -> N
     assert set(consortium.left("m00")[len(sent) :]) == {"refused"}
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_member_that_dies_between_journal_and_send_says_nothing_twice(folder: Path, step: str) -> None:
-    """What it was about to send is in its journal; after the restart neither those bytes nor others of the kind leave,
-    and the round goes on without it."""
-    consortium = make_consortium(folder)
-    play = Play(consortium)
-    for earlier in STEPS[: STEPS.index(step)]:
-        play.do(earlier)
-    play.do(step, lost=["m00"])
-    assert consortium.left("m00")[-1] == step
-    consortium.start_member("m00")
-    again = [refusal(ask(consortium, "m00", message)) for message in play.sent[step]["m00"]]
-    assert set(again) <= {"closed", "not-allowed-here"}
-    assert consortium.left("m00").count(step) == 1
-    play.through("revealed").result()
-
-
 def test_a_restart_closes_the_set_up_for_the_next_round_too(folder: Path) -> None:
     consortium = make_consortium(folder)
     first = Play(consortium).through("masked")
