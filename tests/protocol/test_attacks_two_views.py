@@ -11,11 +11,11 @@ from federation.identity import SignedRoster
 from federation.secagg.client import Ready
 from federation.secagg.contexts import Terms
 from federation.secagg.messages import Cohort, Keys
-from federation.secagg.primitives import add_mask, derive
+from federation.secagg.primitives import derive
 from federation.wire import Signed, read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import Play, ask, make_offer, refusal
-from tests.protocol.test_secrets import WORDS, all_ready, is_uniform, ready
+from tests.protocol.test_secrets import WORDS, all_ready, is_uniform, ready, stretched
 
 HALF = ("m03", "m04")
 """Who is told the other thing: a minority, so that the others are t only together with it."""
@@ -88,8 +88,7 @@ def left_of(consortium: Consortium, terms: dict[str, Terms]) -> bytes:
         state: Ready = ready(consortium, name)
         vector = np.zeros(WORDS, "<u4")
         sent, _ = state.mask(vector, terms.get(name, TERMS))
-        add_mask(vector, derive(state._seed, sent.ctx, "self", name), -1)
-        total += vector
+        total += vector - stretched(derive(state._seed, sent.ctx, "self", name))
     return total.tobytes()
 
 

@@ -18,6 +18,7 @@ from federation.secagg.primitives import Words, add_mask, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import STEPS, Play, ask
+from tests.protocol.stranger_encoding import mask
 
 WORDS = 1 << 16
 TERMS = Terms(bytes(32), WORDS, 32, bytes(32), bytes(32))
@@ -41,6 +42,11 @@ def is_uniform(data: bytes) -> bool:
     expected = len(data) / 256
     statistic = float(np.square(counts - expected).sum() / expected)
     return abs(statistic - 255) < 6 * math.sqrt(2 * 255)
+
+
+def stretched(key: bytes) -> Words:
+    """The mask of a key, made apart from the code under test."""
+    return np.array(mask(key, WORDS, 32), "<u4")
 
 
 def all_ready(folder: Path) -> tuple[Consortium, Play]:
