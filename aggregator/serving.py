@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -59,6 +60,17 @@ class PlanOutOfDate(RengoError):
     exit_code = 3
 
 
+class RosterChanged(RengoError):
+    """Roster {version} was published; the job stopped after a whole round. Start it again with the same plan: it goes
+    on when enough members have approved the new roster."""
+
+    ja = (
+        "参加者名簿 版 {version} が公開されたため、学習回の区切りで停止しました。"
+        "同じ計画で開始し直してください。必要数の拠点が新しい名簿を承認すると続きから再開します。"
+    )
+    exit_code = 9
+
+
 class ModelUnknown(RengoError):
     """The base model {sha256} of the plan is not known here. Run `rengo coordinator plan model=PATH ...` on this
     machine."""
@@ -77,6 +89,7 @@ def open_registry(home: Home) -> Registry:
 def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
     """Serve members until `plan`'s job is done; without a plan, for ever. Raises JobStopped and other RengoErrors."""
     settings, registry = home.settings(), open_registry(home)
+    signal.signal(signal.SIGTERM, _interrupt)
     with _alone(home):
         server = RegistryServer(
             open_registry(home), settings.listen, settings.registry_port, home.key("server.pem"), home.key("tls.key")
@@ -89,6 +102,11 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
             run_job(home, registry, plan, printer)
         finally:
             server.stop()
+
+
+def _interrupt(*_: object) -> None:
+    """A service manager's stop is like Ctrl-C: what was started is stopped, and the next start goes on."""
+    raise KeyboardInterrupt
 
 
 def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> None:
@@ -111,7 +129,13 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
         watch.phase("waiting for members")
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
         job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
-        state = rounds.run(job, carrier, store, watch.observe)
+
+        def observe(event: rounds.Event) -> None:
+            watch.observe(event)
+            if isinstance(event, rounds.RoundDone):
+                _require_same(registry, roster)
+
+        state = rounds.run(job, carrier, store, observe)
     finally:
         carrier.close()
         store.close()
@@ -160,6 +184,13 @@ def _require_current(plan: Plan, roster: Roster) -> None:
     unknown = sorted(set(plan.members) - set(roster.keys))
     if unknown or plan.consortium != roster.consortium:
         raise PlanOutOfDate(version=roster.version, detail=", ".join(unknown) or plan.consortium)
+
+
+def _require_same(registry: Registry, roster: Roster) -> None:
+    """The roster still stands, or RosterChanged: nobody is in a round under a roster that the root has replaced."""
+    newest = registry.roster().roster
+    if newest.digest() != roster.digest():
+        raise RosterChanged(version=newest.version)
 
 
 def _shapes(registry: Registry, plan: Plan) -> dict[str, tuple[int, int]]:
