@@ -283,6 +283,7 @@ def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpo
 def _limits(job: Job) -> Limits:
     """The largest answer that an honest member gives: its envelopes, or its vector."""
     count = len(job.plan.members)
-    state = step.first_state(job.plan, job.shapes)
-    vector = (job.plan.secagg.ring_bits // 8) * tensors.size_of(step.scheme_of(job.plan).upload_shapes(state))
-    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + vector)
+    scheme, factors = step.scheme_of(job.plan), step.first_state(job.plan, job.shapes).factors
+    # A scheme may upload other tensors in even rounds than in odd ones.
+    values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))
+    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + job.plan.secagg.ring_bits // 8 * values)
