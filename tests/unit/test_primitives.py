@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.secagg.primitives import add_mask, agree, derive, envelope_size, is_safe_point, seal, unseal
+from federation.secagg.primitives import add_masks, agree, derive, envelope_size, is_safe_point, seal, unseal
 from federation.secagg.shamir import SHARE_SIZE
 from federation.wire import canonical_cbor
 
@@ -128,7 +128,7 @@ class TestMask:
     def test_begins_as_published(self) -> None:
         """Under a key of zeros: AES-256 of the counters 0 (CAVP GFSbox256's key), 1 and 2 (GCM's test cases 13, 14)."""
         vector = np.zeros(12, dtype="<u4")
-        add_mask(vector, bytes(32), 1)
+        add_masks(vector, [(bytes(32), 1)])
         assert [vector[at : at + 4].tobytes().hex() for at in (0, 4, 8)] == [
             "dc95c078a2408989ad48a21492842087",
             "530f8afbc74536b9a963b4f1c4cb738b",
@@ -138,7 +138,7 @@ class TestMask:
     def test_is_aes_of_a_counter(self) -> None:
         key, vector = os.urandom(32), np.zeros(4000, dtype="<u4")
         block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305
-        add_mask(vector, key, 1)
+        add_masks(vector, [(key, 1)])
         assert vector.tobytes() == block.update(b"".join(counter.to_bytes(16) for counter in range(1000)))
 
     @pytest.mark.parametrize("width", [2, 4])
@@ -152,22 +152,22 @@ class TestMask:
             for at, value in enumerate(before[:40])
         ]
         vector = before.copy()
-        add_mask(vector, key, 1)
+        add_masks(vector, [(key, 1)])
         assert vector[:40].tolist() == expected
         np.testing.assert_array_equal(vector - before, np.frombuffer(stream, dtype=f"<u{width}"))
-        add_mask(vector, key, -1)
+        add_masks(vector, [(key, -1)])
         np.testing.assert_array_equal(vector, before)
 
     def test_of_two_members_cancels_in_the_sum(self) -> None:
         key, left, right = os.urandom(32), np.arange(9, dtype="<u2"), np.arange(9, dtype="<u2") * 3
         total = left + right
-        add_mask(left, key, 1)
-        add_mask(right, key, -1)
+        add_masks(left, [(key, 1)])
+        add_masks(right, [(key, -1)])
         np.testing.assert_array_equal(left + right, total)
 
     def test_stays_within_the_part_of_an_array_that_it_is_given(self) -> None:
         whole = np.zeros(12, dtype="<u4")
-        add_mask(whole[4:8], bytes(32), 1)
+        add_masks(whole[4:8], [(bytes(32), 1)])
         assert whole[4:8].all()
         assert not np.delete(whole, slice(4, 8)).any()
 
