@@ -102,7 +102,10 @@ class Ring:
 
     def clipped_share(self, tensors: Tensors) -> float:
         """The share of a member's values that lie beyond their range and will be clipped."""
-        beyond = sum(int(np.count_nonzero(np.abs(tensors[name]) > self.ranges[name])) for name in self.shapes)
+        beyond = 0
+        for name in self.shapes:
+            values, limit = tensors[name], self.ranges[name]
+            beyond += int(np.count_nonzero(values > limit)) + int(np.count_nonzero(values < -limit))
         return beyond / max(1, size_of(self.shapes))
 
     def encode(
@@ -135,7 +138,8 @@ class Ring:
             part = values[start : start + _PIECE]
             steps = buffer[: len(part)]
             steps[...] = part
-            if not np.isfinite(steps).all():
+            # One pass over them: float32 values cannot add up to more than float64 holds.
+            if not np.isfinite(steps.sum()):
                 raise NotFinite(where=name)
             np.divide(steps, step, out=steps)
             np.clip(steps, -self.levels, self.levels, out=steps)

@@ -259,12 +259,12 @@ class Body:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data for a header."""
-        return {name: _to_plain(getattr(self, name)) for name in _readers(type(self))}
+        return {name: _to_plain(getattr(self, name)) for name in _readers(typing.cast(Any, type(self)))}
 
 
 def read_body(kind: type[T], body: Mapping[str, Any]) -> T:
     """`body` as a `kind`, or Malformed: no unknown field, none missing, every type and size as declared."""
-    readers = _readers(kind)
+    readers = _readers(typing.cast(Any, kind))
     if body.keys() != readers.keys():
         raise Malformed(detail=f"{kind.__name__} has other fields than it should")
     return kind(**{name: read(body[name]) for name, read in readers.items()})
@@ -306,9 +306,7 @@ def _reader(hint: Any, size: int, name: str) -> _Reader:
         return lambda value: tuple([item(each) for each in _require(type(value) is list, value, name)])
     if origin is dict:
         key, item = _reader(str, size, name), _reader(bytes, size, name)
-        return lambda value: {
-            key(k): item(each) for k, each in _require(type(value) is dict, value, name).items()
-        }
+        return lambda value: {key(k): item(each) for k, each in _require(type(value) is dict, value, name).items()}
     if hint is bytes:
         return lambda value: _require(type(value) is bytes and size in (0, len(value)), value, name)
     if hint is str:

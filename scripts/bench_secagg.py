@@ -111,7 +111,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--members", type=int, default=30)
     parser.add_argument("--dropped", type=int, default=0, help="members that send no vector")
     parser.add_argument("--ring-bits", type=int, choices=(16, 32), default=32)
-    parser.add_argument("--threads", type=int, default=1, help="for masks, on both sides; CPU seconds are of all of them")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="for masks, on both sides; CPU seconds are of all of them"
+    )
     args = parser.parse_args()
     if args.members - args.dropped < threshold(args.members):
         parser.error(f"of {args.members} members at most {args.members - threshold(args.members)} may be dropped")

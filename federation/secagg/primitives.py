@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -68,7 +69,13 @@ def seal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, seed_share: 
 
 def envelope_size(dealer: str, recipient: str) -> int:
     """The one size that `seal` gives: a receiver bounds what a dealer may send through others."""
-    return len(canonical_cbor([dealer, recipient, bytes(SHARE_SIZE), bytes(SHARE_SIZE)])) + _TAG_SIZE
+    return _envelope_size(len(dealer.encode()), len(recipient.encode()))
+
+
+@lru_cache(maxsize=1024)
+def _envelope_size(dealer: int, recipient: int) -> int:
+    """By the ids' bytes: every coordinator asks for as many as there are pairs of members."""
+    return len(canonical_cbor(["-" * dealer, "-" * recipient, bytes(SHARE_SIZE), bytes(SHARE_SIZE)])) + _TAG_SIZE
 
 
 def unseal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, envelope: bytes) -> tuple[bytes, bytes] | None:
@@ -90,8 +97,8 @@ def _associated(share_ctx: bytes, dealer: str, recipient: str) -> bytes:
 
 
 def add_masks(vector: Words, masks: Sequence[Mask], threads: int = 1) -> None:
-    """vector += sign * keystream for every mask, in place, modulo the word size: AES-256-CTR from counter zero, each key
-    used for this one stream. Words are little-endian.
+    """vector += sign * keystream for every mask, in place, modulo the word size: AES-256-CTR from counter zero, each
+    key used for this one stream. Words are little-endian.
 
     A piece of the vector takes all its masks while it is in the cache; no keystream is ever held whole. `threads` work
     on stretches of their own, each from the counter that belongs there, so their number does not show in the result.

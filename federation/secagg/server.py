@@ -273,7 +273,7 @@ class Aggregation:
                     raise FalseShare(member=sender, dealer=dealer, what=what)
 
     def _masks_left(self) -> list[Mask]:
-        """What takes off the masks that are on the sum: U3's self masks, and U3's pair masks with those who are gone."""
+        """What takes the masks off the sum: U3's self masks, and U3's pair masks with those who are gone."""
         masks: list[Mask] = []
         for member in self.u3:
             seed = self._recover(member, "seed")

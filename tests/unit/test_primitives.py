@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.secagg.primitives import add_masks, agree, derive, envelope_size, is_safe_point, seal, unseal
+from federation.secagg.primitives import Mask, add_masks, agree, derive, envelope_size, is_safe_point, seal, unseal
 from federation.secagg.shamir import SHARE_SIZE
 from federation.wire import canonical_cbor
 
@@ -119,7 +119,7 @@ class TestDerivation:
         assert len(set(keys)) == len(keys)
 
 
-# Around one block of AES, and around the chunks of 256 KiB: 64 Ki words of 32 bits, 128 Ki words of 16 bits.
+# Around one block of AES, and around the chunks of 128 KiB: 32 Ki words of 32 bits, 64 Ki words of 16 bits.
 LENGTHS = [0, 1, 3, 4, 5, 7, 8, 9, 1001]
 LENGTHS += [chunks * 65536 + offset for chunks in (1, 2, 3, 4) for offset in (-1, 0, 1)]
 
@@ -164,6 +164,23 @@ class TestMask:
         add_masks(left, [(key, 1)])
         add_masks(right, [(key, -1)])
         np.testing.assert_array_equal(left + right, total)
+
+    @pytest.mark.parametrize("width", [2, 4])
+    @pytest.mark.parametrize("length", [*LENGTHS, 200_003])
+    def test_is_the_same_from_any_number_of_threads(self, length: int, width: int) -> None:
+        masks: list[Mask] = [(os.urandom(32), 1), (os.urandom(32), -1), (os.urandom(32), 1)]
+        before = np.arange(length, dtype=f"<u{width}")
+        alone = before.copy()
+        for mask in masks:
+            add_masks(alone, [mask])
+        for threads in (1, 2, 3, 7):
+            vector = before.copy()
+            add_masks(vector, masks, threads)
+            np.testing.assert_array_equal(vector, alone)
+
+    def test_raises_what_a_thread_raises(self) -> None:
+        with pytest.raises(ValueError, match="key"):
+            add_masks(np.zeros(200_000, "<u4"), [(bytes(3), 1)], 2)
 
     def test_stays_within_the_part_of_an_array_that_it_is_given(self) -> None:
         whole = np.zeros(12, dtype="<u4")
