@@ -7,6 +7,7 @@ unsigned limbs, each small enough that N of them fit a word.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -154,7 +155,7 @@ class Ring:
         tensors, start = {}, 0
         signed = total.view(self.signed_dtype)
         for name in sorted(self.shapes):
-            stop = start + int(np.prod(self.shapes[name], dtype=np.int64))
+            stop = start + math.prod(self.shapes[name])
             mean = signed[start:stop].astype(np.float64) * (self.step(name) / count)
             tensors[name] = mean.reshape(self.shapes[name])
             start = stop

@@ -279,7 +279,7 @@ def _to_plain(value: Any) -> Any:
         return [value.header_bytes, value.signature]
     if isinstance(value, Body):
         return value.to_plain()
-    return dict(value) if isinstance(value, Mapping) else value
+    return dict(value) if isinstance(value, dict) else value
 
 
 _Reader = Callable[[Any], Any]

@@ -1,4 +1,4 @@
-"""The benchmark of an aggregation: its fields, that it notices a wrong sum, and what the coordinator keeps in memory."""
+"""The benchmark of an aggregation: its fields, that a wrong sum is noticed, what the coordinator keeps in memory."""
 
 import json
 import sys
