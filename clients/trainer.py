@@ -26,10 +26,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from clients.base_model import FAMILIES, check, invalid
 from clients.dataset import IGNORED, Blocks
 from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
+from federation.base_model import FAMILIES, check, invalid
 from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
 from federation.tensors import Array, Tensors
 

@@ -19,7 +19,6 @@ from aggregator.simulate.dropouts import Dropping, schedule
 from aggregator.simulate.overlap import seen_share
 from aggregator.simulate.recording import Recorded, Recording
 from aggregator.store import Store
-from clients import base_model
 from clients.contribution import Contribution
 from clients.dataset import Corpus, Source, corpus_of, read_parts
 from clients.ingest import Documents
@@ -29,7 +28,7 @@ from clients.member import Member
 from clients.policy import Policy
 from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
-from federation import step
+from federation import base_model, step
 from federation.errors import DataFolderInvalid
 from federation.identity import COORDINATOR, Roster, RosterEntry, SignedRoster
 from federation.plan import Plan

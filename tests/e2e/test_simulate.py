@@ -16,9 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from aggregator.simulate import cli
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE
-from clients import base_model
 from clients.dataset import read_parts
-from federation import load_plan
+from federation import base_model, load_plan
 from federation.errors import RengoError
 from federation.plan import Evaluation
 

@@ -90,7 +90,7 @@ def test_every_knob_has_a_comment_and_every_file_its_command(file: Path) -> None
 
     assert knobs
     assert [line for line in knobs if " # " not in line] == []
-    assert any("rengo simulate" in line for line in header)
+    assert any("rengo simulate" in line or "rengo coordinator plan" in line for line in header)
 
 
 @pytest.mark.parametrize("value", ["1e-3", "'1e-3'"])
