@@ -1,6 +1,7 @@
 """One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
 hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     awaiting = [aggregation, following] if following else [aggregation]
     exchanges.collect(Exchange(round, "revealed"), together(unmasks, cohorts), awaiting)
     _ask_again(job, exchanges, aggregation, unmasks, round)
-    total = aggregation.total()
+    total = aggregation.total(os.cpu_count() or 1)
     return _Opened(aggregation, total, following if following and following.ready else None)
 
 

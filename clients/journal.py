@@ -73,7 +73,8 @@ class NoOpenJob(RengoError):
 
 @dataclass(frozen=True)
 class Departure:
-    """One frame that is about to leave: which statements it holds, how large, its SHA-256, and for whom."""
+    """One frame that is about to leave: which statements it holds, how large it is, and for whom. `sha256` is of the
+    statements' headers and signatures; a header names its data by their SHA-256, so that a vector is hashed once."""
 
     job: str
     kinds: tuple[str, ...]
@@ -201,7 +202,7 @@ class Journal:
             self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
 
     def sent(self) -> list[tuple[str, str, str, str, int, bytes]]:
-        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256), oldest first."""
+        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256 as in Departure), oldest first."""
         return list(self._db.execute("SELECT utc, job, kinds, destination, bytes, sha256 FROM sent ORDER BY number"))
 
     def evidence(self) -> list[tuple[str, bytes, bytes]]:

@@ -48,7 +48,7 @@ from federation.secagg.messages import (
     Unmask,
 )
 from federation.secagg.parties import Parties, check_points
-from federation.secagg.primitives import Words, add_mask, agree, derive, envelope_size
+from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
 from federation.wire import Body, Malformed, Signed, canonical_cbor, read_body, read_cbor
 
@@ -231,23 +231,10 @@ class Aggregation:
         # Onto the zeros that `inboxes` has put there: the vectors of exactly these headers, each once.
         self._sum += answers.total
 
-    def total(self) -> Words:
+    def total(self, threads: int = 1) -> Words:
         """The sum over U3, unmasked. Raises TooFewMembers or FalseDealer."""
         self._close(Step.REVEALED, Step.REVEALED)
-        for member in self.u3:
-            seed = self._recover(member, "seed")
-            if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:
-                raise FalseDealer(dealer=member, what="self-mask seed")
-            add_mask(self._sum, derive(seed, self.ctx, "self", member), -1)
-        for member in sorted(set(self.u2) - set(self.u3)):
-            private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
-            if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
-                raise FalseDealer(dealer=member, what="mask key")
-            for peer in self.u3:
-                low, high = sorted((member, peer))
-                pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
-                # The survivor added or subtracted this mask; take it out again.
-                add_mask(self._sum, pair, -1 if peer == low else 1)
+        add_masks(self._sum, self._masks_left(), threads)
         return self._sum
 
     def proof(self) -> RoundProof:
@@ -324,6 +311,25 @@ class Aggregation:
                 expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
                 if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
                     raise FalseShare(member=sender, dealer=dealer, what=what)
+
+    def _masks_left(self) -> list[Mask]:
+        """What takes the masks off the sum: U3's self masks, and U3's pair masks with those who are gone."""
+        masks: list[Mask] = []
+        for member in self.u3:
+            seed = self._recover(member, "seed")
+            if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:
+                raise FalseDealer(dealer=member, what="self-mask seed")
+            masks.append((derive(seed, self.ctx, "self", member), -1))
+        for member in sorted(set(self.u2) - set(self.u3)):
+            private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
+            if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
+                raise FalseDealer(dealer=member, what="mask key")
+            for peer in self.u3:
+                low, high = sorted((member, peer))
+                pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
+                # The survivor added or subtracted this mask; take it out again.
+                masks.append((pair, -1 if peer == low else 1))
+        return masks
 
     def _recover(self, dealer: str, what: str) -> bytes:
         shares: dict[int, bytes] = {}

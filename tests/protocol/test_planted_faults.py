@@ -18,7 +18,7 @@ from federation.secagg.client import AgreedSent, Seat
 from federation.secagg.history import History
 from federation.secagg.messages import Revealed
 from federation.secagg.parties import Parties
-from federation.secagg.primitives import add_mask, derive
+from federation.secagg.primitives import add_masks, derive
 from federation.secagg.server import Aggregation, Answers, Step
 from federation.wire import Signed, read_body
 from tests.protocol import (
@@ -41,11 +41,11 @@ Check = Callable[[Path], object]
 
 
 def wrong_sign_between_pairs(patch: Patch) -> None:
-    patch.setattr(client, "add_mask", lambda vector, key, _: add_mask(vector, key, 1))
+    patch.setattr(client, "add_masks", lambda vector, masks, _: add_masks(vector, [(key, 1) for key, _ in masks]))
 
 
 def wrong_sign_for_drop_outs(patch: Patch) -> None:
-    patch.setattr(server, "add_mask", lambda vector, key, _: add_mask(vector, key, -1))
+    patch.setattr(server, "add_masks", lambda vector, masks, _: add_masks(vector, [(key, -1) for key, _ in masks]))
 
 
 def masks_without_context(patch: Patch) -> None:
