@@ -40,6 +40,10 @@ DEMO_BASE = Path(__file__).resolve().parents[1] / "aggregator" / "simulate" / "d
 """The demo's base model, by place: for trials without a model of one's own."""
 
 
+STOPPED = "stopped"
+"""The last phase in status.json."""
+
+
 class MemberRunning(RengoError):
     """A member already runs on {path}. `rengo member status` shows it."""
 
@@ -89,7 +93,7 @@ class Service:
 
     def __init__(self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str) -> None:
         self._home, self._handle, self._largest, self._job = home, handle, largest, job
-        self._requests, self._closing = 0, threading.Event()
+        self._requests, self._closing, self._telling = 0, threading.Event(), threading.Lock()
         # A socket's path has to be short (108 bytes), and a home may be deep.
         self.folder = Path(tempfile.mkdtemp(prefix="rengo-"))
         self.key_file = home.file("keys/service.key")
@@ -101,8 +105,11 @@ class Service:
 
     def tell(self, phase: str, detail: str = "") -> None:
         """Write status.json."""
-        status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
-        write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
+        with self._telling:
+            if self._closing.is_set() and phase != STOPPED:
+                return  # a request that was still under way
+            status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
+            write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
 
     def close(self) -> None:
         """Take no more requests."""
@@ -110,7 +117,7 @@ class Service:
         self._listener.close()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
-        self.tell("stopped")
+        self.tell(STOPPED)
 
     def _serve(self) -> None:
         while True:
@@ -126,6 +133,7 @@ class Service:
                 # request may be better.
                 _log.error("a request failed: %s", error if isinstance(error, RengoError) else repr(error))
                 self.tell("waiting", str(error))
+                self._closing.wait(0.1)  # what fails at once, over and over, must not take a core
 
     def _answer(self, relay: Connection) -> None:
         request = relay.recv_bytes(self._largest)
