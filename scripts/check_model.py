@@ -1,0 +1,59 @@
+"""Search every schedule of a small job for one that shows a member's vector. Ends with 1, and the schedule, if there is one.
+
+    python scripts/check_model.py                        rounds 1 and 2, attempts 1 and 2, one restart: some minutes
+    python scripts/check_model.py --rounds 1             a few seconds
+    python scripts/check_model.py --adapters 2           the coordinator may tell members different adapters
+
+Four members, t = 3, one of them corrupt, a malicious coordinator that knows the order of everything. What is searched, what
+is assumed and what came out: docs/assurance.md.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from message_order.alone import Alone
+from message_order.together import Result, Search
+
+
+def check(folder: Path, rounds: int, attempts: int, adapters: int, restarts: int) -> tuple[dict[str, object], Result]:
+    """(the figures, the result): the real member alone first, then three of its kind together."""
+    positions = [(attempt, round) for attempt in range(1, attempts + 1) for round in range(1, rounds + 1)]
+    started = time.process_time()
+    table = Alone(folder, positions, adapters).explore()
+    result = Search(table, positions, adapters, restarts).run()
+    figures = {
+        "rounds": rounds,
+        "attempts": attempts,
+        "adapters": adapters,
+        "restarts": restarts,
+        "member_states": len(table.states),
+        "member_requests": table.asked,
+        "member_refused": table.refused,
+        **{f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name != "schedule"},
+        "cpu_seconds": round(time.process_time() - started, 1),
+    }
+    return figures, result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--attempts", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--adapters", type=int, choices=(1, 2), default=1)
+    parser.add_argument("--restarts", type=int, choices=(0, 1, 2, 3), default=1)
+    arguments = vars(parser.parse_args())
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
+        figures, result = check(Path(folder), **arguments)
+    print(json.dumps(figures))
+    for number, step in enumerate(result.schedule, start=1):
+        print(f"{number:4} {step}")
+    return 1 if result.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
