@@ -1,11 +1,11 @@
-"""Search every schedule of a small job for one that shows a member's vector. Ends with 1, and the schedule, if there is one.
+"""Search every schedule of a small job for one that shows a member's vector. Ends with 1 and prints it if there is one.
 
     python scripts/check_model.py                        rounds 1 and 2, attempts 1 and 2, one restart: some minutes
     python scripts/check_model.py --rounds 1             a few seconds
     python scripts/check_model.py --adapters 2           the coordinator may tell members different adapters
 
-Four members, t = 3, one of them corrupt, a malicious coordinator that knows the order of everything. What is searched, what
-is assumed and what came out: docs/assurance.md.
+Four members, t = 3, one of them corrupt, and a malicious coordinator. What is searched, what is assumed and what came
+out: docs/assurance.md.
 """
 
 import argparse

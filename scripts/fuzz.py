@@ -4,9 +4,9 @@
     fuzz/bin/python scripts/fuzz.py frame --seconds 60          one target; without a name, the list
     fuzz/bin/python scripts/fuzz.py --write-seeds               tests/corpus anew from what honest parties say
 
-A target starts from tests/corpus/TARGET, which is never written to; what is found goes to --found. An input that breaks a
-promise, takes more than five seconds or more than 1 GB ends the run with a traceback and is kept as `crash-…`: mend the
-reader and put the input, minimised, into tests/corpus, where the default tests replay it for good.
+A target starts from tests/corpus/TARGET and writes what it finds to --found. An input that breaks a promise, takes more
+than five seconds or more than 1 GB ends the run with a traceback and is kept there as `crash-…`: mend the reader and
+put the input, minimised, into tests/corpus, where the default tests replay it for good.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-"""One honest round of the small job, stopped before each step: the machines that the fuzzer talks to, and what an honest
-party would have said to them. The same in every run, so that a corpus stays meaningful."""
+"""One honest round of the small job, stopped before each step: the machines that the fuzzer talks to, and what an
+honest party would have said to them. The same in every run, so that a corpus keeps its meaning."""
 
 import copy
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Inputs that stay well-formed outside while their structure changes: most random bytes end at the decoder's first check.
+"""Inputs that stay well-formed while their structure changes; most random bytes end at a decoder's first check.
 
 An input that begins with a few bytes of its own and goes on with CBOR or JSON is taken apart, one place in its tree is
 changed, and it is put together again.

@@ -1,7 +1,7 @@
 """What reads hostile bytes, one function each. A target returns when the input was read or refused in the way that is
 promised, and raises for anything else: another exception than a RengoError, a value that does not encode to what it was
-decoded from, or a machine that a refusal changed. Where the reader checks a signature first, the input is signed with the
-right key: the liar is the party itself.
+decoded from, or a machine that a refusal changed. Where the reader checks a signature first, the input is signed with
+the right key: the liar is the party itself.
 """
 
 import dataclasses
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from fuzzing.honest import ADAPTER, ME, HonestRound, honest_round, twin
 from small_job import MEMBERS, SHAPES, OneValue
 
 from clients import base_model
@@ -46,10 +45,15 @@ from federation.wire import (
     write_frame,
     write_header,
 )
+from fuzzing.honest import ADAPTER, ME, HonestRound, honest_round, twin
 
 LIMITS = Limits(header=1 << 16, blob=1 << 16)
 BODIES = sorted(
-    (kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, Body) and kind is not Body),
+    (
+        kind
+        for kind in vars(messages).values()
+        if isinstance(kind, type) and issubclass(kind, Body) and kind is not Body
+    ),
     key=lambda kind: kind.kind,
 )
 KEY = bytes(32)

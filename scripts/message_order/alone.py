@@ -1,7 +1,7 @@
-"""One real member (clients.member.Member with its journal on disk), asked everything in every state that it can come to.
+"""One real member (clients.member.Member with its journal), asked everything in every state that it can come to.
 
-The result is a table: for each state, the requests that the member complies with, what has to have been said by others for
-the coordinator to make them, and the state after. States are told apart by the member's History and its open sessions.
+The result is a table: for each state, the requests that the member complies with, what others have to have said for the
+coordinator to make them, and the state after. States are told apart by the member's History and its open sessions.
 Refused requests are asserted to change nothing.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from message_order.coordinator import STEPS, Coordinator, Label, Request
 from small_job import MEMBERS, OneValue, SmallJob
 
 from clients.journal import Journal
@@ -20,6 +19,7 @@ from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, SharesSen
 from federation.secagg.history import History, Position
 from federation.secagg.messages import Refused, Revealed
 from federation.wire import Signed, read_body, read_frame, write_frame
+from message_order.coordinator import STEPS, Coordinator, Label, Request
 
 STATES = (KeysSent, SharesSent, MaskedSent, AgreedSent)
 Key = tuple[Any, ...]
@@ -37,7 +37,7 @@ class Move:
 
 @dataclass
 class Local:
-    """A state of one member. `closed`: where it will never say anything again. `restarted`: the state after a restart."""
+    """A state of one member. `closed`: where it never says anything again. `restarted`: the state after a restart."""
 
     key: Key
     closed: frozenset[Position] = frozenset()

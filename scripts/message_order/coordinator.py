@@ -1,8 +1,8 @@
 """Every request that a malicious coordinator can make of one member, built from real signed statements.
 
-Sets of members are bit masks: bit 0 is the member that is asked, bits 1 and 2 the other honest ones, bit 3 the corrupt one.
-A label says how far a member has come in one (attempt, round): () after Keys, then U1, (U2, adapter), U3 and (whose seed
-shares, whose key shares) as it answered Cohort, Broadcast, Survivors and Unmask. No label: nothing was said.
+Sets of members are bit masks: bit 0 is the member that is asked, bits 1 and 2 the other honest ones, bit 3 the corrupt
+one. A label says how far a member has come in one (attempt, round): () after Keys, then U1, (U2, adapter), U3 and
+(whose seed shares, whose key shares) as it answered Cohort, Broadcast, Survivors and Unmask. No label: it said nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,8 +58,8 @@ def size(mask: int) -> int:
 
 
 class Coordinator:
-    """Malicious, and in league with everybody but one member: it has the others' keys and may say anything for them. Which
-    of it honest others would have said is written into `needs`."""
+    """Malicious, and in league with everybody but one member: it has the others' keys and says anything for them. What
+    of it only honest others could have said is written into `needs`."""
 
     def __init__(self, job: SmallJob, adapters: Sequence[bytes]) -> None:
         self._job, self._adapters = job, adapters
@@ -190,7 +190,7 @@ class _Talk:
         ctx, u3 = self._ctx, self._label[2]
         other = next(mask for mask in SUBSETS if mask != u3 and size(mask) >= THRESHOLD and mask & ME)
         for voters in SUBSETS:
-            yield self._unmask(ctx, {bit: u3 for bit in bits(voters)})
+            yield self._unmask(ctx, dict.fromkeys(bits(voters), u3))
         for stray in bits(u3 & ~ME):
             yield self._unmask(ctx, {bit: other if bit == stray else u3 for bit in bits(u3)})
 

@@ -1,4 +1,4 @@
-"""Three honest members, each as its table says, one corrupt member and a malicious coordinator: every schedule there is.
+"""Three honest members, each as its table says, a corrupt one and a malicious coordinator: every schedule there is.
 
 The coordinator asks whom it likes for what it likes, as long as it can show what the request shows: an honest member's
 statement exists only once that member has made it. Breadth first, so that a counterexample is a shortest one. What is
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
 
+from federation.secagg.history import Position
 from message_order.alone import Key, Table
 from message_order.coordinator import THRESHOLD, Label, bits
-
-from federation.secagg.history import Position
 
 HONEST = (0, 1, 2)
 CORRUPT_SHARES = 1
@@ -42,10 +41,11 @@ ORDERS = tuple(
 )
 """Each order of the honest members, with whose two others change places in it."""
 
+
 @dataclass(frozen=True)
 class Step:
-    """One move of a schedule: `member` says, at `position`, what brings it to the label; it restarts when there is none.
-    Sets in the label are of members by their number, the corrupt one is 3."""
+    """One move of a schedule: `member` says, at `position`, what brings it to the label; it restarts when there is
+    none. Sets in the label are of members by their number, the corrupt one is 3."""
 
     member: int
     position: Position | None = None
@@ -97,7 +97,7 @@ _Followed = tuple[_Taken, bool, list[str], _State]
 
 @dataclass(frozen=True)
 class Result:
-    """What was searched, in how many moves sums were opened, and the first schedule that breaks a promise, with which."""
+    """What was searched, after how many moves a sum was known, and the first schedule that breaks a promise."""
 
     states: int
     transitions: int
@@ -220,8 +220,8 @@ class Search:
         return broken_promises(labels, 0)[1] != 0, broken_promises(labels, opened)[0]
 
     def _tidied(self, records: Records, restarts: int, opened: int) -> _State:
-        """The same state without what can have no consequences any more: what was said where everyone is done, but for the
-        adapters that were opened there; and, where nobody has revealed, what nobody can be shown any more."""
+        """The same state without what can have no consequences any more: what was said where everyone is done, but for
+        the adapters that were opened there; and, where nobody has revealed, what nobody can be shown any more."""
         for at in range(len(self._positions)):
             labels = [self._views[records[m]][m][at] for m in HONEST]
             if not any(labels):
@@ -229,7 +229,7 @@ class Search:
             closed = [self._closed[self._records[records[m]][0]][at] for m in HONEST]
             if all(closed):
                 opened = broken_promises(labels, opened)[1]
-                kept = [()] * 3
+                kept: list[Sequence[Label]] = [()] * 3
             elif any(len(label) == 4 for said in labels for label in said):
                 continue
             else:

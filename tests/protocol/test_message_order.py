@@ -96,7 +96,7 @@ PLANTED = [
     (both_kinds_of_share, ONE, 0, "both kinds of share of A are known", "reveals seed shares of A"),
     (opened_rounds_not_on_disk, TWO_ATTEMPTS, 1, "two sums on adapter 0 are known", "is restarted"),
     pytest.param(
-        spent_adapters_forgotten, CARRIED, 0, "two sums on adapter 0 are known", "round 2, attempt 1: A reveals seed shares",
+        spent_adapters_forgotten, CARRIED, 0, "two sums on adapter 0 are known", "round 2, attempt 1: A reveals",
         marks=pytest.mark.slow,
     ),
 ]  # fmt: skip
