@@ -5,7 +5,7 @@ one. A label says how far a member has come in one (attempt, round): () after Ke
 (whose seed shares, whose key shares) as it answered Cohort, Broadcast, Survivors and Unmask. No label: it said nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -194,7 +194,7 @@ class _Talk:
         for stray in bits(u3 & ~ME):
             yield self._unmask(ctx, {bit: other if bit == stray else u3 for bit in bits(u3)})
 
-    def _unmask(self, ctx: bytes, votes: dict[int, int]) -> Request:
+    def _unmask(self, ctx: bytes, votes: Mapping[int, Any]) -> Request:
         def vote(bit: int, u3: int) -> Signed:
             if bit == 0:
                 return self._mine["survivors"]

@@ -6,7 +6,8 @@ looked for after each answer that reveals shares stands in `broken_promises`.
 
 Fewer states, none of their consequences lost:
 - The honest members are interchangeable, and so are the adapters: of states that differ by names one is kept.
-- A statement is forgotten once nobody can be shown it any more (`Search._forget`).
+- States of one member that comply with the same requests for good are one (`alike`).
+- A statement is forgotten once nobody can be shown it any more (`Search._tidied`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from itertools import permutations
 from typing import Any
 
 from federation.secagg.history import Position
-from message_order.alone import Key, Table
+from message_order.alone import Key, Local, Table
 from message_order.coordinator import THRESHOLD, Label, bits
 
 HONEST = (0, 1, 2)
@@ -37,9 +38,9 @@ RENAMINGS: tuple[tuple[Names, tuple[int, int]], ...] = tuple(
     (names, adapters) for adapters in ((0, 1), (1, 0)) for names in ((0, 1, 2, 3), (0, 2, 1, 3))
 )
 ORDERS = tuple(
-    (order, tuple(int(order[m == 0] > order[2 - (m == 2)]) for m in HONEST)) for order in permutations(HONEST)
+    tuple((order[m], int(order[m == 0] > order[2 - (m == 2)])) for m in HONEST) for order in permutations(HONEST)
 )
-"""Each order of the honest members, with whose two others change places in it."""
+"""Each order of the honest members: who takes each place, and whether its two others change places by that."""
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,23 @@ class Search:
     member's state in the table with what it said, as seen from itself), the restarts left, the adapters opened."""
 
     def __init__(self, table: Table, positions: Sequence[Position], adapters: int, restarts: int) -> None:
-        self._states, self._positions, self._adapters, self._restarts = table.states, positions, adapters, restarts
+        self._positions, self._adapters, self._restarts = positions, adapters, restarts
+        self._states, self._alike = table.states, alike(table.states, restarts > 0)
         self._closed = [[position in state.closed for position in positions] for state in table.states]
         self._numbers: dict[tuple[int, Said], int] = {}
         self._records: list[tuple[int, Said]] = []
         self._views: list[tuple[Said, ...]] = []
         self._moves: dict[tuple[int, int], list[_Choice]] = {}
-        numbers = {state.key: number for number, state in enumerate(table.states)}
+        numbers = {state.key: alike for state, alike in zip(table.states, self._alike, strict=True)}
         self._renamed = [
             [numbers[_renamed_key(state.key, *renaming)] for renaming in RENAMINGS[: 2 * adapters]]
             for state in table.states
         ]
         self._like: dict[int, tuple[int, ...]] = {}
+        self._given_up = [
+            [numbers.get(_without_session(state.key, position)) for position in positions] for state in table.states
+        ]
+        self._stuck: dict[tuple[object, ...], bool] = {}
 
     def run(self) -> Result:
         """Search until a promise is broken or nothing new is found."""
@@ -181,7 +187,7 @@ class Search:
 
     def _first(self) -> _State:
         nothing: Said = ((),) * len(self._positions)
-        return (self._record(0, nothing),) * 3, self._restarts, 0
+        return (self._record(self._alike[0], nothing),) * 3, self._restarts, 0
 
     def _following(self, records: Records, restarts: int, opened: int) -> Iterator[_Followed]:
         """Every move from here."""
@@ -194,8 +200,9 @@ class Search:
                     after = (*records[:m], record, *records[m + 1 :])
                     opens, broken = self._judged(after, choice.at, opened) if len(choice.label) == 4 else (False, [])
                     yield (m, choice), opens, broken, self._tidied(after, restarts, opened)
-            if restarts:
-                record = self._record(self._states[local].restarted, said)
+            restarted = self._alike[self._states[local].restarted]
+            if restarts and restarted != local:
+                record = self._record(restarted, said)
                 after = (*records[:m], record, *records[m + 1 :])
                 yield (m, None), False, [], self._tidied(after, restarts - 1, opened)
 
@@ -208,7 +215,7 @@ class Search:
                     self._positions.index(move.position),
                     move.said,
                     tuple((names[bit], len(label), renamed(label, names)) for bit, label in move.needs),
-                    move.target,
+                    self._alike[move.target],
                 )
                 for move in self._states[local].moves
             ]
@@ -223,10 +230,11 @@ class Search:
         """The same state without what can have no consequences any more: what was said where everyone is done, but for
         the adapters that were opened there; and, where nobody has revealed, what nobody can be shown any more."""
         for at in range(len(self._positions)):
-            labels = [self._views[records[m]][m][at] for m in HONEST]
-            if not any(labels):
+            records = self._stuck_given_up(records, at)
+            closed = [self._closed[self._records[record][0]][at] for record in records]
+            if not any(closed):
                 continue
-            closed = [self._closed[self._records[records[m]][0]][at] for m in HONEST]
+            labels = [self._views[records[m]][m][at] for m in HONEST]
             if all(closed):
                 opened = broken_promises(labels, opened)[1]
                 kept: list[Sequence[Label]] = [()] * 3
@@ -236,6 +244,31 @@ class Search:
                 kept = [_usable(m, labels, closed) if closed[m] else labels[m] for m in HONEST]
             records = tuple(self._without(records[m], at, m, kept[m]) for m in HONEST)
         return records, restarts, opened
+
+    def _stuck_given_up(self, records: Records, at: int) -> Records:
+        """Without the open sessions that nobody will ever bring a step further. (A member without one of its sessions
+        is in the table: a restart on the way gives it.)"""
+        m = 0
+        while m < len(HONEST):
+            local, said = self._records[records[m]]
+            less = self._given_up[local][at]
+            if less is not None and less != local and self._is_stuck(records, m, at):
+                records, m = (*records[:m], self._record(less, said), *records[m + 1 :]), 0
+            else:
+                m += 1
+        return records
+
+    def _is_stuck(self, records: Records, m: int, at: int) -> bool:
+        local = self._records[records[m]][0]
+        labels = tuple(self._views[records[j]][j][at] for j in HONEST)
+        closed = tuple(self._closed[self._records[record][0]][at] for record in records)
+        known = (local, m, at, labels, closed)
+        if known not in self._stuck:
+            self._stuck[known] = not any(
+                choice.at == at and all(_may_come(labels[j], closed[j], needed) for j, _, needed in choice.needs)
+                for choice in self._choices(m, local)
+            )
+        return self._stuck[known]
 
     def _without(self, record: int, at: int, m: int, kept: Sequence[Label]) -> int:
         local, said = self._records[record]
@@ -249,6 +282,7 @@ class Search:
         number = self._numbers.get((local, said))
         if number is None:
             number = self._numbers[local, said] = len(self._records)
+            assert number < 1 << 20
             self._records.append((local, said))
             self._views.append(tuple(_renamed_said(said, NAMES[m]) for m in HONEST))
         return number
@@ -259,9 +293,10 @@ class Search:
         candidates = []
         for adapter in range(self._adapters):
             mask = (opened >> 1 & 1) | (opened << 1 & 2) if adapter else opened
-            for order, turned in ORDERS:
-                first, second, third = (likes[order[m]][2 * adapter + turned[m]] for m in HONEST)
-                candidates.append((((first << 20 | second) << 20 | third) << 4) | restarts << 2 | mask)
+            like, rest = 2 * adapter, restarts << 2 | mask
+            for (a, turn_a), (b, turn_b), (c, turn_c) in ORDERS:
+                first, second, third = likes[a][like + turn_a], likes[b][like + turn_b], likes[c][like + turn_c]
+                candidates.append(first << 44 | second << 24 | third << 4 | rest)
         return min(candidates)
 
     def _likes_of(self, record: int) -> tuple[int, ...]:
@@ -293,6 +328,39 @@ class Search:
         if choice is None:
             return Step(m)
         return Step(m, self._positions[choice.at], renamed(choice.label, NAMES[m]))
+
+
+def alike(states: Sequence[Local], restarts: bool) -> list[int]:
+    """For each state of a member the first one that nobody can tell from it, now or after any further requests (the
+    coarsest bisimulation, by refinement)."""
+    group, count = [0] * len(states), 0
+    while len(set(group)) > count:
+        count = len(set(group))
+        seen: dict[object, int] = {}
+        group = [
+            seen.setdefault(
+                (
+                    state.closed,
+                    group[state.restarted] if restarts else 0,
+                    frozenset((move.position, move.said, move.needs, group[move.target]) for move in state.moves),
+                ),
+                number,
+            )
+            for number, state in enumerate(states)
+        ]
+    return group
+
+
+def _may_come(said: Sequence[Label], closed: bool, needed: Label) -> bool:
+    """Whether a member has come to a label, or still may."""
+    if any(label[: len(needed)] == needed for label in said):
+        return True
+    return not closed and (not said or said[-1] == needed[: len(said[-1])])
+
+
+def _without_session(key: Key, position: Position) -> Key:
+    *history, sessions = key
+    return (*history, tuple(session for session in sessions if session[0] != position))
 
 
 def _usable(m: int, labels: Sequence[Sequence[Label]], closed: Sequence[bool]) -> list[Label]:

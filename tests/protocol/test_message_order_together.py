@@ -146,7 +146,10 @@ class Talk:
         return tuple(self.statement(who, 2).without_blob() for who in bits(self.label[2]))
 
 
-@pytest.mark.parametrize("positions", [[(1, 1), (2, 1)], [(1, 1), (1, 2)]], ids=["two attempts", "carried"])
+CARRIED = pytest.param([(1, 1), (1, 2)], id="carried", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("positions", [pytest.param([(1, 1), (2, 1)], id="two attempts"), CARRIED])
 def test_three_real_members_do_what_the_model_says(
     folder: Path, positions: list[Position], monkeypatch: pytest.MonkeyPatch
 ) -> None:
