@@ -12,72 +12,19 @@ Fewer states, none of their consequences lost:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from typing import Any
 
 from federation.secagg.history import Position
 from message_order.alone import Key, Local, Table
-from message_order.coordinator import THRESHOLD, Label, bits
+from message_order.coordinator import THRESHOLD, Label
+from message_order.names import HONEST, NAMES, ORDERS, RENAMINGS, Said, Step, named, renamed, renamed_key, renamed_said
 
-HONEST = (0, 1, 2)
 CORRUPT_SHARES = 1
 ENOUGH = THRESHOLD - CORRUPT_SHARES
 """So many honest members' shares of a secret and the corrupt member's give the secret."""
 
-Said = tuple[tuple[Label, ...], ...]
-"""What one member said: for each (attempt, round), a label for each set-up that it began (one, if the rule holds)."""
-
-
 Records = tuple[int, ...]
 _State = tuple[Records, int, int]
 """A record a member, the restarts left, the adapters opened."""
-Names = tuple[int, int, int, int]
-NAMES: tuple[Names, ...] = ((0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3))
-"""Who is who, to whom: each member is 0 to itself, the others follow in order, the corrupt one is 3."""
-RENAMINGS: tuple[tuple[Names, tuple[int, int]], ...] = tuple(
-    (names, adapters) for adapters in ((0, 1), (1, 0)) for names in ((0, 1, 2, 3), (0, 2, 1, 3))
-)
-ORDERS = tuple(
-    tuple((order[m], int(order[m == 0] > order[2 - (m == 2)])) for m in HONEST) for order in permutations(HONEST)
-)
-"""Each order of the honest members: who takes each place, and whether its two others change places by that."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One move of a schedule: `member` says, at `position`, what brings it to the label; it restarts when there is
-    none. Sets in the label are of members by their number, the corrupt one is 3."""
-
-    member: int
-    position: Position | None = None
-    label: Label | None = None
-
-    def __str__(self) -> str:
-        who = NAMES_OF[self.member]
-        if self.position is None or self.label is None:
-            return f"{who} is restarted"
-        attempt, round = self.position
-        place = f"round {round}, attempt {attempt}"
-        match self.label:
-            case ():
-                return f"{place}: {who} answers Offer with Keys"
-            case (u1,):
-                return f"{place}: {who} is shown Keys of {named(u1)}, answers with Shares"
-            case (_, (u2, adapter)):
-                return f"{place}: {who} is shown Shares of {named(u2)} and adapter {adapter}, answers with Masked"
-            case (_, _, u3):
-                return f"{place}: {who} is shown Masked of {named(u3)}, answers with Agreed"
-            case (*_, (seeds, keys)):
-                return f"{place}: {who} reveals seed shares of {named(seeds)}, key shares of {named(keys)}"
-        raise AssertionError(self.label)
-
-
-NAMES_OF = "ABCD"
-
-
-def named(members: int) -> str:
-    """A, B and C are honest, D is corrupt."""
-    return "".join(NAMES_OF[bit] for bit in bits(members)) or "nobody"
 
 
 @dataclass(frozen=True)
@@ -154,7 +101,7 @@ class Search:
         self._moves: dict[tuple[int, int], list[_Choice]] = {}
         numbers = {state.key: alike for state, alike in zip(table.states, self._alike, strict=True)}
         self._renamed = [
-            [numbers[_renamed_key(state.key, *renaming)] for renaming in RENAMINGS[: 2 * adapters]]
+            [numbers[renamed_key(state.key, *renaming)] for renaming in RENAMINGS[: 2 * adapters]]
             for state in table.states
         ]
         self._like: dict[int, tuple[int, ...]] = {}
@@ -284,7 +231,7 @@ class Search:
             number = self._numbers[local, said] = len(self._records)
             assert number < 1 << 20
             self._records.append((local, said))
-            self._views.append(tuple(_renamed_said(said, NAMES[m]) for m in HONEST))
+            self._views.append(tuple(renamed_said(said, NAMES[m]) for m in HONEST))
         return number
 
     def _canonical(self, records: Records, restarts: int, opened: int) -> int:
@@ -304,7 +251,7 @@ class Search:
         if record not in self._like:
             local, said = self._records[record]
             self._like[record] = tuple(
-                self._record(self._renamed[local][index], _renamed_said(said, names, adapters))
+                self._record(self._renamed[local][index], renamed_said(said, names, adapters))
                 for index, (names, adapters) in enumerate(RENAMINGS[: 2 * self._adapters])
             )
         return self._like[record]
@@ -378,29 +325,3 @@ def _with(said: Said, at: int, label: Label) -> Said:
 def _unpacked(state: int) -> _State:
     mask = (1 << 20) - 1
     return (state >> 44, state >> 24 & mask, state >> 4 & mask), state >> 2 & 3, state & 3
-
-
-def _renamed_mask(members: int, names: Names) -> int:
-    return sum(1 << names[bit] for bit in bits(members))
-
-
-def renamed(label: Label, names: Names, adapters: Sequence[int] = (0, 1)) -> Label:
-    """The label with other names for the members, and for the adapters."""
-    parts: list[Any] = [_renamed_mask(part, names) if isinstance(part, int) else part for part in label]
-    if len(label) > 1:
-        u2, adapter = label[1]
-        parts[1] = (_renamed_mask(u2, names), adapters[adapter])
-    if len(label) > 3:
-        parts[3] = tuple(_renamed_mask(dealers, names) for dealers in label[3])
-    return tuple(parts)
-
-
-def _renamed_said(said: Said, names: Names, adapters: Sequence[int] = (0, 1)) -> Said:
-    return tuple(tuple(renamed(label, names, adapters) for label in labels) for labels in said)
-
-
-def _renamed_key(key: Key, names: Names, adapters: Sequence[int]) -> Key:
-    *history, spent, sessions = key
-    spent = frozenset(adapters[adapter] for adapter in spent)
-    labels = ((position, None if label is None else renamed(label, names, adapters)) for position, label in sessions)
-    return (*history, spent, tuple(labels))

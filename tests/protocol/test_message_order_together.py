@@ -12,7 +12,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from message_order.alone import Alone
 from message_order.coordinator import STEPS, bits
-from message_order.together import NAMES, Search, renamed
+from message_order.names import NAMES, renamed
+from message_order.together import Search
 from small_job import MEMBERS, RING, OneValue, SmallJob
 
 from clients.journal import Journal
