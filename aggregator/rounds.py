@@ -243,8 +243,8 @@ def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[s
     """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(opening.last)
-    body = Broadcast(tensors.digest(opening.adapter), len(adapter), last)
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, adapter + words) for m in aggregation.u2}
+    body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
 
 
 def _last_sum(last: Checkpoint | None) -> tuple[LastSum | None, bytes]:
@@ -283,6 +283,7 @@ def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpo
 def _limits(job: Job) -> Limits:
     """The largest answer that an honest member gives: its envelopes, or its vector."""
     count = len(job.plan.members)
-    state = step.first_state(job.plan, job.shapes)
-    vector = (job.plan.secagg.ring_bits // 8) * tensors.size_of(step.scheme_of(job.plan).upload_shapes(state))
-    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + vector)
+    scheme, factors = step.scheme_of(job.plan), step.first_state(job.plan, job.shapes).factors
+    # A scheme may upload other tensors in even rounds than in odd ones.
+    values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))
+    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + job.plan.secagg.ring_bits // 8 * values)

@@ -34,19 +34,12 @@ from federation.secagg.refusals import (
     Refusal,
     WrongTerms,
 )
+from federation.secagg.transitions import DUE
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
 _log = logging.getLogger(__name__)
 
 State = KeysSent | SharesSent | Ready | MaskedSent | AgreedSent | None
-EXPECTED: dict[str, type] = {
-    "cohort": KeysSent,
-    "inbox": SharesSent,
-    "broadcast": Ready,
-    "survivors": MaskedSent,
-    "unmask": AgreedSent,
-}
-"""The message that each state waits for; everything else is not allowed there."""
 
 
 @dataclass
@@ -123,7 +116,7 @@ class Member:
                 return self._on_offer(message)
             if session is None:
                 raise NotAllowedHere(kind=header.kind, state="no open round has this context")
-            if header.kind not in EXPECTED or not isinstance(session.state, EXPECTED[header.kind]):
+            if header.kind not in DUE or not isinstance(session.state, DUE[header.kind]):
                 raise NotAllowedHere(kind=header.kind, state=f"after {', '.join(session.answered)}")
             answer = self._advance(session, message)
             session.answered[header.kind] = (message.without_blob(), answer)

@@ -126,6 +126,13 @@ class Inconsistent(Fault):
     ja = "`{where}`: {detail_ja}"
 
 
+class SettingsFileInvalid(RengoError):
+    """{path} cannot be read: {detail}. Mend it, or restore it."""
+
+    ja = "{path} を読めません: {detail}。修正するか復元してください。"
+    exit_code = 3
+
+
 class ModelFolderInvalid(RengoError):
     """The base model folder {path} cannot be used: {detail}. Give a local Hugging Face model folder: `model=PATH`."""
 

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from federation.errors import SignatureInvalid
-from federation.wire import Body, Buffer, Header, Malformed, Signed, canonical_cbor, read_body, write_header
+from federation.wire import Body, Buffer, Header, Malformed, Signed, canonical_cbor, read_body, read_cbor, write_header
 
 COORDINATOR = "coordinator"
 """The coordinator's id in messages. No member may have it."""
@@ -100,6 +100,19 @@ class Roster:
                 "members": [[m.id, m.name, m.public_key] for m in self.members],
             }
         )
+
+    @classmethod
+    def from_bytes(cls, data: Buffer) -> "Roster":
+        """What `to_bytes` wrote, or Malformed. Nothing is verified yet: see SignedRoster."""
+        raw = read_cbor(data)
+        if not isinstance(raw, dict) or set(raw) != {"consortium", "version", "coordinator", "members"}:
+            raise Malformed(detail="a roster has other fields than it should")
+        consortium, version, coordinator, rows = (raw[n] for n in ("consortium", "version", "coordinator", "members"))
+        if type(consortium) is not str or type(version) is not int or type(coordinator) is not bytes:
+            raise Malformed(detail="a roster's fields have wrong types")
+        if type(rows) is not list or not all(type(r) is list and [*map(type, r)] == [str, str, bytes] for r in rows):
+            raise Malformed(detail="a roster's members are not id, name and key each")
+        return cls(consortium, version, coordinator, tuple(RosterEntry(*row) for row in rows))
 
     def digest(self) -> bytes:
         """SHA-256: what a site approves and every context binds."""

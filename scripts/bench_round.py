@@ -2,7 +2,8 @@
 
 Thirty members and a coordinator at the simulation's table, as `rengo simulate` seats them, everything on disk. The
 first round starts cold (its set-up takes two exchanges of its own) and is given apart; `other_share` is of the rounds
-after it. What only a simulation does, comparing each sum with the members' vectors in clear, is not part of a round.
+after it. Where several members train at once, their seconds are divided by how many can. What only a simulation does,
+comparing each sum with the members' vectors in clear, is not part of a round.
 
     .venv/bin/python scripts/bench_round.py
     .venv/bin/python scripts/bench_round.py --profile 25       the functions that take the most time, to stderr
@@ -44,7 +45,8 @@ class Round:
 
 def main() -> None:
     args = arguments()
-    overrides = [f"rounds={args.rounds}", *args.overrides]
+    # A profile is of one thread, so with one everybody has one.
+    overrides = [f"rounds={args.rounds}", *args.overrides, *(["workers=1"] if args.profile else [])]
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         table = set_table(load_plan.compose(overrides, SimulateConfig, "simulate"), Path(folder))
         profiler = cProfile.Profile(time.perf_counter) if args.profile else None
@@ -79,7 +81,7 @@ def result(table: Table, rounds: list[Round], profiled: bool) -> dict[str, Any]:
     ring = step.ring_for(plan, step.first_state(plan, table.learner.shapes), 1, None)
     line: dict[str, Any] = {"benchmark": "round", "members": len(plan.members), "dimension": ring.dimension}
     line |= {"tokens_per_round": plan.train.tokens_per_round, "ring_bits": plan.secagg.ring_bits}
-    line |= {"scheme": plan.scheme.name, "rounds": len(steady)}
+    line |= {"scheme": plan.scheme.name, "rounds": len(steady), "workers": table.workers.count}
     for key, of in (("round_s", "seconds"), ("train_s", "train"), ("eval_s", "evaluate"), ("other_s", "other")):
         line[key] = round(statistics.median(getattr(each, of) for each in steady), 3)
     line["other_share"] = round(statistics.median(each.other / each.seconds for each in steady), 4)

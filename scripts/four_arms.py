@@ -34,8 +34,7 @@ from typing import Any
 from aggregator.simulate import arms, comparison
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE, set_table
-from clients import base_model
-from federation import load_plan
+from federation import base_model, load_plan
 from federation.errors import JobStopped
 
 ROOT = Path(__file__).resolve().parents[1]

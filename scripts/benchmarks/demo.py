@@ -6,10 +6,9 @@ import numpy as np
 
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE, DEMO_MEMBERS
-from clients import base_model
 from clients.dataset import Ids
 from clients.ingest import Document, read_documents
-from federation import load_plan, plan
+from federation import base_model, load_plan, plan
 
 HELD_OUT_EVERY = 5
 

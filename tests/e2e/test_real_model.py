@@ -22,9 +22,9 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
 from aggregator.simulate.table import DEMO_BASE
-from clients import base_model
 from clients.dataset import Document, tokenise
 from clients.trainer import LocalTokenizer
+from federation import base_model
 from tests.e2e.conftest import SMALL, copy_members
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,6 +18,7 @@ from federation.secagg.primitives import Words, add_mask, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import STEPS, Play, ask, make_offer
+from tests.protocol.stranger_encoding import mask
 
 WORDS = 1 << 16
 TERMS = Terms(bytes(32), WORDS, 32, bytes(32), bytes(32))
@@ -41,6 +42,11 @@ def is_uniform(data: bytes) -> bool:
     expected = len(data) / 256
     statistic = float(np.square(counts - expected).sum() / expected)
     return abs(statistic - 255) < 6 * math.sqrt(2 * 255)
+
+
+def stretched(key: bytes) -> Words:
+    """The mask of a key, made apart from the code under test."""
+    return np.array(mask(key, WORDS, 32), "<u4")
 
 
 def all_ready(folder: Path) -> tuple[Consortium, Play]:
@@ -131,14 +137,14 @@ def test_the_shares_of_t_minus_1_colluders_fit_every_secret() -> None:
     colluders, honest = indices[: threshold - 1], indices[threshold - 1]
     for other in (bytes(32), b"\xff" * 32, secrets.token_bytes(32)):
         known = {x: int.from_bytes(shares[x]) for x in colluders} | {0: int.from_bytes(other)}
-        value = _interpolate(known, honest)
+        value = interpolate(known, honest)
         fitting = {x: shares[x] for x in colluders} | {honest: value.to_bytes(shamir.SHARE_SIZE)}
         assert shamir.combine(fitting, shamir.lagrange_at_zero(tuple(fitting))) == other
     whole = {x: shares[x] for x in indices[:threshold]}
     assert shamir.combine(whole, shamir.lagrange_at_zero(tuple(whole))) == secret
 
 
-def _interpolate(points: dict[int, int], at: int) -> int:
+def interpolate(points: dict[int, int], at: int) -> int:
     """Lagrange, written apart from the code under test."""
     total = 0
     for x, y in points.items():
@@ -216,7 +222,7 @@ def test_a_refusal_that_is_not_about_the_protocol_tells_the_coordinator_its_code
     def broken(*_: object) -> None:
         raise DataFolderInvalid(path="/site/secret/manuals", detail="a disk died", detail_ja="故障")
 
-    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     [answer] = ask(consortium, "m00", *play.prepare("masked")["m00"])
     refused = read_body(Refused, answer.header.body)
@@ -232,7 +238,7 @@ def test_a_training_that_breaks_sends_nothing_and_gives_the_round_up(folder: Pat
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(consortium, "m00", *play.prepare("masked")["m00"])

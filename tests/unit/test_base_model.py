@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clients import base_model
+from federation import base_model
 from federation.errors import ModelFolderInvalid
 
 BASE = Path(__file__).parents[2] / "aggregator/simulate/demo/base"

@@ -13,11 +13,10 @@ import transformers
 
 from aggregator.export import write_peft
 from aggregator.simulate.config import SimulateConfig
-from clients import base_model
-from clients.base_model import FAMILIES
 from clients.dataset import Blocks
 from clients.trainer import Trainer
-from federation import load_plan, step
+from federation import base_model, load_plan, step
+from federation.base_model import FAMILIES
 from federation.errors import ModelFolderInvalid, RengoError, UnknownLoraTarget
 from tests.unit.test_config import CONF
 from tests.unit.test_trainer import BASE, LORA, MODEL, TRAIN, blocks, factors_for, trainer, with_optimizer

@@ -63,6 +63,21 @@ def hashed_files(path: Path) -> tuple[str, ...]:
     return tuple(sorted(taken, key=str.encode))
 
 
+def linear_shapes(path: Path) -> dict[str, tuple[int, int]]:
+    """Module -> (out, in) of every weight matrix in the folder's safetensors headers, sorted by name: what a
+    coordinator needs to know of a model that only the members compute with. Raises ModelFolderInvalid."""
+    check(path)
+    shapes: dict[str, tuple[int, int]] = {}
+    for file in sorted(path.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        for name, tensor in header.items():
+            if name.endswith(".weight") and len(tensor["shape"]) == 2:
+                out_size, in_size = tensor["shape"]
+                shapes[name.removesuffix(".weight")] = (out_size, in_size)
+    return dict(sorted(shapes.items()))
+
+
 def check(path: Path) -> None:
     """Raise ModelFolderInvalid, with the reason, unless `path` looks like a model that may be loaded."""
     if not path.is_dir():

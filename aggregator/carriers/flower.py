@@ -1,0 +1,201 @@
+"""Flower as carrier between sites: a SuperLink process that members' nodes connect to, and the relay app run on it.
+
+    rounds.run -> Flower.exchange -> relay's server side (a Flower ServerApp) -> SuperLink
+    -> SuperNode -> relay's client side (a ClientApp) -> the member's service, and back
+
+Flower moves bytes that others signed; it is not trusted with more. The SuperLink keeps its state in memory: when it
+or the relay dies, both are started anew, nodes reconnect by themselves, and whoever could not be asked has dropped out.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+
+from aggregator.carriers import Exchange
+from federation.errors import RengoError
+
+# By place and not by import: the app travels as files, and this side must not know the other's code.
+RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_START_SECONDS = 60
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
+"""No calls home, no downloads: Flower contacts nobody but its own peers."""
+
+
+class FlowerFailed(RengoError):
+    """Flower's {program} did not do what it should: {detail}. Its log is {log}."""
+
+    ja = "Flower の {program} が正しく動作しません: {detail}。ログ: {log}"
+    exit_code = 5
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the SuperLink listens, and with which certificate. Nodes verify it against `authority`."""
+
+    host: str
+    port: int
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+class Flower:
+    """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect."""
+
+    def __init__(self, servers: Servers, nodes: Mapping[str, str], deadline: float, folder: Path) -> None:
+        self._servers, self._nodes, self._deadline, self._folder = servers, nodes, deadline, folder
+        # Socket paths have to be short (108 bytes), and a home may be deep.
+        self._sockets = Path(tempfile.mkdtemp(prefix="rengo-"))
+        self._superlink: subprocess.Popen[bytes] | None = None
+        self._relay: Connection | None = None
+        self._members: dict[int, str] = {}
+
+    def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+        """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
+        fails in between, those who have not answered have dropped out."""
+        try:
+            relay = self._connected()
+            online = {self._members[node]: node for node in _ask_nodes(relay) if node in self._members}
+            relay.send_bytes(str(self._deadline).encode())
+            for member in sorted(requests.keys() & online.keys()):
+                relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
+            relay.send_bytes(b"")
+            while answer := relay.recv_bytes():
+                if len(answer) > 8:
+                    yield self._members[int.from_bytes(answer[:8], "big")], answer[8:]
+        except (EOFError, OSError):
+            self._relay = None
+
+    def online(self) -> set[str]:
+        """Members whose node is connected."""
+        try:
+            return {self._members[node] for node in _ask_nodes(self._connected()) if node in self._members}
+        except (EOFError, OSError):
+            self._relay = None
+            return set()
+
+    def close(self) -> None:
+        """Stop what was started here."""
+        if self._relay is not None:
+            self._relay.close()
+        self._stop_superlink()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _connected(self) -> Connection:
+        if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
+            self._stop_superlink()
+            self._start_superlink()
+            self._members = {self._register(key): member for member, key in self._nodes.items()}
+            self._relay = self._start_relay()
+        return self._relay
+
+    def _start_superlink(self) -> None:
+        servers = self._servers
+        command = [
+            *(sys.executable, "-m", "aggregator.carriers.child", _program("flower-superlink")),
+            *("--ssl-certfile", str(servers.certificate), "--ssl-keyfile", str(servers.key)),
+            *("--ssl-ca-certfile", str(servers.authority), "--enable-supernode-auth"),
+            *("--disable-runtime-dependency-installation", "--host", servers.host, "--port", str(servers.port)),
+        ]
+        config = self._folder / "config.toml"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.write_text(
+            f'[superlink.rengo]\naddress = "127.0.0.1:{servers.port}"\nroot-certificates = "{servers.authority}"\n',
+            encoding="utf-8",
+        )
+        with (self._folder / "superlink.log").open("ab") as log:
+            self._superlink = subprocess.Popen(  # noqa: S603
+                command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+            )
+        until = time.monotonic() + _START_SECONDS
+        while not _listens(servers.port):
+            if self._superlink.poll() is not None or time.monotonic() > until:
+                raise self._failed("flower-superlink", "it does not listen")
+            time.sleep(0.2)
+
+    def _stop_superlink(self) -> None:
+        if self._superlink is not None and self._superlink.poll() is None:
+            # Its children, the relay among them, are in its session.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._superlink.pid, signal.SIGTERM)
+            try:
+                self._superlink.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._superlink.pid, signal.SIGKILL)
+                self._superlink.wait()
+        self._superlink, self._relay = None, None
+
+    def _register(self, node_key: str) -> int:
+        path = self._sockets / "node.pub"
+        path.write_text(node_key, encoding="ascii")
+        return int(self._flwr("supernode", "register", str(path), "rengo")["node-id"])
+
+    def _start_relay(self) -> Connection:
+        key = secrets.token_bytes(32)
+        (self._sockets / "relay.key").unlink(missing_ok=True)
+        handle = os.open(self._sockets / "relay.key", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(key)
+        address = self._sockets / "relay.sock"
+        with Listener(str(address), family="AF_UNIX", authkey=key) as listener:
+            config = f'socket="{address}" key-file="{self._sockets / "relay.key"}"'
+            self._flwr("run", str(RELAY), "rengo", "--run-config", config)
+            listener._listener._socket.settimeout(_START_SECONDS)  # type: ignore[attr-defined]  # it has no other way
+            try:
+                return listener.accept()
+            except TimeoutError as error:
+                raise self._failed("flwr-serverapp", "the relay does not connect") from error
+
+    def _flwr(self, *arguments: str) -> dict[str, str]:
+        """One command of Flower's own CLI: its control API has no other stable face."""
+        command = [_program("flwr"), *arguments, "--format", "json"]
+        done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)  # noqa: S603
+        try:
+            answer: dict[str, str] = json.loads(done.stdout)
+        except ValueError as error:
+            raise self._failed("flwr", done.stderr.strip()[-300:]) from error
+        if not answer.get("success"):
+            raise self._failed("flwr", str(answer.get("error-message", "")).strip())
+        return answer
+
+    def _environment(self) -> dict[str, str]:
+        # Flower looks for its own programs on PATH. A proxy is for members; here everything is local.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        return {**os.environ, **QUIET, "PATH": path, "FLWR_HOME": str(self._folder), "NO_PROXY": "127.0.0.1,localhost"}
+
+    def _failed(self, program: str, detail: str) -> FlowerFailed:
+        return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
+
+
+def _ask_nodes(relay: Connection) -> list[int]:
+    relay.send_bytes(b"nodes")
+    nodes = []
+    while answer := relay.recv_bytes():
+        nodes.append(int.from_bytes(answer, "big"))
+    return nodes
+
+
+def _program(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else name
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

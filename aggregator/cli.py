@@ -1,0 +1,332 @@
+"""`rengo coordinator …`: the command line of a consortium's coordinator."""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aggregator import roster_files, serving, tls
+from aggregator.home import Home, Settings, write_private
+from aggregator.planning import make_plan
+from aggregator.registry import Registered
+from federation import load_plan
+from federation.commands import Printer, Result, Verb, dispatch, option
+from federation.errors import Language, UsageError
+from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.token import JoinToken, fingerprint, spoken
+
+_HOME = option(
+    "--home",
+    type=Path,
+    default=Path(os.environ.get("RENGO_COORDINATOR", "~/.rengo/coordinator")).expanduser(),
+    en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
+    ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
+)
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def main(argv: list[str], language: Language) -> int:
+    """`rengo coordinator`."""
+    words: Mapping[Language, str] = {
+        "en": "The coordinator of a consortium: invites members, runs rounds, and learns only sums.",
+        "ja": "コンソーシアムの事務局: 参加拠点を招待し、学習回を実行します（知り得るのは合計だけです）。",
+    }
+    return dispatch("coordinator", words, _VERBS, argv, language)
+
+
+def init(options: argparse.Namespace, printer: Printer) -> Result:
+    """Keys, certificates and a first, empty roster."""
+    url = options.url.rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise UsageError(detail="--url has to be https://HOST:PORT.", command="rengo coordinator init")
+    carrier = options.carrier or f"{parts.hostname}:{(parts.port or 443) + 1}"
+    home = Home(options.home.absolute())
+    home.create(Settings(options.name, url, carrier, options.listen, options.deadline, options.wait))
+    coordinator, root = Identity.create(COORDINATOR), Identity.create("root")
+    authority_key, authority = tls.make_authority(options.name)
+    hosts = list(dict.fromkeys([parts.hostname, carrier.rpartition(":")[0], "127.0.0.1", "localhost"]))
+    server_key, server = tls.make_server(authority_key, authority, hosts)
+    files = {
+        "coordinator.key": coordinator.private_bytes(),
+        "authority.key": authority_key,
+        "authority.pem": authority,
+        "tls.key": server_key,
+        "server.pem": server,
+        "root.pub": root.public_key,
+    }
+    for name, data in files.items():
+        write_private(home.key(name), data)
+    root_key = options.root_key or home.root_key
+    write_private(root_key, root.private_bytes())
+    registry = serving.open_registry(home)
+    registry.publish_roster(SignedRoster.sign(Roster(options.name, 1, coordinator.public_key, ()), root))
+    registry.close()
+    shown = spoken(fingerprint(root.public_key))
+    text = {
+        "en": f"Consortium {options.name} in {home.path}.\nRoot fingerprint, to be compared out of band:\n  {shown}\n"
+        f"The root's private key is {root_key}: move it to a machine that is not this one.",
+        "ja": f"コンソーシアム {options.name} を {home.path} に作成しました。\n"
+        f"ルートの照合値（別経路で照合）:\n  {shown}\n"
+        f"ルートの秘密鍵は {root_key} です。別の機械へ移してください。",
+    }[printer.language]
+    return Result({"home": str(home.path), "root": root.public_key.hex(), "fingerprint": shown}, text)
+
+
+def invite(options: argparse.Namespace, printer: Printer) -> Result:
+    """A join token for one member, shown once."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", options.id) or options.id == COORDINATOR:
+        detail = "A member's id is made of a-z, 0-9 and '-', at most 63 of them."
+        raise UsageError(detail=detail, command="rengo coordinator invite")
+    home = Home(options.home)
+    token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
+    expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)
+    registry = serving.open_registry(home)
+    registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
+    registry.close()
+    if options.out:
+        write_private(options.out, (token.text() + "\n").encode())
+    until = expires.isoformat(timespec="minutes")
+    where = str(options.out) if options.out else token.text()
+    text = {
+        "en": f"{where}\nFor {options.id} alone, once, until {until}. It is not shown again: hand it over in secret.",
+        "ja": f"{where}\n{options.id} 専用・1 回限り・{until} まで。再表示できません。安全な方法で渡してください。",
+    }[printer.language]
+    facts = {"id": options.id, "expires": until} | ({"file": where} if options.out else {"token": where})
+    return Result(facts, text)
+
+
+def revoke(options: argparse.Namespace, printer: Printer) -> Result:
+    """The member is missing from the next roster."""
+    registry = serving.open_registry(Home(options.home))
+    registry.revoke(options.id)
+    registry.close()
+    text = {
+        "en": f"{options.id} is revoked. It leaves the roster with the next one: rengo coordinator roster --out FILE",
+        "ja": f"{options.id} を失効させました。次の参加者名簿から外れます: rengo coordinator roster --out ファイル",
+    }[printer.language]
+    return Result({"id": options.id}, text)
+
+
+def members(options: argparse.Namespace, printer: Printer) -> Result:
+    """Who joined, with fingerprints, and who is in the roster."""
+    registry = serving.open_registry(Home(options.home))
+    newest, joined = registry.roster().roster, registry.members()
+    registry.close()
+    facts = [_member_facts(m, newest) for m in joined]
+    header = {"en": "no member has joined yet", "ja": "まだ参加拠点はありません"}[printer.language]
+    lines = [
+        f"{m['id']:24} {m['state']:12} {m['seen'] or '-':26} {m['clock_offset'] or 0:+5} s  {m['fingerprint']}"
+        for m in facts
+    ]
+    return Result({"roster": newest.version, "members": facts}, "\n".join(lines) or header)
+
+
+def roster(options: argparse.Namespace, printer: Printer) -> Result:
+    """Write the next roster for the root to sign, or publish a signed one."""
+    registry = serving.open_registry(Home(options.home))
+    if options.publish:
+        signed = roster_files.read(options.publish)
+        registry.publish_roster(signed)
+        current, where = signed.roster, "published"
+    elif options.out:
+        current, where = registry.proposal(), str(options.out)
+        roster_files.write(options.out, current, None)
+    else:
+        current, where = registry.roster().roster, "current"
+    registry.close()
+    return Result(roster_files.facts(current) | {"where": where}, roster_files.text(current, printer.language))
+
+
+def plan(options: argparse.Namespace, printer: Printer) -> Result:
+    """A resolved plan on standard output; the base model's shapes are remembered here."""
+    registry = serving.open_registry(Home(options.home))
+    made, shapes = make_plan(options.rest, registry.roster().roster)
+    registry.keep_model(made.model.sha256, json.dumps(shapes))
+    registry.close()
+    facts = {"plan": load_plan.to_yaml(made), "digest": made.digest().hex(), "members": list(made.members)}
+    return Result(facts, load_plan.to_yaml(made).rstrip())
+
+
+def start(options: argparse.Namespace, printer: Printer) -> Result | None:
+    """Serve, or run a plan's job: here, or in the coordinator that is serving already."""
+    home = Home(options.home)
+    home.settings()
+    plan = serving.read_plan(options.plan) if options.plan else None
+    if plan is not None and serving.hand_over(home, plan):
+        words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
+        words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
+        return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
+    serving.serve(home, plan, printer)
+    return None
+
+
+def status(options: argparse.Namespace, printer: Printer) -> Result:
+    """What the running coordinator wrote last. Exit code 9 when none runs."""
+    home = Home(options.home)
+    home.settings()
+    path = home.path / "status.json"
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    running = bool(facts) and _alive(facts["pid"])
+    facts["running"] = running
+    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value not in ("", [], {}, 0))
+    return Result(facts, text, 0 if running or facts.get("phase") == "done" else 9)
+
+
+def watch(options: argparse.Namespace, printer: Printer) -> Result:
+    """Print the status whenever it changes, until the job is done or the coordinator is gone."""
+    shown = None
+    while True:
+        result = status(options, printer)
+        if result.facts != shown:
+            shown = result.facts
+            print(json.dumps(dict(shown), ensure_ascii=False) if printer.as_json else _line(shown), flush=True)
+        if not shown.get("running") or shown.get("phase") == "done":
+            return Result({}, "", result.exit_code)
+        time.sleep(1)
+
+
+def _duration(text: str) -> datetime.timedelta:
+    match = re.fullmatch(r"(\d{1,4})([mhd])", text)
+    if not match:
+        raise UsageError(detail="--expires is a number and m, h or d, as in 7d.", command="rengo coordinator invite")
+    return datetime.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
+    state = "revoked" if member.revoked else "in roster" if member.id in newest.keys else "joined"
+    return {
+        "id": member.id,
+        "name": member.name,
+        "state": state,
+        "fingerprint": spoken(fingerprint(member.identity_key)),
+        "joined": member.joined,
+        "seen": member.seen,
+        "clock_offset": member.offset,
+        "rengo": member.rengo,
+    }
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    """A status on one line."""
+    left = max(0, int(facts.get("deadline", 0) - time.time()))
+    waiting = sorted(set(facts.get("online", [])) - set(facts.get("answered", [])))
+    parts = [f"{facts.get('job', '-')}: {facts.get('phase', '-')}"]
+    if facts.get("phase") == "round":
+        answered = f"{len(facts['answered'])} answered, {left} s left, waiting for {', '.join(waiting) or '-'}"
+        parts.append(f"{facts['round']}/{facts['rounds']} {facts['step']}: {answered}")
+    return " · ".join(parts)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+_VERBS = (
+    Verb(
+        "init",
+        init,
+        {"en": "make a new consortium on this machine", "ja": "この機械に新しいコンソーシアムを作成"},
+        'rengo coordinator init "名古屋製造業コンソーシアム" --url https://rengo.example.jp:8443',
+        (
+            _HOME,
+            option("name", en="its name; part of every signature", ja="名称（すべての署名に含まれます）"),
+            option("--url", required=True, en="where members reach it: https://HOST:PORT", ja="参加拠点からの接続先"),
+            option(
+                "--carrier", en="HOST:PORT for Flower (default: next port)", ja="Flower の接続先（既定: 次のポート）"
+            ),
+            option("--listen", default="0.0.0.0", en="address to listen on", ja="待ち受けアドレス"),  # noqa: S104
+            option("--root-key", type=Path, en="where to write the root's private key", ja="ルート秘密鍵の保存先"),
+            option("--deadline", type=int, default=1800, en="seconds for one exchange", ja="1 回の交換の制限秒数"),
+            option(
+                "--wait", type=int, default=600, en="seconds to wait for the last members", ja="未接続拠点を待つ秒数"
+            ),
+        ),
+    ),
+    Verb(
+        "invite",
+        invite,
+        {"en": "a join token for one member", "ja": "参加拠点 1 社の招待コードを発行"},
+        "rengo coordinator invite toyo-kikai --name 東洋機械 --expires 7d",
+        (
+            _HOME,
+            option("id", en="the member's id: a-z, 0-9, '-'", ja="参加拠点の ID（a-z、0-9、-）"),
+            option("--name", en="its name, for people", ja="表示名"),
+            option("--expires", default="7d", en="30m, 12h, 7d (default)", ja="有効期間（30m、12h、7d。既定 7d）"),
+            option(
+                "--out", type=Path, en="write it to this file (0600) instead", ja="画面でなくファイルに保存（0600）"
+            ),
+        ),
+    ),
+    Verb(
+        "members",
+        members,
+        {"en": "who joined, and their keys' fingerprints", "ja": "参加拠点と鍵の照合値の一覧"},
+        "rengo coordinator members",
+        (_HOME,),
+    ),
+    Verb(
+        "revoke",
+        revoke,
+        {"en": "a member takes part no more", "ja": "参加拠点を失効させる"},
+        "rengo coordinator revoke toyo-kikai",
+        (_HOME, option("id", en="the member's id", ja="参加拠点の ID")),
+    ),
+    Verb(
+        "roster",
+        roster,
+        {
+            "en": "show the roster; write the next one to be signed; publish a signed one",
+            "ja": "参加者名簿の表示・作成・公開",
+        },
+        "rengo coordinator roster --out roster-2   (then: rengo root sign roster-2; rengo coordinator roster "
+        "--publish roster-2.signed)",
+        (
+            _HOME,
+            option("--out", type=Path, en="write the next roster here, to be signed", ja="署名前の次の名簿を保存"),
+            option("--publish", type=Path, en="a roster that the root signed", ja="ルートが署名した名簿を公開"),
+        ),
+    ),
+    Verb(
+        "plan",
+        plan,
+        {
+            "en": "a job's plan from settings, all faults at once",
+            "ja": "設定からジョブの計画を作成（誤りは一度に報告）",
+        },
+        "rengo coordinator plan job=trial-1 model=/srv/models/base scheme=alternating rounds=20 > plan.yaml",
+        (_HOME,),
+        rest=True,
+    ),
+    Verb(
+        "start",
+        start,
+        {"en": "serve members; with a plan, run its job", "ja": "参加受付を開始（計画を指定するとジョブを実行）"},
+        "rengo coordinator start plan.yaml",
+        (_HOME, option("plan", nargs="?", type=Path, en="a plan to run", ja="実行する計画")),
+    ),
+    Verb(
+        "status",
+        status,
+        {"en": "round, step, deadline, who is in", "ja": "学習回・段階・期限・参加状況"},
+        "rengo coordinator status --json",
+        (_HOME,),
+    ),
+    Verb(
+        "watch",
+        watch,
+        {"en": "the status whenever it changes", "ja": "状況の変化を表示し続ける"},
+        "rengo coordinator watch",
+        (_HOME,),
+    ),
+)

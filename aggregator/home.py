@@ -1,0 +1,157 @@
+"""The coordinator's folder: its settings, keys and durable state. Everything in it is for its owner alone (0700/0600).
+
+coordinator.toml    names and addresses; written by `init`, a person may edit it
+keys/               coordinator.key (signs messages), tls.key and authority.key (servers)
+root.key            the consortium's root, until it is moved to another machine
+registry.sqlite     invitations, members, rosters, plans, consents
+jobs/NAME/          one job: plan.yaml, rounds, the released adapter
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from federation import settings
+from federation.errors import RengoError, SettingsFileInvalid
+from federation.identity import COORDINATOR, KEY_SIZE, Identity
+
+
+class NoCoordinatorHere(RengoError):
+    """There is no coordinator in {path}. Make one with `rengo coordinator init NAME --url https://HOST:PORT`, or say
+    where it is with --home."""
+
+    ja = (
+        "{path} に事務局がありません。"
+        "`rengo coordinator init 名称 --url https://ホスト:ポート` で作成するか、--home で指定してください。"
+    )
+    exit_code = 9
+
+
+class CoordinatorExists(RengoError):
+    """There already is a coordinator in {path}. Nothing was changed."""
+
+    ja = "{path} には既に事務局があります。何も変更していません。"
+    exit_code = 2
+
+
+class KeyMissing(RengoError):
+    """{path} is not there, or not a key. {hint}"""
+
+    ja = "{path} がないか、鍵ではありません。{hint_ja}"
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """coordinator.toml. `url`: where members reach the registry. `carrier`: host:port where they reach Flower.
+    `listen`: the address that both listen on. `deadline`: seconds that members have for one exchange. `wait`: seconds
+    to wait for members that are missing, once t are there."""
+
+    consortium: str
+    url: str
+    carrier: str
+    listen: str
+    deadline: int
+    wait: int
+
+    @property
+    def registry_port(self) -> int:
+        """The port in `url`."""
+        return urlsplit(self.url).port or 443
+
+    @property
+    def carrier_port(self) -> int:
+        """The port in `carrier`."""
+        return int(self.carrier.rpartition(":")[2])
+
+
+_TOML = """# The coordinator of one consortium. Stop it before you edit this, and start it again.
+consortium = {consortium}      # part of every signature; cannot be changed
+url        = {url}             # where members reach the registry; stands in every join token
+carrier    = {carrier}         # where members' Flower nodes connect
+listen     = {listen}          # the address that both listen on; 0.0.0.0 for every interface
+deadline   = {deadline}        # seconds that members have for one exchange, training included
+wait       = {wait}            # seconds to wait for the last members, once enough for a round are there
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths and what is read from them."""
+
+    path: Path
+
+    @property
+    def registry(self) -> Path:
+        """The registry's database."""
+        return self.path / "registry.sqlite"
+
+    @property
+    def root_key(self) -> Path:
+        """Where `init` leaves the root's key."""
+        return self.path / "root.key"
+
+    def job(self, name: str) -> Path:
+        """One job's folder."""
+        return self.path / "jobs" / name
+
+    def key(self, name: str) -> Path:
+        """One key or certificate file."""
+        return self.path / "keys" / name
+
+    def create(self, chosen: Settings) -> None:
+        """Write settings into a new folder. Raises CoordinatorExists."""
+        if (self.path / "coordinator.toml").exists():
+            raise CoordinatorExists(path=self.path)
+        (self.path / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        values = {name: _toml(value) for name, value in vars(chosen).items()}
+        write_private(self.path / "coordinator.toml", _TOML.format(**values).encode())
+
+    def settings(self) -> Settings:
+        """What coordinator.toml says. Raises NoCoordinatorHere, SettingsFileInvalid or ConfigInvalid."""
+        path = self.path / "coordinator.toml"
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise NoCoordinatorHere(path=self.path) from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsFileInvalid(path=path, detail=error) from error
+        return settings.read(Settings, raw, lambda _: [])
+
+    def identity(self) -> Identity:
+        """The coordinator's signing key. Raises KeyMissing."""
+        hint = "Restore it, or set up a new consortium.", "復元するか、新しいコンソーシアムを設定してください。"
+        return read_identity(self.key("coordinator.key"), COORDINATOR, *hint)
+
+
+def read_identity(path: Path, id: str, hint: str, hint_ja: str) -> Identity:
+    """The private key in `path`. Raises KeyMissing."""
+    data = path.read_bytes() if path.is_file() else b""
+    if len(data) != KEY_SIZE:
+        raise KeyMissing(path=path, hint=hint, hint_ja=hint_ja)
+    return Identity.from_private_bytes(id, data)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """A new file with mode 0600, on disk when this returns; never over another one."""
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """A file with mode 0600, whole or as it was before."""
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    write_private(temporary, data)
+    os.replace(temporary, path)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

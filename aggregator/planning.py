@@ -1,0 +1,96 @@
+"""`rengo coordinator plan`: from overrides to a plan that members can approve."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from aggregator.simulate.config import ModelChoice
+from federation import base_model, load_plan
+from federation.errors import ConfigInvalid, RengoError
+from federation.identity import Roster
+from federation.plan import (
+    Evaluation,
+    Lora,
+    Plan,
+    Privacy,
+    Scheme,
+    SecAgg,
+    ServerOptim,
+    Train,
+    check_consistent,
+)
+from federation.schemes.state import LayerShapes
+from federation.settings import Range
+
+DEMO_BASE = Path(__file__).parent / "simulate" / "demo" / "base"
+
+
+class TooFewForAPlan(RengoError):
+    """The roster (version {version}) has {count} member(s); secure aggregation needs at least 3. Invite more, have the
+    root sign the new roster, and publish it."""
+
+    ja = (
+        "参加者名簿（版 {version}）の参加拠点は {count} です。秘匿集計には 3 以上が必要です。"
+        "招待し、ルート鍵で名簿に署名し、公開してください。"
+    )
+    exit_code = 9
+
+
+class NoSuchLayer(RengoError):
+    """The base model has no matrix named {missing}, which `lora.targets` asks for."""
+
+    ja = "`lora.targets` にある {missing} という行列は基盤モデルにありません。"
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """The root of conf/plan.yaml: a plan before its members and its base model are known."""
+
+    job: str
+    model: ModelChoice
+    lora: Lora
+    train: Train
+    scheme: Scheme
+    server_optim: ServerOptim
+    secagg: SecAgg
+    privacy: Privacy
+    evaluation: Evaluation
+    rounds: Annotated[int, Range(1, 100_000)]
+    seed: Annotated[int, Range(0, 2**63 - 1)]
+
+
+def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str, tuple[int, int]]]:
+    """The plan for the roster's members, and the base model's matrix shapes. Raises ConfigInvalid with every fault,
+    ModelFolderInvalid, TooFewForAPlan."""
+    config = load_plan.compose(overrides, PlanConfig, "plan")
+    members = tuple(sorted(roster.keys))
+    if len(members) < 3:
+        raise TooFewForAPlan(version=roster.version, count=len(members))
+    folder = Path(config.model.path) if config.model.path else DEMO_BASE
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    model = config.model.pinned(base_model.digest(folder))
+    plan = Plan(**(values | {"consortium": roster.consortium, "members": members, "model": model}))
+    if faults := check_consistent(plan):
+        raise ConfigInvalid(faults)
+    shapes = base_model.linear_shapes(folder)
+    layers(plan, shapes)
+    return plan, shapes
+
+
+def layers(plan: Plan, shapes: Mapping[str, tuple[int, int]]) -> LayerShapes:
+    """The shapes of the layers that get LoRA: those whose name ends in a target. Raises NoSuchLayer."""
+    wanted = set(plan.lora.targets)
+    found = {name: shape for name, shape in shapes.items() if name.rpartition(".")[2] in wanted}
+    missing = sorted(wanted - {name.rpartition(".")[2] for name in found})
+    if missing:
+        raise NoSuchLayer(missing=", ".join(missing))
+    return found
+
+
+def shapes_from_json(text: str) -> dict[str, tuple[int, int]]:
+    """What `json.dumps` made of shapes."""
+    return {name: (rows, columns) for name, (rows, columns) in json.loads(text).items()}

@@ -1,0 +1,325 @@
+"""The coordinator's registry: who was invited, who joined, which roster and plan stand, and who consented.
+
+`answer(frame) -> frame` is what the HTTP server calls for each request; the other methods are the coordinator's own.
+One SQLite file. Of a join token's secret only its hash is kept, and it is spent in the transaction that lets the member
+in.
+"""
+
+import datetime
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from federation.errors import RengoError, SignatureInvalid
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
+from federation.registry import (
+    APPROVED,
+    LIMITS,
+    REFUSED,
+    Ask,
+    Consent,
+    Introduction,
+    Join,
+    Joined,
+    Noted,
+    Standing,
+    context,
+)
+from federation.secagg.messages import Refused
+from federation.token import secret_digest
+from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
+
+B = TypeVar("B", bound=Body)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS invitations (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, secret BLOB NOT NULL, expires TEXT NOT NULL, used TEXT);
+CREATE TABLE IF NOT EXISTS members (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, identity_key BLOB NOT NULL UNIQUE, node_key TEXT NOT NULL UNIQUE,
+    joined TEXT NOT NULL, revoked TEXT, seen TEXT, offset INTEGER, rengo TEXT);
+CREATE TABLE IF NOT EXISTS rosters (version INTEGER PRIMARY KEY, roster BLOB NOT NULL, signature BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS plans (number INTEGER PRIMARY KEY, plan BLOB NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS consents (
+    member TEXT NOT NULL, plan BLOB NOT NULL, roster BLOB NOT NULL, answer TEXT NOT NULL, reason TEXT NOT NULL,
+    utc TEXT NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (member, plan, roster));
+CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, shapes TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEXT NOT NULL);
+"""
+
+
+class TokenRefused(RengoError):
+    """The coordinator did not accept the join token: {detail}. Ask the coordinator for a new one."""
+
+    ja = "招待コードは受け付けられませんでした: {detail_ja}。事務局に新しいものを依頼してください。"
+    exit_code = 4
+
+
+class NameTaken(RengoError):
+    """{id} is a member already. Revoke it before you invite it again: `rengo coordinator revoke {id}`."""
+
+    ja = "{id} は既に参加拠点です。招待し直す前に `rengo coordinator revoke {id}` で失効させてください。"
+    exit_code = 2
+
+
+class UnknownToRegistry(RengoError):
+    """{id} is not a member of this consortium, or was revoked."""
+
+    ja = "{id} はこのコンソーシアムの参加拠点ではないか、失効しています。"
+    exit_code = 4
+
+
+class RosterOutOfOrder(RengoError):
+    """The roster has version {version}; the next one is {expected}. Propose it anew: `rengo coordinator roster`."""
+
+    ja = "参加者名簿の版は {version} ですが、次は {expected} です。`rengo coordinator roster` で作り直してください。"
+    exit_code = 3
+
+
+class ProtocolVersionDiffers(RengoError):
+    """This member speaks protocol {actual} (rengo {rengo}), the consortium speaks {expected}. Install rengo
+    {wanted}."""
+
+    ja = (
+        "この拠点のプロトコルは {actual}（rengo {rengo}）、コンソーシアムは {expected} です。"
+        "rengo {wanted} を導入してください。"
+    )
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A member as the registry knows it. `offset`: its clock minus ours at its last visit, in seconds."""
+
+    id: str
+    name: str
+    identity_key: bytes
+    node_key: str
+    joined: str
+    revoked: str | None
+    seen: str | None
+    offset: int | None
+    rengo: str | None
+
+
+class Registry:
+    """The open database, and the coordinator in whose name it answers. One thread at a time."""
+
+    def __init__(self, path: Path, signer: Identity, root: bytes, authority: str, carrier: str, rengo: str) -> None:
+        # Only when it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._signer, self._root, self._authority = signer, root, authority
+        self._carrier, self._rengo = carrier, rengo
+        self._context = context(root)
+
+    def close(self) -> None:
+        """Close the file; everything is on disk already."""
+        self._db.close()
+
+    # What the coordinator does.
+
+    def invite(self, id: str, name: str, secret: bytes, expires: datetime.datetime) -> None:
+        """Let `id` join once with the secret of this hash. A newer invitation replaces an older one."""
+        taken = self._db.execute("SELECT 1 FROM members WHERE id = ? AND revoked IS NULL", (id,)).fetchone()
+        if taken:
+            raise NameTaken(id=id)
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?, NULL)", (id, name, secret, expires.isoformat())
+            )
+            self._log("coordinator", f"invited {id} until {expires.isoformat(timespec='seconds')}")
+
+    def revoke(self, id: str) -> None:
+        """The member takes part no more: it is missing from the next roster. Raises UnknownToRegistry."""
+        with self._transaction():
+            done = self._db.execute("UPDATE members SET revoked = ? WHERE id = ? AND revoked IS NULL", (_now(), id))
+            self._db.execute("DELETE FROM invitations WHERE id = ?", (id,))
+            self._log("coordinator", f"revoked {id}")
+        if not done.rowcount:
+            raise UnknownToRegistry(id=id)
+
+    def members(self) -> list[Registered]:
+        """Everyone who ever joined, by id."""
+        rows = self._db.execute(
+            "SELECT id, name, identity_key, node_key, joined, revoked, seen, offset, rengo FROM members ORDER BY id"
+        )
+        return [Registered(*row) for row in rows]
+
+    def proposal(self) -> Roster:
+        """The next roster, for the root to sign: who joined and was not revoked."""
+        newest = self.roster().roster
+        entries = [RosterEntry(m.id, m.name, m.identity_key) for m in self.members() if m.revoked is None]
+        entries.sort(key=lambda entry: entry.id)
+        return Roster(newest.consortium, newest.version + 1, newest.coordinator_key, tuple(entries))
+
+    def roster(self) -> SignedRoster:
+        """The newest roster."""
+        row = self._db.execute("SELECT roster, signature FROM rosters ORDER BY version DESC LIMIT 1").fetchone()
+        return SignedRoster(Roster.from_bytes(row[0]), row[1])
+
+    def publish_roster(self, signed: SignedRoster) -> None:
+        """From now on this roster stands. Raises SignatureInvalid, Malformed or RosterOutOfOrder."""
+        roster = signed.verify(self._root)
+        newest = self._db.execute("SELECT max(version) FROM rosters").fetchone()[0]
+        if newest is not None and roster.version != newest + 1:
+            raise RosterOutOfOrder(version=roster.version, expected=newest + 1)
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO rosters VALUES (?, ?, ?)", (roster.version, roster.to_bytes(), signed.signature)
+            )
+            self._log("coordinator", f"published roster {roster.version}")
+
+    def keep_model(self, sha256: str, shapes: str) -> None:
+        """Remember a base model's matrix shapes (JSON)."""
+        self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?)", (sha256, shapes))
+
+    def model(self, sha256: str) -> str | None:
+        """The shapes that `keep_model` was given."""
+        row = self._db.execute("SELECT shapes FROM models WHERE sha256 = ?", (sha256,)).fetchone()
+        return row[0] if row else None
+
+    def propose_plan(self, plan: bytes, digest: bytes) -> None:
+        """Members are shown this plan from now on."""
+        newest = self._db.execute("SELECT digest FROM plans ORDER BY number DESC LIMIT 1").fetchone()
+        if newest is None or newest[0] != digest:
+            with self._transaction():
+                self._db.execute("INSERT INTO plans (plan, digest) VALUES (?, ?)", (plan, digest))
+                self._log("coordinator", f"proposed plan {digest.hex()[:16]}")
+
+    def consents(self, plan: bytes, roster: bytes) -> dict[str, tuple[str, str]]:
+        """Who decided about this plan under this roster: member -> (answer, reason)."""
+        rows = self._db.execute(
+            "SELECT member, answer, reason FROM consents WHERE plan = ? AND roster = ?", (plan, roster)
+        )
+        return {member: (answer, reason) for member, answer, reason in rows}
+
+    def log(self) -> list[tuple[str, str, str]]:
+        """What happened: (UTC, who from, what), oldest first."""
+        return list(self._db.execute("SELECT utc, peer, event FROM log ORDER BY rowid"))
+
+    # What members are answered.
+
+    def introduction(self) -> bytes:
+        """The frame that anybody gets."""
+        signed = self.roster()
+        body = Introduction(self._root, signed.roster.to_bytes(), signed.signature, self._authority, self._rengo)
+        return write_frame([self._signer.sign(body, self._context, "anyone")])
+
+    def answer(self, request: bytes, peer: str) -> bytes:
+        """One signed answer to one signed request; a refusal says why. Raises Malformed for what is no request."""
+        messages = read_frame(request, LIMITS)
+        if len(messages) != 1:
+            raise Malformed(detail=f"{len(messages)} messages where one is expected")
+        message = messages[0]
+        recipient = message.header.sender
+        try:
+            body = self._answer(message, peer)
+        except RengoError as error:
+            self._log(peer, f"refused {message.header.kind} of {recipient}: {error.code}")
+            body = Refused(message.header.kind, error.code, str(error)[:1000])
+        return write_frame([self._signer.sign(body, self._context, recipient)])
+
+    def _answer(self, message: Signed, peer: str) -> Body:
+        match message.header.kind:
+            case Join.kind:
+                return self._join(message, peer)
+            case Ask.kind:
+                return self._ask(message, peer)
+            case Consent.kind:
+                return self._consent(message, peer)
+        raise Malformed(detail=f"a {message.header.kind} is nothing that the registry answers")
+
+    def _join(self, message: Signed, peer: str) -> Joined:
+        join = read_body(Join, message.header.body)
+        # Whoever announces a key shows that it has it.
+        self._open(message, Join, join.identity_key)
+        self._require_protocol(join.protocol, join.rengo)
+        digest, now = secret_digest(join.secret), _now()
+        with self._transaction():
+            row = self._db.execute(
+                "SELECT id, name, expires, used FROM invitations WHERE secret = ?", (digest,)
+            ).fetchone()
+            if row is None:
+                raise TokenRefused(detail="it is not known here", detail_ja="登録がありません")
+            id, name, expires, used = row
+            if used is not None:
+                raise TokenRefused(detail="it was used already", detail_ja="既に使用されています")
+            if expires < now:
+                raise TokenRefused(detail="it has expired", detail_ja="期限が切れています")
+            self._db.execute("UPDATE invitations SET used = ? WHERE id = ?", (now, id))
+            self._db.execute(
+                "INSERT OR REPLACE INTO members (id, name, identity_key, node_key, joined, rengo) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (id, name, join.identity_key, join.node_key, now, join.rengo),
+            )
+            self._log(peer, f"{id} joined")
+        return Joined(id)
+
+    def _ask(self, message: Signed, peer: str) -> Standing:
+        member = self._member(message.header.sender)
+        ask = self._open(message, Ask, member.identity_key)
+        now = int(datetime.datetime.now(datetime.UTC).timestamp())
+        self._db.execute(
+            "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
+            (_now(), ask.time - now, ask.rengo, member.id),
+        )
+        self._require_protocol(ask.protocol, ask.rengo)
+        signed = self.roster()
+        row = self._db.execute("SELECT plan FROM plans ORDER BY number DESC LIMIT 1").fetchone()
+        plan = row[0] if row else b""
+        return Standing(signed.roster.to_bytes(), signed.signature, plan, self._carrier, now, self._rengo)
+
+    def _consent(self, message: Signed, peer: str) -> Noted:
+        member = self._member(message.header.sender)
+        consent = self._open(message, Consent, member.identity_key)
+        if consent.answer not in (APPROVED, REFUSED):
+            raise Malformed(detail="an answer is approved or refused")
+        row = (member.id, consent.plan, consent.roster, consent.answer, consent.reason, _now())
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO consents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, message.header_bytes, message.signature),
+            )
+            self._log(peer, f"{member.id} {consent.answer} plan {consent.plan.hex()[:16]}")
+        return Noted()
+
+    def _member(self, id: str) -> Registered:
+        found = next((m for m in self.members() if m.id == id and m.revoked is None), None)
+        if found is None:
+            raise UnknownToRegistry(id=id)
+        return found
+
+    def _open(self, message: Signed, kind: type[B], key: bytes) -> B:
+        digest, sender = self._context, message.header.sender
+        if len(key) != 32:
+            raise SignatureInvalid(what=kind.kind)
+        return open_signed(message, kind, public_key=key, digest=digest, sender=sender, recipient=COORDINATOR)
+
+    def _require_protocol(self, protocol: int, rengo: str) -> None:
+        if protocol != VERSION:
+            raise ProtocolVersionDiffers(actual=protocol, expected=VERSION, rengo=rengo[:40], wanted=self._rengo)
+
+    def _log(self, peer: str, event: str) -> None:
+        self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (_now(), peer, event))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,91 @@
+"""The registry over HTTPS: two addresses, both binary frames (federation/registry.py). Runs in a thread of its own.
+
+    GET  /v1/introduction    -> frame
+    POST /v1/registry  frame -> frame
+
+TLS 1.3 with the coordinator's own certificate. A request that is not well-formed gets 400 and nothing else.
+"""
+
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from aggregator.registry import Registry
+from federation.errors import RengoError
+from federation.wire import Malformed
+
+LARGEST_REQUEST = 64 << 10
+_TYPE = "application/octet-stream"
+
+
+class CannotListen(RengoError):
+    """The registry cannot listen on {host}:{port}. Is another coordinator running, or the port taken?"""
+
+    ja = "{host}:{port} で待ち受けできません。別の事務局が動作中か、ポートが使用中です。"
+    exit_code = 5
+
+
+class RegistryServer:
+    """Starts on construction, and is there when that returns. Raises CannotListen."""
+
+    def __init__(self, registry: Registry, host: str, port: int, certificate: Path, key: Path) -> None:
+        self._registry, self._lock = registry, threading.Lock()
+        routes = [
+            Route("/v1/introduction", self._introduction, methods=["GET"]),
+            Route("/v1/registry", self._answer, methods=["POST"]),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            host=host,
+            port=port,
+            ssl_certfile=str(certificate),
+            ssl_keyfile=str(key),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=5,
+            limit_concurrency=200,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, name="registry", daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise CannotListen(host=host, port=port)
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """No more answers; waits for those under way."""
+        self._server.should_exit = True
+        self._thread.join(timeout=10)
+
+    async def _introduction(self, _: Request) -> Response:
+        return Response(await run_in_threadpool(self._locked_introduction), media_type=_TYPE)
+
+    async def _answer(self, request: Request) -> Response:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_REQUEST:
+                return Response(status_code=413)
+        peer = request.client.host if request.client else "?"
+        try:
+            frame = await run_in_threadpool(self._locked_answer, bytes(body), peer)
+        except Malformed:
+            return Response(status_code=400)
+        return Response(frame, media_type=_TYPE)
+
+    def _locked_introduction(self) -> bytes:
+        with self._lock:
+            return self._registry.introduction()
+
+    def _locked_answer(self, body: bytes, peer: str) -> bytes:
+        with self._lock:
+            return self._registry.answer(body, peer)

@@ -1,0 +1,203 @@
+"""A member's folder at a site: its settings, keys, what it approved and its journal. For its owner alone (0700/0600).
+
+member.toml         names, addresses and data folders; written by `join`, a person may edit it
+policy.toml         what this site permits
+keys/               member.key (identity), node.key (Flower node), service.key (local socket)
+root.pub, ca.pem    whom this site trusts, from the join token on
+roster, plan.yaml   as approved; approvals.json says by whom
+journal.sqlite      what left
+"""
+
+import datetime
+import json
+import os
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from clients.keys import load_or_create
+from federation import load_plan, settings
+from federation.errors import RengoError, SettingsFileInvalid
+from federation.identity import Identity, Roster, SignedRoster
+from federation.plan import Plan
+from federation.settings import Range
+from federation.wire import canonical_cbor, read_cbor
+
+DEMO = "demo"
+
+_TOML = """# One member's site. Stop the member before you edit this, and start it again.
+id       = {id}       # the member's id in the roster
+registry = {registry} # where the coordinator's registry is
+data     = {data}     # folder with manuals and logs: read, never written
+model    = {model}    # folder with the base model; "demo" for the small one inside rengo
+"""
+
+_POLICY = """# What this site permits. A round that does not fit is refused, logged, and goes on without this site.
+minimum_cohort      = 3       # smallest number of members in a sum; the protocol's own threshold is never lowered
+rounds_per_data_set = 200     # how often this data may be in a sum, over all jobs: every sum leaks a little
+two_persons         = false   # true: who approves a plan has to be another person than who applied for it
+automatic_approval  = false   # true: plans within these limits are approved without a person
+"""
+
+
+class NoMemberHere(RengoError):
+    """There is no member in {path}. Join with `rengo member join --token-file FILE --data FOLDER`, or say where it is
+    with --home."""
+
+    ja = (
+        "{path} に参加拠点の設定がありません。"
+        "`rengo member join --token-file ファイル --data フォルダー` で参加するか、--home で指定してください。"
+    )
+    exit_code = 9
+
+
+class MemberExists(RengoError):
+    """There already is a member in {path}. Nothing was changed. Choose another --home, or leave first."""
+
+    ja = (
+        "{path} には既に参加拠点の設定があります。何も変更していません。"
+        "別の --home を指定するか、先に脱退してください。"
+    )
+    exit_code = 2
+
+
+class NothingApproved(RengoError):
+    """This site has approved no {what} yet. See it with `rengo member review`, then `rengo member approve`."""
+
+    ja = (
+        "この拠点ではまだ {what} を承認していません。"
+        "`rengo member review` で確認し、`rengo member approve` で承認してください。"
+    )
+    exit_code = 9
+
+
+@dataclass(frozen=True)
+class Settings:
+    """member.toml."""
+
+    id: str
+    registry: str
+    data: str
+    model: str
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """policy.toml."""
+
+    minimum_cohort: Annotated[int, Range(3)]
+    rounds_per_data_set: Annotated[int, Range(1)]
+    two_persons: bool
+    automatic_approval: bool
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person decided: about which plan under which roster (hex digests), when, who applied and who approved."""
+
+    utc: str
+    answer: str
+    plan: str
+    roster: str
+    applicant: str
+    approver: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths and what is read from them."""
+
+    path: Path
+
+    def file(self, name: str) -> Path:
+        """One file of the folder."""
+        return self.path / name
+
+    def create(self, chosen: Settings, root: bytes, authority: str) -> None:
+        """Write what joining has established; the keys are there already."""
+        values = {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(chosen).items()}
+        write(self.file("root.pub"), root)
+        write(self.file("ca.pem"), authority.encode())
+        write(self.file("policy.toml"), _POLICY.encode())
+        # Last: with it, there is a member here.
+        write(self.file("member.toml"), _TOML.format(**values).encode())
+
+    def settings(self) -> Settings:
+        """What member.toml says. Raises NoMemberHere, SettingsFileInvalid or ConfigInvalid."""
+        if not self.file("member.toml").exists():
+            raise NoMemberHere(path=self.path)
+        return settings.read(Settings, _toml(self.file("member.toml")), lambda _: [])
+
+    def policy(self) -> SitePolicy:
+        """What policy.toml says. Raises SettingsFileInvalid or ConfigInvalid."""
+        return settings.read(SitePolicy, _toml(self.file("policy.toml")), lambda _: [])
+
+    def identity(self) -> Identity:
+        """The member's signing key."""
+        return load_or_create(self.file("keys/member.key"), self.settings().id)
+
+    def root(self) -> bytes:
+        """The consortium's root key, as the join token pinned it."""
+        return self.file("root.pub").read_bytes()
+
+    def approve(self, roster: SignedRoster, plan: Plan | None, approval: Approval) -> None:
+        """Keep what a person approved, and who that was."""
+        write(
+            self.file("roster"),
+            canonical_cbor({"roster": roster.roster.to_bytes(), "signature": roster.signature}),
+        )
+        if plan is not None:
+            write(self.file("plan.yaml"), load_plan.to_yaml(plan).encode())
+        self.note(approval)
+
+    def note(self, approval: Approval) -> None:
+        """Add one decision to approvals.json."""
+        write(
+            self.file("approvals.json"),
+            json.dumps([asdict(a) for a in [*self.approvals(), approval]], ensure_ascii=False, indent=1).encode(),
+        )
+
+    def approvals(self) -> list[Approval]:
+        """Every decision, oldest first."""
+        path = self.file("approvals.json")
+        return [Approval(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+    def roster(self) -> Roster:
+        """The approved roster, verified again. Raises NothingApproved or SignatureInvalid."""
+        path = self.file("roster")
+        if not path.exists():
+            raise NothingApproved(what="roster")
+        raw = read_cbor(path.read_bytes())
+        return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
+
+    def plan(self) -> Plan:
+        """The approved plan. Raises NothingApproved."""
+        path = self.file("plan.yaml")
+        if not path.exists():
+            raise NothingApproved(what="plan")
+        return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+
+
+def write(path: Path, data: bytes) -> None:
+    """A file with mode 0600, whole or as it was before, on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f"{path.name}.part")
+    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def now() -> str:
+    """UTC, for a record."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise SettingsFileInvalid(path=path, detail=error) from error

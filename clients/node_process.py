@@ -1,0 +1,96 @@
+"""The site's Flower node as a child process: started, watched, started again, stopped."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
+"""No calls home, no downloads: the node contacts the coordinator and nobody else."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
+"""A node that comes back too soon is refused for up to a minute (Flower's code 305)."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Where the node connects to, what it trusts, and where the member's service listens."""
+
+    superlink: str
+    authority: Path
+    key: Path
+    socket: Path
+    socket_key: Path
+    folder: Path
+    port: int
+
+    def command(self) -> list[str]:
+        """The command line of clients/relay/node.py."""
+        paths = (self.authority, self.key, self.socket, self.socket_key)
+        return [sys.executable, "-m", "clients.relay.node", self.superlink, *map(str, paths), str(self.port)]
+
+
+class NodeProcess:
+    """Keeps a node running until `stop`: a node that ends (a proxy's 502 at start, say) is started again, later each
+    time. `restarts` counts."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._stopping = node, threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.restarts = 0
+        self._thread = threading.Thread(target=self._keep_running, name="node", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there now."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the node and everything that it started."""
+        self._stopping.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        self._thread.join(timeout=20)
+
+    def _keep_running(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stopping.is_set():
+            self._process = self._start()
+            code = self._process.wait()
+            if self._stopping.is_set():
+                return
+            _log.warning("the node ended with %d; it is started again in %.0f s", code, pause)
+            self.restarts += 1
+            self._stopping.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        folder = self._node.folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Flower looks for its own programs on PATH.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {**os.environ, **QUIET, "PATH": path, "FLWR_HOME": str(folder)}
+        # The relay's own connections are local; a proxy is for the way out.
+        environment["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
+        with (folder / "node.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603
+                self._node.command(), env=environment, stdout=log, stderr=log, start_new_session=True
+            )

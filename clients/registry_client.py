@@ -1,0 +1,180 @@
+"""A site's calls to the coordinator's registry: outbound HTTPS only, through HTTPS_PROXY where that is set.
+
+Trust begins with the join token. The first call is made without knowing the server's certificate and brings nothing
+but a document that the root's fingerprint verifies; in it stands the authority that every later call insists on. So a
+secret is sent only where the token's fingerprint leads.
+"""
+
+import ssl
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from federation.errors import RengoError, SignatureInvalid
+from federation.identity import COORDINATOR, Identity, Roster, open_signed
+from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Noted, Standing, context
+from federation.secagg.messages import Refused
+from federation.token import JoinToken, fingerprint
+from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
+
+B = TypeVar("B", bound=Body)
+_SECONDS = 30.0
+_LARGEST = 8 << 20
+
+
+class RegistryUnreachable(RengoError):
+    """{host} cannot be reached: {detail}. Check the address, the network and HTTPS_PROXY; `rengo member doctor` tells
+    more."""
+
+    ja = "{host} に接続できません: {detail}。アドレス・ネットワーク・HTTPS_PROXY を確認してください。"
+    exit_code = 5
+
+
+class CertificateUntrusted(RengoError):
+    """The server that answers as {host} does not have the coordinator's certificate ({detail}). If this network
+    inspects TLS, exempt {host} from it; never turn verification off."""
+
+    ja = (
+        "{host} として応答したサーバーの証明書が事務局のものではありません（{detail}）。"
+        "通信の TLS 検査がある場合は {host} を対象外にしてください（検証は無効にしないこと）。"
+    )
+    exit_code = 5
+
+
+class FingerprintDiffers(RengoError):
+    """{host} shows another consortium root than the join token names: expected {expected}, found {actual}. The token's
+    secret was not sent. Compare the fingerprint with the coordinator by phone."""
+
+    ja = (
+        "{host} のルート照合値が招待コードと異なります（招待コード {expected}、実際 {actual}）。"
+        "招待コードの秘密は送信していません。電話などで事務局と照合してください。"
+    )
+    exit_code = 4
+
+
+class RegistryRefused(RengoError):
+    """The coordinator refused: {reason} [{reason_code}]"""
+
+    ja = "事務局が拒否しました: {reason} [{reason_code}]"
+    exit_code = 9
+
+
+_EXIT_CODES = {"token-refused": 4, "unknown-to-registry": 4, "protocol-version-differs": 3, "signature-invalid": 10}
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A consortium whose root is the one that a token pins."""
+
+    root: bytes
+    roster: Roster
+    authority: str
+
+
+class RegistryClient:
+    """The registry at `url` as a site that knows `root` and the coordinator's `authority` (PEM) calls it."""
+
+    def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str) -> None:
+        self._url, self._host = url, urlsplit(url).hostname or url
+        self._context, self._key = context(root), coordinator_key
+        trust = ssl.create_default_context(cadata=authority)
+        trust.minimum_version = ssl.TLSVersion.TLSv1_3
+        self._http = httpx.Client(verify=trust, timeout=_SECONDS, trust_env=True)
+
+    def join(self, token: JoinToken, identity: Identity, node_key: str) -> str:
+        """Spend the token; the id that it was for. Raises RegistryRefused (exit code 4)."""
+        body = Join(token.secret, identity.public_key, node_key, VERSION, version("rengo"))
+        return self._call(identity, body, Joined).id
+
+    def standing(self, identity: Identity) -> Standing:
+        """The newest roster and plan."""
+        return self._call(identity, Ask(int(time.time()), VERSION, version("rengo")), Standing)
+
+    def consent(self, identity: Identity, plan: bytes, roster: bytes, answer: str, reason: str) -> None:
+        """Tell the coordinator what a person decided."""
+        self._call(identity, Consent(plan, roster, answer, reason), Noted)
+
+    def _call(self, identity: Identity, body: Body, kind: type[B]) -> B:
+        frame = write_frame([identity.sign(body, self._context, COORDINATOR)])
+        try:
+            response = self._http.post(f"{self._url}/v1/registry", content=frame)
+        except httpx.HTTPError as error:
+            raise _unreachable(self._host, error) from error
+        message = _one(response, self._host)
+        opened = _refused(message)
+        expected = Refused if opened else kind
+        answer = open_signed(
+            message,
+            expected,
+            public_key=self._key,
+            digest=self._context,
+            sender=COORDINATOR,
+            recipient=identity.id,
+        )
+        if isinstance(answer, Refused):
+            refusal = RegistryRefused(reason=answer.reason, reason_code=answer.code)
+            refusal.exit_code = _EXIT_CODES.get(answer.code, 9)
+            raise refusal
+        assert isinstance(answer, kind)  # noqa: S101  # open_signed gave what was asked for
+        return answer
+
+
+def introduce(token: JoinToken) -> Verified:
+    """Who is at the token's address: verified against its fingerprint, or FingerprintDiffers. Sends no secret."""
+    host = urlsplit(token.url).hostname or token.url
+    # Nothing is trusted because of this connection: what comes over it is signed, from the token's fingerprint on.
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    try:
+        with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
+            response = http.get(f"{token.url}/v1/introduction")
+    except httpx.HTTPError as error:
+        raise _unreachable(host, error) from error
+    message = _one(response, host)
+    shown = read_body(Introduction, message.header.body)
+    if fingerprint(shown.root) != token.root:
+        raise FingerprintDiffers(
+            host=host, expected=token.root.hex()[:16] + "…", actual=fingerprint(shown.root).hex()[:16] + "…"
+        )
+    roster = shown.verified_roster()
+    open_signed(
+        message,
+        Introduction,
+        public_key=roster.coordinator_key,
+        digest=context(shown.root),
+        sender=COORDINATOR,
+        recipient="anyone",
+    )
+    return Verified(shown.root, roster, shown.authority)
+
+
+def _one(response: httpx.Response, host: str) -> Signed:
+    if response.status_code != 200:
+        raise RegistryUnreachable(host=host, detail=f"it answers {response.status_code} {response.reason_phrase}")
+    try:
+        messages = read_frame(response.content[:_LARGEST], LIMITS)
+    except Malformed as error:
+        raise RegistryUnreachable(host=host, detail=f"what answers is no rengo coordinator ({error})") from error
+    if len(messages) != 1:
+        raise SignatureInvalid(what="the registry's answer")
+    return messages[0]
+
+
+def _refused(message: Signed) -> bool:
+    return message.header.kind == Refused.kind
+
+
+def _unreachable(host: str, error: httpx.HTTPError) -> RengoError:
+    """What went wrong, in the words of whoever can mend it; a proxy's password is never among them."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, ssl.SSLCertVerificationError):
+        reason = reason.__cause__ or reason.__context__
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return CertificateUntrusted(host=host, detail=reason.verify_message)
+    if isinstance(error, httpx.ProxyError):
+        return RegistryUnreachable(host=host, detail=f"the proxy answers {str(error)[:60]}")
+    return RegistryUnreachable(host=host, detail=str(error)[:120] or type(error).__name__)

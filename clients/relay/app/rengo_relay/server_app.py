@@ -1,0 +1,64 @@
+"""At the coordinator: requests of the round loop out to nodes, each answer back as it arrives, none of them read.
+
+The round loop sends b"nodes" and hears who is connected; or a deadline in seconds and (node id, frame) pairs, one a
+message, ended by an empty one, and hears (node id, frame) pairs until the deadline, ended by an empty one.
+"""
+
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+app = ServerApp()
+POLL = 0.5  # seconds between looks for answers
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Serve the round loop until it hangs up."""
+    config = context.run_config
+    key = Path(str(config["key-file"])).read_bytes()
+    with Client(str(config["socket"]), family="AF_UNIX", authkey=key) as loop:
+        try:
+            while True:
+                serve(grid, loop, loop.recv_bytes())
+        except EOFError:
+            return
+
+
+def serve(grid: Grid, loop: Connection, asked: bytes) -> None:
+    """One exchange, or the list of connected nodes."""
+    if asked == b"nodes":
+        for node in grid.get_node_ids():
+            loop.send_bytes(node.to_bytes(8))
+        loop.send_bytes(b"")
+        return
+    deadline = time.monotonic() + float(asked)
+    asked_of = {}
+    while request := loop.recv_bytes():
+        node, frame = int.from_bytes(request[:8]), request[8:]
+        message = Message(RecordDict({"request": ConfigRecord({"frame": frame})}), node, "query", ttl=float(asked))
+        for id in grid.push_messages([message]):
+            asked_of[id] = node
+    for node, answer in answers(grid, asked_of, deadline):
+        loop.send_bytes(node.to_bytes(8) + answer)
+    loop.send_bytes(b"")
+
+
+def answers(grid: Grid, asked_of: dict[str, int], deadline: float) -> Iterator[tuple[int, bytes]]:
+    """(node id, frame) as they arrive; what failed at a site is an empty frame."""
+    while asked_of and time.monotonic() < deadline:
+        for message in grid.pull_messages(list(asked_of)):
+            node = asked_of.pop(message.metadata.reply_to_message_id, None)
+            if node is not None:
+                yield node, frame_of(message)
+        time.sleep(POLL)
+
+
+def frame_of(message: Message) -> bytes:
+    """What the member answered; nothing when the relay or the service failed."""
+    frame = message.content["answer"]["frame"] if message.has_content() else b""
+    return frame if isinstance(frame, bytes) else b""

@@ -1,0 +1,90 @@
+"""A site's Flower node (SuperNode), with one condition of ours: it runs the relay app of this wheel and no other.
+
+    python -m clients.relay.node SUPERLINK CA NODE_KEY SOCKET SOCKET_KEY PORT
+
+Flower ships the app from the coordinator to the site. Its own check (`--trusted-entities`) wants signatures of
+Flower's hub and refuses every local app, so the check is made here by hash: `get_fab` vouches for this wheel's app with
+a key that lives as long as this process, and Flower's check refuses whatever has no such signature, before it runs.
+"""
+
+import base64
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.cli.build import build_fab_from_disk
+from flwr.supercore.fab import Fab
+from flwr.supercore.primitives.asymmetric_ed25519 import create_message_to_sign
+from flwr.supernode import fleet_http_connection, start_client_internal
+from flwr.supernode.cli.flower_supernode import flower_supernode
+
+APP = Path(__file__).parent / "app"
+_KEY_ID = "fpk_this_site"
+_PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
+
+
+def main(superlink: str, authority: str, node_key: str, socket: str, socket_key: str, port: str) -> None:
+    """Run the node until it is told to stop, or the member's service is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    vouching = Ed25519PrivateKey.generate()
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as trusted:
+        public = vouching.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        trusted.write(f"{_KEY_ID}: {public}\n")
+        trusted.flush()
+        only_this_app(vouching)
+        sys.argv = [
+            "flower-supernode",
+            *("--superlink", superlink, "--root-certificates", authority, "--auth-supernode-private-key", node_key),
+            *("--trusted-entities", trusted.name, "--host", "127.0.0.1", "--port", port),
+            *("--node-config", f'socket="{socket}" key-file="{socket_key}"'),
+        ]
+        flower_supernode()
+
+
+def only_this_app(vouching: Ed25519PrivateKey) -> None:
+    """Let every app that the node fetches pass through `vouched`."""
+    connect = fleet_http_connection.http_request_response
+    expected = app_sha256()
+
+    @contextmanager
+    def connected(*arguments: Any, **options: Any) -> Iterator[tuple[Any, ...]]:
+        with connect(*arguments, **options) as (node, receive, send, get_run, get_fab, *rest):
+
+            def get_vouched(fab_hash: str, run_id: int) -> Fab:
+                return vouched(get_fab(fab_hash, run_id), expected, vouching)
+
+            yield (node, receive, send, get_run, get_vouched, *rest)
+
+    setattr(start_client_internal, "http_request_response", connected)  # noqa: B010  # the name that it calls
+
+
+def vouched(fab: Fab, expected: str, vouching: Ed25519PrivateKey) -> Fab:
+    """`fab` as Flower's check wants to see it: signed when its content is the expected one, else without signature."""
+    digest = hashlib.sha256(fab.content)
+    if digest.hexdigest() != expected:
+        return Fab(fab.hash_str, fab.content, {"valid_license": "Valid"})
+    signed_at = int(time.time())
+    signature = vouching.sign(create_message_to_sign(digest.digest(), signed_at))
+    record = {"signed_at": signed_at, "signature": base64.urlsafe_b64encode(signature).decode()}
+    return Fab(fab.hash_str, fab.content, {"valid_license": "Valid", _KEY_ID: json.dumps(record)})
+
+
+def app_sha256() -> str:
+    """SHA-256 of the app in this wheel, packed as Flower packs it."""
+    return hashlib.sha256(build_fab_from_disk(APP)).hexdigest()
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    main(*sys.argv[1:])

@@ -1,0 +1,79 @@
+"""A plan in plain words, for the person who decides about it."""
+
+from typing import Any
+
+from clients.home import Home
+from federation.errors import Language
+from federation.identity import Roster
+from federation.plan import Plan
+from federation.token import fingerprint, spoken
+
+
+def facts(plan: Plan, me: str) -> dict[str, Any]:
+    """What a program wants to know of a plan."""
+    return {
+        "consortium": plan.consortium,
+        "job": plan.job,
+        "members": list(plan.members),
+        "included": me in plan.members,
+        "threshold": plan.threshold,
+        "rounds": plan.rounds,
+        "model": plan.model.name,
+        "model_sha256": plan.model.sha256,
+        "scheme": plan.scheme.name,
+        "ring_bits": plan.secagg.ring_bits,
+        "tokens_per_round": plan.train.tokens_per_round,
+        "update_norm": plan.privacy.update_norm,
+    }
+
+
+def text(plan: Plan, roster: Roster, home: Home, language: Language) -> str:
+    """The plan, what it makes leave this site, and the roster's changes since the last approval."""
+    count, t = len(plan.members), plan.threshold
+    colluders = count - t
+    noise = {"en": "none is added", "ja": "加えません"}[language]
+    lines: list[tuple[str, str]] = {
+        "en": [
+            ("Consortium", f"{plan.consortium} · job {plan.job}"),
+            ("Members", f"{count}: {', '.join(plan.members)}"),
+            ("Base model", f"{plan.model.name} (SHA-256 {plan.model.sha256[:16]}…)"),
+            ("Training", f"{plan.rounds} rounds of {plan.train.tokens_per_round} tokens here, LoRA rank {plan.lora.r}"),
+            (
+                "Leaves this site",
+                "keys, shares and votes of the protocol; one masked update a round. No text, no counts.",
+            ),
+            (
+                "The coordinator",
+                f"learns sums over at least {t - colluders} honest members, if at most {colluders} collude",
+            ),
+            ("Noise (DP)", noise),
+            ("Plan", spoken(plan.digest())),
+            ("Roster", f"version {roster.version}: {spoken(roster.digest())}"),
+        ],
+        "ja": [
+            ("コンソーシアム", f"{plan.consortium} · ジョブ {plan.job}"),
+            ("参加拠点", f"{count}: {', '.join(plan.members)}"),
+            ("基盤モデル", f"{plan.model.name}（SHA-256 {plan.model.sha256[:16]}…）"),
+            ("学習", f"{plan.rounds} 回、各回 {plan.train.tokens_per_round} トークン、LoRA ランク {plan.lora.r}"),
+            ("社外に出るもの", "プロトコルの鍵・シェア・署名と、各回 1 つの秘匿された更新。文書や件数は出ません。"),
+            (
+                "事務局",
+                f"知り得るのは、正直な {t - colluders} 拠点以上の合計だけです（結託が {colluders} 拠点以下の場合）",
+            ),
+            ("ノイズ (DP)", noise),
+            ("計画", spoken(plan.digest())),
+            ("参加者名簿", f"版 {roster.version}: {spoken(roster.digest())}"),
+        ],
+    }[language]
+    body = [f"{name}: {value}" for name, value in lines]
+    return "\n".join([*body, *_changes(home, roster, language)])
+
+
+def _changes(home: Home, roster: Roster, language: Language) -> list[str]:
+    """Who came and who went since the roster that this site approved, with the fingerprints to compare."""
+    before = home.roster().keys if home.file("roster").exists() else {}
+    came = [m for m in roster.members if before.get(m.id) != m.public_key]
+    went = sorted(set(before) - set(roster.keys))
+    new, gone = {"en": ("new", "gone"), "ja": ("追加", "削除")}[language]
+    lines = [f"  {new}: {m.id} ({m.name}) {spoken(fingerprint(m.public_key))}" for m in came]
+    return lines + [f"  {gone}: {id}" for id in went]
