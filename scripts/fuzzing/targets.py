@@ -18,11 +18,10 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from small_job import MEMBERS, SHAPES, OneValue
 
-from clients import base_model
 from clients.contribution import Contribution
 from clients.journal import Journal
 from clients.member import Member
-from federation import step, tensors
+from federation import base_model, step, tensors
 from federation.errors import RengoError
 from federation.identity import COORDINATOR, verify_bytes
 from federation.secagg import messages, shamir
