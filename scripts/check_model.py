@@ -3,6 +3,7 @@
     python scripts/check_model.py                        rounds 1 and 2, attempts 1 and 2, one restart: some minutes
     python scripts/check_model.py --rounds 1             a few seconds
     python scripts/check_model.py --adapters 2           the coordinator may tell members different adapters
+    python scripts/check_model.py --without 2/2          all but round 2 of attempt 2
 
 Four members, t = 3, one of them corrupt, and a malicious coordinator. What is searched, what is assumed and what came
 out: docs/assurance.md.
@@ -19,16 +20,16 @@ from pathlib import Path
 from message_order.alone import Alone
 from message_order.together import Result, Search
 
+from federation.secagg.history import Position
 
-def check(folder: Path, rounds: int, attempts: int, adapters: int, restarts: int) -> tuple[dict[str, object], Result]:
+
+def check(folder: Path, positions: list[Position], adapters: int, restarts: int) -> tuple[dict[str, object], Result]:
     """(the figures, the result): the real member alone first, then three of its kind together."""
-    positions = [(attempt, round) for attempt in range(1, attempts + 1) for round in range(1, rounds + 1)]
     started = time.process_time()
     table = Alone(folder, positions, adapters).explore()
     result = Search(table, positions, adapters, restarts).run()
     figures = {
-        "rounds": rounds,
-        "attempts": attempts,
+        "rounds/attempts": [f"{round}/{attempt}" for attempt, round in positions],
         "adapters": adapters,
         "restarts": restarts,
         "member_states": len(table.states),
@@ -46,9 +47,12 @@ def main() -> int:
     parser.add_argument("--attempts", type=int, choices=(1, 2), default=2)
     parser.add_argument("--adapters", type=int, choices=(1, 2), default=1)
     parser.add_argument("--restarts", type=int, choices=(0, 1, 2, 3), default=1)
-    arguments = vars(parser.parse_args())
+    parser.add_argument("--without", default="", metavar="ROUND/ATTEMPT")
+    args = parser.parse_args()
+    places = [(attempt, round) for attempt in range(1, args.attempts + 1) for round in range(1, args.rounds + 1)]
+    positions = [(attempt, round) for attempt, round in places if f"{round}/{attempt}" != args.without]
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
-        figures, result = check(Path(folder), **arguments)
+        figures, result = check(Path(folder), positions, args.adapters, args.restarts)
     print(json.dumps(figures))
     for number, step in enumerate(result.schedule, start=1):
         print(f"{number:4} {step}")
