@@ -19,6 +19,7 @@ from federation import load_plan
 from federation.commands import Printer, Result, Verb, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.output import disk_errors
 from federation.token import JoinToken, fingerprint, spoken
 
 _HOME = option(
@@ -163,7 +164,8 @@ def start(options: argparse.Namespace, printer: Printer) -> Result | None:
         words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
         words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
         return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
-    serving.serve(home, plan, printer)
+    with disk_errors(home.path):
+        serving.serve(home, plan, printer)
     return None
 
 

@@ -155,10 +155,10 @@ def _masks(example: Example) -> dict[str, Any]:
     for bits in (16, 32):
         for sign, name in ((1, "added"), (-1, "subtracted")):
             words = np.arange(64 * 8 // bits, dtype=f"<u{bits // 8}")
-            primitives.add_mask(words, pair, 1 if sign > 0 else -1)
+            primitives.add_masks(words, [(pair, 1 if sign > 0 else -1)])
             streams[f"{bits} bits, pair mask {name} to 0, 1, 2…"] = words.tobytes().hex()
     zeros = np.zeros(32, dtype="<u2")
-    primitives.add_mask(zeros, own, 1)
+    primitives.add_masks(zeros, [(own, 1)])
     return {
         "pair": {"low": low, "high": high, "shared_secret": shared.hex(), "key": pair.hex()},
         "self": {"member": low, "key": own.hex(), "first_64_bytes": zeros.tobytes().hex()},

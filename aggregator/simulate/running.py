@@ -67,9 +67,10 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
 def go_on(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
     """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
 
-    Its members died with the process that was interrupted, and their round secrets with them. They come back with
-    empty journals: the old ones would rightly refuse a second sum on an adapter, and are set aside. Where every round
-    is done nobody is asked anything any more, and they stay.
+    Its members died with the process that was interrupted, and their round secrets with them: nobody could answer the
+    next step of the round that was open, so the report has the store forget it. They come back with empty journals: the
+    old ones would rightly refuse a second sum on an adapter, and are set aside. Where every round is done nobody is
+    asked anything any more, and they stay.
     """
     done = {line.get("round") for line in read_lines(output / "metrics.jsonl") if line["event"] == "round"}
     if (output / "members").exists() and config.rounds + 1 not in done:  # the last one only measures

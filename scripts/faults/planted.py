@@ -12,12 +12,14 @@ PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shami
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
 IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
-CONTRIBUTION = "clients/contribution.py"
+CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
 
 ROUNDS, OPENING = "tests/protocol/test_rounds.py", "tests/protocol/test_attacks_opening.py"
 SETUP, LIARS = "tests/protocol/test_attacks_setup.py", "tests/protocol/test_attacks_members.py"
 ORDER, REPLAY = "tests/protocol/test_attacks_history.py", "tests/protocol/test_attacks_replay.py"
-RESTARTS, SECRETS = "tests/protocol/test_restarts.py", "tests/protocol/test_secrets.py"
+RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/test_secrets.py"
+COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
+CLOSED = "tests/protocol/test_closed_jobs.py"
 PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
 ENCODING = "tests/protocol/test_attacks_encoding.py"
 MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
@@ -43,7 +45,7 @@ PLANTED: tuple[Fault, ...] = (
     # Masks
     Fault("wrong sign between pairs", CLIENT, "1 if me == low else -1", "1", (ROUNDS,)),
     Fault("wrong sign for drop-outs", SERVER, "-1 if peer == low else 1", "1", (ROUNDS,)),
-    Fault("no self-mask", CLIENT, 'add_mask(vector, derive(self._seed, ctx, "self", me), 1)', "pass", (ROUNDS,)),
+    Fault("no self-mask", CLIENT, '[(derive(self._seed, ctx, "self", me), 1)]', "[]", (ROUNDS,)),
     Fault("truncated seed", CLIENT, "secrets.token_bytes(32)", "secrets.token_bytes(4) + bytes(28)", (SECRETS,)),
     Fault(
         "mask key used again",
@@ -55,8 +57,8 @@ PLANTED: tuple[Fault, ...] = (
     ),
     Fault("masks without context", PRIMITIVES, "salt=salt, info", "salt=bytes(32), info", (unit("vectors"),)),
     Fault("keys without purpose", PRIMITIVES, "canonical_cbor([purpose, *parties])", 'b""', (unit("vectors"),)),
-    Fault("keystream from the same counter twice", PRIMITIVES, "operation(part, words[: len(part)], out=part)",
-          "operation(part, words[:1], out=part)", (unit("vectors"), unit("primitives"))),
+    Fault("keystream from the same counter twice", PRIMITIVES, "counter = (start * width // _AES_BLOCK)",
+          "counter = (0 * start * width)", (unit("primitives"),)),
     # Shares
     Fault("threshold of shares one too low", CLIENT, "shamir.share(seed, parties.threshold, indices)",
           "shamir.share(seed, parties.threshold - 1, indices)", (SECRETS,)),
@@ -158,12 +160,20 @@ PLANTED: tuple[Fault, ...] = (
           (SECRETS, unit("journal"))),
     Fault("changed rows not noticed", JOURNAL, "if chain != stored:", "if False:", (unit("journal"),)),
     Fault("two writers", JOURNAL, "self._require_only_writer()", "pass", (unit("journal"), RESTARTS)),
+    Fault("closed jobs speak", JOURNAL,
+          'if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:', "if False:",
+          (CLOSED,)),
+    # The coordinator's steps
+    Fault("steps not durable", STORE, '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", rows',
+          '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", []', (COORDINATOR,)),
+    Fault("a sum taken twice", SERVER, "self._sum += answers.total", "self._sum += 2 * answers.total", (COORDINATOR,)),
+    Fault("too few vectors kept", SERVER, "if masked and not self.ready:", "if False:", (ROLLBACK,)),
     # Numbers and bytes
     Fault("no head-room", RING, "return (half - 1) // self.members", "return half - 1", (unit("ring"),)),
-    Fault("biased rounding", RING, "np.floor(steps + rounding.random(len(steps)))", "np.rint(steps)", (unit("ring"),)),
-    Fault("rounding beyond the range", RING,
-          "np.minimum(np.floor(steps + rounding.random(len(steps))), self.levels)",
-          "np.floor(steps + rounding.random(len(steps)))", (unit("ring"),)),
+    Fault("biased rounding", RING, "np.floor(steps, out=steps)", "np.ceil(steps, out=steps)", (unit("ring"),)),
+    Fault("no rounding by chance", RING, "steps += rounding.random(len(part))", "steps += 0.5", (unit("ring"),)),
+    Fault("rounding beyond the range", RING, "            np.minimum(steps, self.levels, out=steps)", "            pass",
+          (unit("ring"),)),
     Fault("not only canonical CBOR", WIRE, "if canonical_cbor(value) != data:", "if False:",
           (unit("wire"), unit("wire_malformed"))),
     Fault("bytes left over", WIRE, "    if rest:\n", "    if False:\n", (unit("wire"), unit("wire_malformed"))),

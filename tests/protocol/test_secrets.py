@@ -14,7 +14,7 @@ from federation.secagg import shamir
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, SharesSent
 from federation.secagg.contexts import Terms
 from federation.secagg.messages import Keys, Refused
-from federation.secagg.primitives import Words, add_mask, agree, derive
+from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import STEPS, Play, ask, make_offer
@@ -71,7 +71,7 @@ def pair_masks(play: Play, name: str, private: X25519PrivateKey, ctx: bytes) -> 
         if peer != name:
             low, high = sorted((name, peer))
             secret = agree(private, read_body(Keys, statement.header.body).mask_key)
-            add_mask(total, derive(secret, ctx, "pair", low, high), 1 if name == low else -1)
+            add_masks(total, [(derive(secret, ctx, "pair", low, high), 1 if name == low else -1)])
     return total
 
 
@@ -95,7 +95,7 @@ def test_a_dropped_members_vector_stays_uniform_when_its_mask_key_is_known(folde
     vector -= pair_masks(play, "m04", state._mask_private, sent.ctx)
     assert is_uniform(vector.tobytes())
     # Only the self mask is left: with the seed as well, nothing remains.
-    add_mask(vector, derive(state._seed, sent.ctx, "self", "m04"), -1)
+    add_masks(vector, [(derive(state._seed, sent.ctx, "self", "m04"), -1)])
     assert not vector.any()
 
 
@@ -104,7 +104,7 @@ def test_a_survivors_vector_stays_uniform_when_its_seed_is_known(folder: Path) -
     state = ready(consortium, "m00")
     vector = np.zeros(WORDS, "<u4")
     sent, _ = state.mask(vector, TERMS)
-    add_mask(vector, derive(state._seed, sent.ctx, "self", "m00"), -1)
+    add_masks(vector, [(derive(state._seed, sent.ctx, "self", "m00"), -1)])
     assert is_uniform(vector.tobytes())
 
 
@@ -114,7 +114,7 @@ def test_the_sum_without_one_member_stays_uniform(folder: Path) -> None:
     for name in consortium.names[:4]:
         state, vector = ready(consortium, name), np.zeros(WORDS, "<u4")
         sent, _ = state.mask(vector, TERMS)
-        add_mask(vector, derive(state._seed, sent.ctx, "self", name), -1)
+        add_masks(vector, [(derive(state._seed, sent.ctx, "self", name), -1)])
         total += vector
     assert is_uniform(total.tobytes())
 

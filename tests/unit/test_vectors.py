@@ -162,11 +162,11 @@ class TestMasks:
     @pytest.mark.parametrize("bits", [16, 32])
     def test_streams(self, bits: int) -> None:
         zeros = np.zeros(512 // bits, dtype=f"<u{bits // 8}")
-        primitives.add_mask(zeros, bytes.fromhex(self.own["key"]), 1)
+        primitives.add_masks(zeros, [(bytes.fromhex(self.own["key"]), 1)])
         assert zeros.tobytes().hex() == self.own["first_64_bytes"]
         for name, sign in (("added", 1), ("subtracted", -1)):
             words = np.arange(512 // bits, dtype=f"<u{bits // 8}")
-            primitives.add_mask(words, bytes.fromhex(self.pair["key"]), sign)  # type: ignore[arg-type]
+            primitives.add_masks(words, [(bytes.fromhex(self.pair["key"]), sign)])  # type: ignore[arg-type]
             assert words.tobytes().hex() == self.words[f"{bits} bits, pair mask {name} to 0, 1, 2…"]
 
 
