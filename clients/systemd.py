@@ -28,7 +28,6 @@ PrivateTmp=yes
 PrivateDevices=yes
 PrivateIPC=yes
 ProtectProc=invisible
-ProcSubset=pid
 ProtectClock=yes
 ProtectHostname=yes
 ProtectControlGroups=yes
@@ -143,6 +142,7 @@ StateDirectoryMode=0700
 InaccessiblePaths=-{data}
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 MemoryDenyWriteExecute=yes
+ProcSubset=pid
 Restart=always
 RestartSec=60
 TimeoutStopSec=30
@@ -158,6 +158,7 @@ def _app(site: Site) -> str:
 Description=Rengo relay app of {site.settings.id}: what the coordinator sends, if it is the app of this wheel
 Requires=rengo-app.socket
 After=rengo-app.socket rengo-node.service
+JoinsNamespaceOf=rengo-app.socket
 
 [Service]
 Type=exec
@@ -166,7 +167,7 @@ SupplementaryGroups=rengo-relay
 LoadCredential=superexec.key:%S/rengo-relay/superexec.key
 RuntimeDirectory=rengo-app
 Environment={_QUIET}
-Environment=FLWR_HOME=%t/rengo-app HOME=%t/rengo-app
+Environment=FLWR_HOME=%t/rengo-app HOME=%t/rengo-app TMPDIR=%t/rengo-app
 Environment="PATH={path}:/usr/bin:/bin"
 ExecStart={program} --insecure --runtime-api-address 127.0.0.1:{site.port} \\
     --superexec-auth-secret-file %d/superexec.key
@@ -176,6 +177,7 @@ IPAddressDeny=any
 IPAddressAllow=localhost
 InaccessiblePaths=-{quoted(site.home)} -{quoted(Path(site.settings.data))}
 MemoryDenyWriteExecute=yes
+ProcSubset=pid
 TasksMax=256
 Restart=always
 RestartSec=10
@@ -189,7 +191,6 @@ WantedBy=multi-user.target
 def _app_socket(site: Site) -> str:
     return f"""[Unit]
 Description=The node's port, inside of the network namespace of rengo-app.service
-JoinsNamespaceOf=rengo-app.service
 
 [Socket]
 ListenStream=127.0.0.1:{site.port}
@@ -211,4 +212,5 @@ RestrictAddressFamilies=AF_UNIX AF_INET
 IPAddressDeny=any
 IPAddressAllow=localhost
 MemoryDenyWriteExecute=yes
+ProcSubset=pid
 {_HARDENING}"""
