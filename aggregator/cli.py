@@ -19,6 +19,7 @@ from federation import load_plan
 from federation.commands import Printer, Result, Verb, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.output import disk_errors
 from federation.token import JoinToken, fingerprint, spoken
 
 _HOME = option(
@@ -154,11 +155,18 @@ def plan(options: argparse.Namespace, printer: Printer) -> Result:
     return Result(facts, load_plan.to_yaml(made).rstrip())
 
 
-def start(options: argparse.Namespace, printer: Printer) -> None:
-    """Serve, and run a plan's job when one is given."""
+def start(options: argparse.Namespace, printer: Printer) -> Result | None:
+    """Serve, or run a plan's job: here, or in the coordinator that is serving already."""
     home = Home(options.home)
     home.settings()
-    serving.serve(home, serving.read_plan(options.plan) if options.plan else None, printer)
+    plan = serving.read_plan(options.plan) if options.plan else None
+    if plan is not None and serving.hand_over(home, plan):
+        words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
+        words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
+        return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
+    with disk_errors(home.path):
+        serving.serve(home, plan, printer)
+    return None
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:

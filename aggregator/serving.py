@@ -1,4 +1,5 @@
-"""`rengo coordinator start`: the registry, and with a plan its job, until the job is done or somebody stops it."""
+"""`rengo coordinator start`: the registry, and jobs. With a plan, until its job is done; without one it serves members
+until somebody stops it, and runs the plans that later `start PLAN` commands hand over to it."""
 
 import contextlib
 import fcntl
@@ -12,7 +13,7 @@ from pathlib import Path
 from aggregator import rounds
 from aggregator.carriers.flower import Flower, Servers
 from aggregator.export import write_peft
-from aggregator.home import Home
+from aggregator.home import Home, write_whole
 from aggregator.planning import layers, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
@@ -26,6 +27,7 @@ from federation.plan import Plan
 from federation.registry import APPROVED
 
 _POLL = 2.0
+_HANDED = "handed-plan.yaml"
 _WORDS: dict[str, Words] = {
     "listening": {
         "en": "registry at {url}; members can join. Ctrl-C stops it",
@@ -39,6 +41,7 @@ _WORDS: dict[str, Words] = {
         "en": "{online} of {approved} approving members are connected, {needed} needed; missing: {missing}",
         "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}",
     },
+    "stopped": {"en": "job {job} stopped: {reason} [{code}]", "ja": "ジョブ {job} は停止しました: {reason} [{code}]"},
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},
 }
 
@@ -87,7 +90,7 @@ def open_registry(home: Home) -> Registry:
 
 
 def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
-    """Serve members until `plan`'s job is done; without a plan, for ever. Raises JobStopped and other RengoErrors."""
+    """Serve members until `plan`'s job is done; without a plan, until interrupted. Raises JobStopped and others."""
     settings, registry = home.settings(), open_registry(home)
     signal.signal(signal.SIGTERM, _interrupt)
     with _alone(home):
@@ -96,12 +99,41 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
         )
         try:
             printer.line("listening", _WORDS["listening"], url=settings.url)
-            if plan is None:
-                while True:
-                    time.sleep(_POLL)
-            run_job(home, registry, plan, printer)
+            if plan is not None:
+                run_job(home, registry, plan, printer)
+            while plan is None:
+                if handed := _take_handed(home):
+                    _run_handed(home, registry, handed, printer)
+                time.sleep(_POLL)
         finally:
             server.stop()
+
+
+def hand_over(home: Home, plan: Plan) -> bool:
+    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running."""
+    try:
+        with _alone(home):
+            return False
+    except CoordinatorRunning:
+        write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
+        return True
+
+
+def _take_handed(home: Home) -> Plan | None:
+    path = home.path / _HANDED
+    if not path.exists():
+        return None
+    plan = read_plan(path)
+    path.unlink()
+    return plan
+
+
+def _run_handed(home: Home, registry: Registry, plan: Plan, printer: Printer) -> None:
+    """A job that stops does not stop the service: members can still join, and the next plan can come."""
+    try:
+        run_job(home, registry, plan, printer)
+    except RengoError as error:
+        printer.line("stopped", _WORDS["stopped"], job=plan.job, reason=error.text(printer.language), code=error.code)
 
 
 def _interrupt(*_: object) -> None:

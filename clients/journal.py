@@ -14,7 +14,8 @@ from pathlib import Path
 
 from federation.errors import RengoError
 from federation.secagg.history import History, Position
-from federation.secagg.refusals import DataSetBusy
+from federation.secagg.messages import Refused
+from federation.secagg.refusals import DataSetBusy, JobClosed
 from federation.wire import ZERO_DIGEST, canonical_cbor
 
 _SCHEMA = """
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS sent (
 CREATE TABLE IF NOT EXISTS jobs (
     job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
     masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS closed (job TEXT PRIMARY KEY, utc TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS spent (adapter BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS contributions (job TEXT NOT NULL, attempt INTEGER NOT NULL, round INTEGER NOT NULL,
     PRIMARY KEY (job, attempt, round));
@@ -62,9 +64,17 @@ class JournalInUse(RengoError):
     exit_code = 7
 
 
+class NoOpenJob(RengoError):
+    """Job {job} is not open in the journal {path}. Open: {open}."""
+
+    ja = "ジョブ {job} は送信記録簿 {path} で実行中ではありません。実行中: {open}。"
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Departure:
-    """One frame that is about to leave: which statements it holds, how large, its SHA-256, and for whom."""
+    """One frame that is about to leave: which statements it holds, how large it is, and for whom. `sha256` is of the
+    statements' headers and signatures; a header names its data by their SHA-256, so that a vector is hashed once."""
 
     job: str
     kinds: tuple[str, ...]
@@ -114,9 +124,33 @@ class Journal:
 
     def require_free(self, job: str) -> None:
         """Raises DataSetBusy when another job is open on this data set."""
-        row = self._db.execute("SELECT job FROM jobs WHERE open AND job <> ?", (job,)).fetchone()
-        if row is not None:
-            raise DataSetBusy(open_job=row[0], job=job)
+        others = [other for other in self.open_jobs() if other != job]
+        if others:
+            raise DataSetBusy(open_job=others[0], job=job)
+
+    def open_jobs(self) -> list[str]:
+        """The jobs that keep others from this data set."""
+        rows = self._db.execute("SELECT job FROM jobs WHERE open AND job NOT IN (SELECT job FROM closed) ORDER BY job")
+        return [row[0] for row in rows]
+
+    def close_job(self, job: str) -> None:
+        """End an open job for good, by a person's decision at this site: the data set is free for another job, and
+        nothing is answered in this one again, by whichever process has the journal open. Raises NoOpenJob.
+
+        What the job has spent and counted stays. Were it to speak again, a coordinator could open a sum in it and,
+        without one member, one over the same data in the next job.
+        """
+        utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with _Transaction(self._db):
+            open_jobs = self.open_jobs()
+            if job not in open_jobs:
+                raise NoOpenJob(job=job, path=self.path, open=", ".join(open_jobs) or "-")
+            self._db.execute("INSERT INTO closed VALUES (?, ?)", (job, utc))
+
+    def require_not_closed(self, job: str) -> None:
+        """Raises JobClosed once `close_job` has ended the job."""
+        if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:
+            raise JobClosed(job=job)
 
     def contributions(self) -> int:
         """How often this data set was in a masked vector, across all jobs and attempts."""
@@ -130,7 +164,8 @@ class Journal:
     def commit(self, history: History, departure: Departure, *, open: bool = True) -> None:
         """Make durable what a frame says and allows no more, in one transaction, before the frame leaves.
 
-        Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then.
+        Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then;
+        JobClosed when the job was closed and the frame is more than refusals.
         """
         utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         row = (
@@ -145,6 +180,8 @@ class Journal:
         (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
         with _Transaction(self._db):
             self._require_only_writer()
+            if set(departure.kinds) != {Refused.kind}:
+                self.require_not_closed(departure.job)
             self._db.execute(
                 "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
@@ -165,7 +202,7 @@ class Journal:
             self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
 
     def sent(self) -> list[tuple[str, str, str, str, int, bytes]]:
-        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256), oldest first."""
+        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256 as in Departure), oldest first."""
         return list(self._db.execute("SELECT utc, job, kinds, destination, bytes, sha256 FROM sent ORDER BY number"))
 
     def evidence(self) -> list[tuple[str, bytes, bytes]]:
