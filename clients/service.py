@@ -139,8 +139,10 @@ class Service:
         request = relay.recv_bytes(self._largest)
         self._requests += 1
         self.tell("answering")
-        relay.send_bytes(self._handle(request))
+        answer = self._handle(request)
+        # Before the answer: whoever has it may stop the service next, which writes the same file.
         self.tell("waiting")
+        relay.send_bytes(answer)
 
 
 def door(folder: Path) -> tuple[Path, Path]:

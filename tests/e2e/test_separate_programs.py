@@ -32,8 +32,10 @@ from tests.e2e.conftest import copy_members
 
 pytestmark = pytest.mark.e2e
 ME = "toyo-kikai"
-TRAINING = ("train.sequence_length=64", "train.tokens_per_round=128", "train.tokens_per_step=64", "evaluation.tokens=64")
-SMALL = ("job=apart", "model.threads=1", "secagg.attempts=1", *TRAINING)
+SMALL = (
+    *("job=apart", "model.threads=1", "secagg.attempts=1", "train.sequence_length=64"),
+    *("train.tokens_per_round=128", "train.tokens_per_step=64", "evaluation.tokens=64"),
+)
 
 
 def free_port() -> int:
