@@ -2,8 +2,9 @@
 
 member.toml         names, addresses and data folders; written by `join`, a person may edit it
 policy.toml         what this site permits
-keys/               member.key (identity), node.key (Flower node), service.key (local socket)
+keys/               member.key (identity), node.key (Flower node)
 root.pub, ca.pem    whom this site trusts, from the join token on
+carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
 """
@@ -11,6 +12,7 @@ journal.sqlite      what left
 import datetime
 import json
 import os
+import re
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from federation.settings import Range
 from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _TOML = """# One member's site. Stop the member before you edit this, and start it again.
 id       = {id}       # the member's id in the roster
@@ -152,6 +155,19 @@ class Home:
     def root(self) -> bytes:
         """The consortium's root key, as the join token pinned it."""
         return self.file("root.pub").read_bytes()
+
+    def keep_carrier(self, carrier: str) -> None:
+        """Note where the node has to connect to (host:port). Raises Malformed: it ends on a command line."""
+        if not _ADDRESS.fullmatch(carrier):
+            raise Malformed(detail="the registry's carrier is not HOST:PORT")
+        write(self.file("carrier"), carrier.encode("ascii"))
+
+    def carrier(self) -> str:
+        """Where the node connects to. Raises NothingApproved: nobody has asked the registry yet."""
+        path = self.file("carrier")
+        if not path.exists():
+            raise NothingApproved(what="plan")
+        return path.read_text(encoding="ascii")
 
     def approve(self, roster: SignedRoster, plan: Plan | None, approval: Approval) -> None:
         """Keep what a person approved, and who that was."""

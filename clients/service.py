@@ -1,6 +1,7 @@
 """The member's service: one long-lived process with keys, data and model in it, behind a local socket.
 
 What arrives on the socket are bytes that a relay brought (clients/relay); the relay is not trusted with more than that.
+The socket and its key are for this user alone, or, in a folder given to `Service`, for the group of that process too.
 `multiprocessing.connection` authenticates both ends by a key in a file of this site; only `send_bytes` and
 `recv_bytes` are used, so nothing is ever unpickled. One request at a time: the protocol allows no more.
 """
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -91,15 +93,21 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
 class Service:
     """Listens on a local socket and hands each request to `handle`, in a thread of its own."""
 
-    def __init__(self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str) -> None:
+    def __init__(
+        self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str, shared: Path | None = None
+    ) -> None:
         self._home, self._handle, self._largest, self._job = home, handle, largest, job
         self._requests, self._closing, self._telling = 0, threading.Event(), threading.Lock()
         # A socket's path has to be short (108 bytes), and a home may be deep.
-        self.folder = Path(tempfile.mkdtemp(prefix="rengo-"))
-        self.key_file = home.file("keys/service.key")
+        folder = shared or Path(tempfile.mkdtemp(prefix="rengo-"))
+        self._private = None if shared else folder
+        self.address, self.key_file = door(folder)
         write_private(self.key_file, secrets.token_bytes(32))
-        self.address = self.folder / "member.sock"
+        self.address.unlink(missing_ok=True)  # of a service that was killed; `alone` lets no other live here
         self._listener = Listener(str(self.address), family="AF_UNIX", authkey=self.key_file.read_bytes())
+        if shared:
+            self.address.chmod(0o660)
+            self.key_file.chmod(0o640)
         self.tell("waiting")
         threading.Thread(target=self._serve, name="service", daemon=True).start()
 
@@ -115,8 +123,9 @@ class Service:
         """Take no more requests."""
         self._closing.set()
         self._listener.close()
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
+        self.key_file.unlink(missing_ok=True)
+        if self._private:
+            shutil.rmtree(self._private, ignore_errors=True)
         self.tell(STOPPED)
 
     def _serve(self) -> None:
@@ -139,8 +148,15 @@ class Service:
         request = relay.recv_bytes(self._largest)
         self._requests += 1
         self.tell("answering")
-        relay.send_bytes(self._handle(request))
+        answer = self._handle(request)
+        # Before the answer: whoever has it may stop the service next, which writes the same file.
         self.tell("waiting")
+        relay.send_bytes(answer)
+
+
+def door(folder: Path) -> tuple[Path, Path]:
+    """The service's socket in `folder`, and the file with the key that opens it."""
+    return folder / "member.sock", folder / "socket.key"
 
 
 @contextlib.contextmanager

@@ -1,6 +1,9 @@
 """A site's Flower node (SuperNode), with one condition of ours: it runs the relay app of this wheel and no other.
 
-    python -m clients.relay.node SUPERLINK CA NODE_KEY SOCKET SOCKET_KEY PORT
+    python -m clients.relay.node SUPERLINK CA NODE_KEY SOCKET SOCKET_KEY PORT [SUPEREXEC_KEY]
+
+With SUPEREXEC_KEY, the app runs outside of the node: in a `flower-superexec` that knows this key, started by somebody
+else, under another user and without a network. Without it, the node starts one itself.
 
 Flower ships the app from the coordinator to the site. Its own check (`--trusted-entities`) wants signatures of
 Flower's hub and refuses every local app, so the check is made here by hash: `get_fab` vouches for this wheel's app with
@@ -38,11 +41,14 @@ _TASK_POLL = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.25"}
 _PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
-def main(superlink: str, authority: str, node_key: str, socket: str, socket_key: str, port: str) -> None:
+def main(
+    superlink: str, authority: str, node_key: str, socket: str, socket_key: str, port: str, superexec_key: str = ""
+) -> None:
     """Run the node until it is told to stop, or the member's service is gone."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     os.environ.update(_TASK_POLL)
     vouching = Ed25519PrivateKey.generate()
+    apart = ("--isolation", "process", "--superexec-auth-secret-file", superexec_key) if superexec_key else ()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as trusted:
         public = vouching.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         trusted.write(f"{_KEY_ID}: {public}\n")
@@ -52,7 +58,7 @@ def main(superlink: str, authority: str, node_key: str, socket: str, socket_key:
             "flower-supernode",
             *("--superlink", superlink, "--root-certificates", authority, "--auth-supernode-private-key", node_key),
             *("--trusted-entities", trusted.name, "--host", "127.0.0.1", "--port", port),
-            *("--node-config", f'socket="{socket}" key-file="{socket_key}"'),
+            *("--node-config", f'socket="{socket}" key-file="{socket_key}"', *apart),
         ]
         flower_supernode()
 
