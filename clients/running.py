@@ -5,11 +5,16 @@ import socket
 import threading
 from urllib.parse import urlsplit
 
+from clients import clock
+from clients.approving import approve_within_policy
 from clients.home import Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
+from clients.process import alone
 from clients.registry_client import RegistryClient
-from clients.service import Service, alone, make_member
+from clients.relay.node import app_sha256
+from clients.service import Service, make_member
+from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 
 _WORDS: dict[str, Words] = {
@@ -18,22 +23,30 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: ready for job {job}; connecting outward to {superlink}",
         "ja": "{id}: ジョブ {job} の準備ができました。{superlink} に接続します",
     },
+    "approved": {
+        "en": "{id}: plan {plan} is within policy.toml and was approved without a person",
+        "ja": "{id}: 計画 {plan} は社内許可条件の範囲内のため、自動的に承認しました",
+    },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
 
 
-def run(home: Home, registry: RegistryClient, printer: Printer) -> None:
+def run(home: Home, registry: RegistryClient, journal: Journal, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part."""
     id = home.settings().id
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with alone(home):
+    require_usable(home.path)
+    with alone(home.path):
+        standing, offset = clock.standing(registry, home.identity())
+        clock.require_right(offset)
+        if plan := approve_within_policy(home, standing, registry, journal):
+            printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
         printer.line("loading", _WORDS["loading"], id=id)
-        superlink = registry.standing(home.identity()).carrier
+        superlink = standing.carrier
         destination = urlsplit(f"//{superlink}").netloc
-        journal = Journal(home.file("journal.sqlite"))
-        member, largest = make_member(home, home.identity(), journal, destination)
+        member, largest = make_member(home, home.identity(), journal, destination, app_sha256())
         service = Service(home, member.handle, largest, home.plan().job)
         files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
         node = NodeProcess(Node(superlink, *files, home.file("flower"), _free_port()))
@@ -43,7 +56,6 @@ def run(home: Home, registry: RegistryClient, printer: Printer) -> None:
         finally:
             node.stop()
             service.close()
-            journal.close()
         printer.line("stopped", _WORDS["stopped"], id=id)
 
 
