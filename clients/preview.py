@@ -207,10 +207,10 @@ def text(preview: Preview, language: Language) -> str:
             "heartbeat come on top.\nDocuments, counts of documents, and the update itself are in none of the fields.",
         ),
         "ja": (
-            f"計画 {found['plan'][:16]}（ジョブ {found['job']}）: 準備を含む 1 学習回の送信は {found['bytes']:,} バイト・"
-            f"{len(preview.frames)} メッセージ、送信先 {place}。今回は何も送信していません。",
+            f"計画 {found['plan'][:16]}（ジョブ {found['job']}）: 準備を含む 1 学習回の送信は {found['bytes']:,} バイト"
+            f"（{len(preview.frames)} メッセージ）、送信先 {place}。今回は何も送信していません。",
             "鍵・マスク・署名はこの確認のために作ったものです。実際の学習回では値が異なります（項目と大きさは同じ）。\n"
-            "以降の学習回では masked・agreed・revealed だけを送ります。TLS と Flower の外枠・生存確認は別に加わります。\n"
+            "以降の学習回では masked・agreed・revealed だけを送ります。TLS と Flower の外枠・生存確認は別です。\n"
             "文書、文書の件数、更新そのものは、どの項目にも含まれません。",
         ),
     }[language]
@@ -219,7 +219,7 @@ def text(preview: Preview, language: Language) -> str:
         lines.append(f"{frame['step']}: {frame['bytes']:,} bytes, SHA-256 {frame['sha256']}")
         for statement in frame["statements"]:
             lines.append(f"  {statement['kind']}  {statement['from']} -> {statement['to']}")
-            lines += [f"    {name}: {value}" for name, value in statement["fields"].items()]
+            lines += [f"    {name}: {_short(value)}" for name, value in statement["fields"].items()]
             if statement["data_bytes"]:
                 lines.append(f"    + {statement['data_bytes']:,} bytes: {_DATA[statement['kind']][language]}")
     return "\n".join([*lines, "", note])
@@ -253,6 +253,15 @@ def _statement(statement: Signed) -> dict[str, Any]:
         "data_bytes": header.blob_size,
         "data_sha256": header.blob_sha256.hex() if header.blob_sha256 else "",
     }
+
+
+def _short(value: Any) -> str:
+    """A field for a line of text; whole in the JSON."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_short(item)}" for name, item in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_short, value)) or "-"
+    return f"{value[:16]}… ({len(value) // 2} bytes)" if isinstance(value, str) and len(value) >= 64 else str(value)
 
 
 def _plain(value: Any) -> Any:

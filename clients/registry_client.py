@@ -85,9 +85,8 @@ class RegistryClient:
     def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str, record: Record) -> None:
         self._url, self._host, self._record = url, urlsplit(url).hostname or url, record
         self._context, self._key = context(root), coordinator_key
-        trust = ssl.create_default_context(cadata=authority)
-        trust.minimum_version = ssl.TLSVersion.TLSv1_3
-        self._http = httpx.Client(verify=trust, timeout=_SECONDS, trust_env=True)
+        self._trust = ssl.create_default_context(cadata=authority)
+        self._trust.minimum_version = ssl.TLSVersion.TLSv1_3
 
     def join(self, token: JoinToken, identity: Identity, node_key: str) -> str:
         """Spend the token; the id that it was for. Raises RegistryRefused (exit code 4)."""
@@ -111,7 +110,9 @@ class RegistryClient:
         digest = hashlib.sha256(frame).digest()
         self._record(Departure("", (body.kind,), place(self._url), len(frame), digest))
         try:
-            response = self._http.post(f"{self._url}/v1/registry", content=frame)
+            # One connection a call: they are few, and an open one would keep the coordinator from stopping.
+            with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=True) as http:
+                response = http.post(f"{self._url}/v1/registry", content=frame)
         except httpx.HTTPError as error:
             raise _unreachable(self._host, error) from error
         self._record(_answered(self._url, body.kind, response.content))

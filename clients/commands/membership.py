@@ -56,8 +56,8 @@ def leave(options: argparse.Namespace, printer: Printer) -> Result:
     words = {
         "en": f"{id} left: the coordinator was told, and the keys are removed. The journal and the approvals stay in "
         f"{site.home.path}: keep them as long as your rules for records say.",
-        "ja": f"{id} は脱退しました。事務局に伝え、鍵を削除しました。送信記録簿と承認記録は残ります（{site.home.path}）。"
-        "記録の保存規程に従って保管してください。",
+        "ja": f"{id} は脱退しました。事務局に伝え、鍵を削除しました。送信記録簿と承認記録は {site.home.path} に"
+        "残ります。記録の保存規程に従って保管してください。",
     }[printer.language]
     return Result({"id": id, "kept": str(site.home.file("journal.sqlite"))}, words)
 

@@ -1,7 +1,7 @@
 """One check of `rengo member doctor`: what was looked at, what was found, how to mend it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.cells import cell_len
@@ -19,7 +19,7 @@ class Check:
 
     name: str
     found: Words
-    mend: Words = NOTHING
+    mend: Words = field(default_factory=lambda: NOTHING)
     exit_code: int = 0
     warns: bool = False
 

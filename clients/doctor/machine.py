@@ -145,9 +145,9 @@ def training(home: Home, plan: Plan) -> Check:
     """How long will a round take here? One step is trained, times the plan's. Raises what model and data raise."""
     learner, corpus = load(home.settings(), plan)
     seconds = plan.train.steps * _seconds_a_step(learner, corpus, plan)
-    minutes, device = seconds / 60, plan.model.device
-    en = f"a round takes about {minutes:.1f} min on {device} ({plan.train.steps} steps, measured on one)"
-    ja = f"1 学習回は {device} で約 {minutes:.1f} 分です（{plan.train.steps} ステップ、1 ステップを実測）"
+    device = plan.model.device
+    en = f"a round takes about {_duration(seconds)} on {device} ({plan.train.steps} steps, measured on one)"
+    ja = f"1 学習回は {device} で約 {_duration(seconds)} です（{plan.train.steps} ステップ、1 ステップを実測）"
     if device != "cpu":
         return fine("training", en, ja)
     return warning(
@@ -155,6 +155,14 @@ def training(home: Home, plan: Plan) -> Check:
         (f"no GPU is used: {en}", f"GPU は使いません。{ja}"),
         ("Fine for small models; the plan says which device", "小さいモデルなら問題ありません（計画の設定です）"),
     )
+
+
+def _duration(seconds: float) -> str:
+    """Two figures, in the unit that people would take."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _seconds_a_step(learner: Trainer, corpus: Corpus, plan: Plan) -> float:

@@ -147,7 +147,7 @@ def clock_offset(registry: RegistryClient, identity: Identity) -> tuple[Check, S
     """This machine's clock against the coordinator's, and what else the coordinator answered. Raises ClockWrong."""
     standing, offset = clock.standing(registry, identity)
     clock.require_right(offset)
-    return fine("clock", f"{offset:+.0f} s", f"{offset:+.0f} 秒"), standing
+    return fine("clock", f"{round(offset):+} s", f"{round(offset):+} 秒"), standing
 
 
 def _shown(host: str, port: int) -> x509.Certificate:
