@@ -51,6 +51,7 @@ class RegistryServer:
             access_log=False,
             server_header=False,
             timeout_keep_alive=5,
+            timeout_graceful_shutdown=2,  # whoever holds a connection open does not keep us from stopping
             limit_concurrency=200,
         )
         self._server = uvicorn.Server(config)

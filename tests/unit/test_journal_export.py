@@ -79,7 +79,9 @@ def test_a_jobs_name_is_no_formula(job: str) -> None:
 
 def test_syslog_lines_are_rfc_5424(path: Path) -> None:
     lines = to_syslog(rows(path), "en").decode().splitlines()
-    header = re.compile(r'<134>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [!-~]{1,255} rengo-member \d+ journal \[.*\]')
+    header = re.compile(
+        r"<134>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 [!-~]{1,255} rengo-member \d+ journal \[.*\]"
+    )
     element = re.compile(r'\[rengo@32473((?: \w+="(?:[^"\\\]]|\\["\\\]])*")*)\]$')
     for line in lines:
         assert header.fullmatch(line)

@@ -1,20 +1,23 @@
 """`rengo member …` as its user types it, against a real registry over TLS on loopback."""
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clients.approving import NothingProposed, RosterOlder
+from clients.approving import NothingProposed, RosterOlder, approve_within_policy
 from clients.commands.membership import TokenUnreadable
-from clients.home import MemberExists, NoMemberHere
+from clients.commands.site import asked
+from clients.home import MemberExists, NoMemberHere, NothingApproved
 from clients.journal import Journal
 from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryRefused, RegistryUnreachable
 from clients.state_folder import OpenToOthers
 from federation.errors import DataFolderInvalid, UsageError
 from federation.output import OutputNotWritable
+from federation.plan import Plan
 from federation.token import TokenInvalid
 from tests.unit.site import MEMBERS, Consortium, Site, consortium, three_sites
 
@@ -205,6 +208,52 @@ class TestDeciding:
             site.run("approve", "--yes")
         site.set_policy(rounds_per_plan="200")
         assert "範囲内です" in site.said("review")
+
+
+class TestAutomaticApproval:
+    """`rengo member start`, where policy.toml says that no person is needed."""
+
+    def approve(self, site: Site) -> Plan | None:
+        with asked(argparse.Namespace(home=site.path)) as at:
+            return approve_within_policy(at.home, at.standing, at.registry, at.journal)
+
+    @pytest.fixture(scope="class")
+    def site(self, federation: tuple[Consortium, list[Site]]) -> Iterator[Site]:
+        _, (_, _, site) = federation
+        site.set_policy(automatic_approval="true")
+        yield site
+        site.set_policy(automatic_approval="false")
+
+    def test_is_off_by_default(self, federation: tuple[Consortium, list[Site]]) -> None:
+        made, (site, *_) = federation
+        plan = made.propose("job=自動なし")
+        assert self.approve(site) is None
+        assert not site.home.approved(plan)
+
+    def test_approves_no_roster(self, federation: tuple[Consortium, list[Site]], site: Site) -> None:
+        made, _ = federation
+        plan = made.propose("job=自動")
+        with pytest.raises(NothingApproved, match="roster 2"):
+            self.approve(site)
+        assert not site.home.approved(plan)
+        site.run("roster", "approve", "--yes")
+        assert self.approve(site) == plan
+        assert site.home.approvals()[-1].approver == "policy.toml"
+        assert self.approve(site) is None  # decided already
+
+    def test_does_not_overrule_a_person(self, federation: tuple[Consortium, list[Site]], site: Site) -> None:
+        made, _ = federation
+        plan = made.propose("job=人が拒否")
+        site.run("refuse", "--reason", "契約審査中")
+        assert self.approve(site) is None
+        assert not site.home.approved(plan)
+
+    def test_ends_where_the_limits_end(self, federation: tuple[Consortium, list[Site]], site: Site) -> None:
+        made, _ = federation
+        plan = made.propose("job=上限超過", "rounds=300")
+        with pytest.raises(RefusedByPolicy, match="rounds_per_plan"):
+            self.approve(site)
+        assert not site.home.approved(plan)
 
 
 class TestRosters:
