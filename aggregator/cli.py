@@ -1,22 +1,25 @@
-"""`rengo coordinator …` and `rengo root …`: the command line of the consortium's coordinator."""
+"""`rengo coordinator …`: the command line of a consortium's coordinator."""
 
 import argparse
 import datetime
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from aggregator import roster_files, serving, tls
-from aggregator.home import Home, Settings, read_identity, write_private
+from aggregator.home import Home, Settings, write_private
 from aggregator.planning import make_plan
 from aggregator.registry import Registered
 from federation import load_plan
-from federation.commands import Printer, Result, Verb, confirmed, dispatch, option
+from federation.commands import Printer, Result, Verb, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.output import disk_errors
 from federation.token import JoinToken, fingerprint, spoken
 
 _HOME = option(
@@ -152,11 +155,18 @@ def plan(options: argparse.Namespace, printer: Printer) -> Result:
     return Result(facts, load_plan.to_yaml(made).rstrip())
 
 
-def start(options: argparse.Namespace, printer: Printer) -> None:
-    """Serve, and run a plan's job when one is given."""
+def start(options: argparse.Namespace, printer: Printer) -> Result | None:
+    """Serve, or run a plan's job: here, or in the coordinator that is serving already."""
     home = Home(options.home)
     home.settings()
-    serving.serve(home, serving.read_plan(options.plan) if options.plan else None, printer)
+    plan = serving.read_plan(options.plan) if options.plan else None
+    if plan is not None and serving.hand_over(home, plan):
+        words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
+        words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
+        return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
+    with disk_errors(home.path):
+        serving.serve(home, plan, printer)
+    return None
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:
@@ -171,29 +181,17 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
     return Result(facts, text, 0 if running or facts.get("phase") == "done" else 9)
 
 
-def root_main(argv: list[str], language: Language) -> int:
-    """`rengo root`."""
-    words: Mapping[Language, str] = {
-        "en": "The consortium's root key, on the machine that keeps it.",
-        "ja": "コンソーシアムのルート鍵（保管している機械で使います）。",
-    }
-    return dispatch("root", words, _ROOT_VERBS, argv, language)
-
-
-def root_sign(options: argparse.Namespace, printer: Printer) -> Result:
-    """Show who would be vouched for, ask, sign."""
-    hint = "Give the root key's file with --key.", "--key でルート鍵のファイルを指定してください。"
-    root = read_identity(options.key, "root", *hint)
-    proposed = roster_files.read(options.roster).roster
-    if not printer.as_json:
-        print(roster_files.text(proposed, printer.language))
-    question: Mapping[Language, str] = {"en": "Sign this roster?", "ja": "この参加者名簿に署名しますか？"}
-    if not confirmed(question, printer.language, options.yes):
-        raise UsageError(detail="Nothing was signed: say --yes, or answer y.", command="rengo root sign")
-    signed = SignedRoster.sign(proposed, root)
-    roster_files.write(options.out, proposed, signed.signature)
-    text = {"en": f"Signed: {options.out}", "ja": f"署名しました: {options.out}"}[printer.language]
-    return Result(roster_files.facts(proposed) | {"file": str(options.out)}, text)
+def watch(options: argparse.Namespace, printer: Printer) -> Result:
+    """Print the status whenever it changes, until the job is done or the coordinator is gone."""
+    shown = None
+    while True:
+        result = status(options, printer)
+        if result.facts != shown:
+            shown = result.facts
+            print(json.dumps(dict(shown), ensure_ascii=False) if printer.as_json else _line(shown), flush=True)
+        if not shown.get("running") or shown.get("phase") == "done":
+            return Result({}, "", result.exit_code)
+        time.sleep(1)
 
 
 def _duration(text: str) -> datetime.timedelta:
@@ -215,6 +213,17 @@ def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
         "clock_offset": member.offset,
         "rengo": member.rengo,
     }
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    """A status on one line."""
+    left = max(0, int(facts.get("deadline", 0) - time.time()))
+    waiting = sorted(set(facts.get("online", [])) - set(facts.get("answered", [])))
+    parts = [f"{facts.get('job', '-')}: {facts.get('phase', '-')}"]
+    if facts.get("phase") == "round":
+        answered = f"{len(facts['answered'])} answered, {left} s left, waiting for {', '.join(waiting) or '-'}"
+        parts.append(f"{facts['round']}/{facts['rounds']} {facts['step']}: {answered}")
+    return " · ".join(parts)
 
 
 def _alive(pid: int) -> bool:
@@ -315,19 +324,11 @@ _VERBS = (
         "rengo coordinator status --json",
         (_HOME,),
     ),
-)
-
-_ROOT_VERBS = (
     Verb(
-        "sign",
-        root_sign,
-        {"en": "sign a roster, after showing it", "ja": "参加者名簿を表示して署名"},
-        "rengo root sign roster-2 --key root.key --out roster-2.signed",
-        (
-            option("roster", type=Path, en="what `rengo coordinator roster --out` wrote", ja="署名前の名簿"),
-            option("--key", type=Path, required=True, en="the root's private key", ja="ルートの秘密鍵"),
-            option("--out", type=Path, required=True, en="the signed roster", ja="署名済み名簿の保存先"),
-            option("--yes", action="store_true", en="do not ask", ja="確認しない"),
-        ),
+        "watch",
+        watch,
+        {"en": "the status whenever it changes", "ja": "状況の変化を表示し続ける"},
+        "rengo coordinator watch",
+        (_HOME,),
     ),
 )

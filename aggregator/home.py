@@ -143,6 +143,14 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """A file with mode 0600, whole or as it was before."""
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.unlink(missing_ok=True)
+    write_private(temporary, data)
+    os.replace(temporary, path)
+
+
 def _toml(value: object) -> str:
     if isinstance(value, int):
         return str(value)

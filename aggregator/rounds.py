@@ -1,6 +1,7 @@
 """One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
 hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from federation.secagg.contexts import SUITE, last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
-from federation.secagg.server import Aggregation, FalseDealer, TooFewMembers
+from federation.secagg.server import Aggregation, FalseDealer, Step, TooFewMembers
 from federation.tensors import Means, Tensors
 from federation.wire import ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
 
@@ -90,10 +91,11 @@ class _Opened:
 def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
     """Run `job` from where `store` stands to its end; the state that holds the final adapter. Raises JobStopped.
 
-    Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum.
+    Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum. A round that
+    was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, job.parties, _limits(job), observe)
+    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe)
     last = store.latest()
     state = _state_after(job, last)
     carried: Aggregation | None = None
@@ -108,7 +110,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         if step.trains(plan, round):
             state = _moved(plan, state, step.next_state(plan, state, mean))
         last = _checkpoint(opening, opened, scheme.broadcast(state))
-        store.commit(last)
+        store.commit(last, carried=carried is not None)
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
     return state
@@ -145,31 +147,45 @@ def _open_sum(
     job: Job, exchanges: Exchanges, store: Store, opening: _Opening, carried: Aggregation | None, observe: Observe
 ) -> _Opened:
     """Try a round until its sum opens. Every attempt but one with a carried set-up starts cold, with fresh keys."""
+    round = opening.round
+    begun = carried.offer if carried else _begun(job, store, round)
     for _ in range(job.plan.secagg.attempts):
-        attempt = carried.offer.attempt if carried else store.next_attempt()
+        offer = begun or _offer(job, round, store.next_attempt(), ZERO_DIGEST)
         try:
-            aggregation = carried or _set_up(job, exchanges, opening.round, attempt)
+            aggregation = carried or _set_up(job, exchanges, offer)
             return _attempt(job, exchanges, opening, aggregation)
         except TooFewMembers as error:
-            observe(AttemptFailed(opening.round, attempt, error.code, str(error)))
-            carried = None
+            observe(AttemptFailed(round, offer.attempt, error.code, str(error)))
+            store.give_up()
+            begun = carried = None
         except FalseDealer as error:
             # Members have revealed on this adapter and will not do so again.
             words = {"detail": str(error), "detail_ja": error.text("ja")}
-            raise JobStopped(job=job.plan.job, round=opening.round, **words) from error
+            raise JobStopped(job=job.plan.job, round=round, **words) from error
     raise JobStopped(
         job=job.plan.job,
-        round=opening.round,
+        round=round,
         detail=f"{job.plan.secagg.attempts} attempts failed; the log says who was missing.",
         detail_ja=f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。",
     )
 
 
-def _set_up(job: Job, exchanges: Exchanges, round: int, attempt: int) -> Aggregation:
-    """Steps 0 and 1 from a cold start: who is there, and shares of their secrets for each other."""
-    aggregation = Aggregation(job.signer, job.parties, _offer(job, round, attempt, ZERO_DIGEST))
-    exchanges.ask(Exchange(round, "keys"), together(aggregation.offers()), [aggregation])
-    exchanges.ask(Exchange(round, "shares"), together(aggregation.cohorts()), [aggregation])
+def _begun(job: Job, store: Store, round: int) -> Offer | None:
+    """The set-up to go on with after a restart. One for another roster is given up: a change closes what was open."""
+    kept = store.kept(round, Step.KEYS)
+    if kept is None:
+        return None
+    if kept.offer == _offer(job, round, kept.offer.attempt, kept.offer.parent):
+        return kept.offer
+    store.give_up()
+    return None
+
+
+def _set_up(job: Job, exchanges: Exchanges, offer: Offer) -> Aggregation:
+    """Steps 0 and 1, unless they rode on the round before: who is there, and shares of their secrets for each other."""
+    aggregation = Aggregation(job.signer, job.parties, offer)
+    exchanges.collect(Exchange(offer.round, "keys"), together(aggregation.offers()), [aggregation])
+    exchanges.collect(Exchange(offer.round, "shares"), together(aggregation.cohorts()), [aggregation])
     return aggregation
 
 
@@ -181,18 +197,18 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     told = last_sum_digest(last, words)
     inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
     broadcasts = _broadcasts(job, aggregation, opening)
-    exchanges.ask(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
+    exchanges.collect(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
     # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
     survivors, following = aggregation.survivors(), _following(job, aggregation, round)
     offers = following.offers() if following else {}
     awaiting = [aggregation, following] if following else [aggregation]
-    exchanges.ask(Exchange(round, "agreed"), together(survivors, offers), awaiting)
+    exchanges.collect(Exchange(round, "agreed"), together(survivors, offers), awaiting)
     # 4. Who signed reveals what unmasks this sum and nothing else; the next round's cohort deals its shares.
     unmasks, (following, cohorts) = aggregation.unmasks(), _cohorts(following)
     awaiting = [aggregation, following] if following else [aggregation]
-    exchanges.ask(Exchange(round, "revealed"), together(unmasks, cohorts), awaiting)
+    exchanges.collect(Exchange(round, "revealed"), together(unmasks, cohorts), awaiting)
     _ask_again(job, exchanges, aggregation, unmasks, round)
-    total = aggregation.total()
+    total = aggregation.total(os.cpu_count() or 1)
     return _Opened(aggregation, total, following if following and following.ready else None)
 
 
@@ -212,9 +228,11 @@ def _ask_again(
             job=job.plan.job,
             round=round,
             detail=f"{count} members revealed their shares, {needed} are needed, and a member that revealed does not "
-            "take part in a second sum on the same adapter. Only a new job can go on.",
+            "take part in a second sum on the same adapter. Start again when more of them can be reached; if they have "
+            "restarted meanwhile, only a new job can go on.",
             detail_ja=f"シェアを開示した拠点が {count}（必要数 {needed}）です。開示した拠点は同じ差分の二度目の合計には"
-            "参加しません。新しいジョブが必要です。",
+            "参加しません。他の拠点と通信できるようになってから再開してください。"
+            "その拠点が再起動していた場合は、新しいジョブが必要です。",
         )
 
 
@@ -243,8 +261,8 @@ def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[s
     """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(opening.last)
-    body = Broadcast(tensors.digest(opening.adapter), len(adapter), last)
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, adapter + words) for m in aggregation.u2}
+    body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
 
 
 def _last_sum(last: Checkpoint | None) -> tuple[LastSum | None, bytes]:
@@ -283,6 +301,7 @@ def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpo
 def _limits(job: Job) -> Limits:
     """The largest answer that an honest member gives: its envelopes, or its vector."""
     count = len(job.plan.members)
-    state = step.first_state(job.plan, job.shapes)
-    vector = (job.plan.secagg.ring_bits // 8) * tensors.size_of(step.scheme_of(job.plan).upload_shapes(state))
-    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + vector)
+    scheme, factors = step.scheme_of(job.plan), step.first_state(job.plan, job.shapes).factors
+    # A scheme may upload other tensors in even rounds than in odd ones.
+    values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))
+    return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + job.plan.secagg.ring_bits // 8 * values)

@@ -1,8 +1,10 @@
-"""`rengo coordinator start`: the registry, and with a plan its job, until the job is done or somebody stops it."""
+"""`rengo coordinator start`: the registry, and jobs. With a plan, until its job is done; without one it serves members
+until somebody stops it, and runs the plans that later `start PLAN` commands hand over to it."""
 
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -11,7 +13,7 @@ from pathlib import Path
 from aggregator import rounds
 from aggregator.carriers.flower import Flower, Servers
 from aggregator.export import write_peft
-from aggregator.home import Home
+from aggregator.home import Home, write_whole
 from aggregator.planning import layers, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
@@ -25,6 +27,7 @@ from federation.plan import Plan
 from federation.registry import APPROVED
 
 _POLL = 2.0
+_HANDED = "handed-plan.yaml"
 _WORDS: dict[str, Words] = {
     "listening": {
         "en": "registry at {url}; members can join. Ctrl-C stops it",
@@ -38,6 +41,7 @@ _WORDS: dict[str, Words] = {
         "en": "{online} of {approved} approving members are connected, {needed} needed; missing: {missing}",
         "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}",
     },
+    "stopped": {"en": "job {job} stopped: {reason} [{code}]", "ja": "ジョブ {job} は停止しました: {reason} [{code}]"},
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},
 }
 
@@ -59,6 +63,17 @@ class PlanOutOfDate(RengoError):
     exit_code = 3
 
 
+class RosterChanged(RengoError):
+    """Roster {version} was published; the job stopped after a whole round. Start it again with the same plan: it goes
+    on when enough members have approved the new roster."""
+
+    ja = (
+        "参加者名簿 版 {version} が公開されたため、学習回の区切りで停止しました。"
+        "同じ計画で開始し直してください。必要数の拠点が新しい名簿を承認すると続きから再開します。"
+    )
+    exit_code = 9
+
+
 class ModelUnknown(RengoError):
     """The base model {sha256} of the plan is not known here. Run `rengo coordinator plan model=PATH ...` on this
     machine."""
@@ -75,20 +90,55 @@ def open_registry(home: Home) -> Registry:
 
 
 def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
-    """Serve members until `plan`'s job is done; without a plan, for ever. Raises JobStopped and other RengoErrors."""
+    """Serve members until `plan`'s job is done; without a plan, until interrupted. Raises JobStopped and others."""
     settings, registry = home.settings(), open_registry(home)
+    signal.signal(signal.SIGTERM, _interrupt)
     with _alone(home):
         server = RegistryServer(
             open_registry(home), settings.listen, settings.registry_port, home.key("server.pem"), home.key("tls.key")
         )
         try:
             printer.line("listening", _WORDS["listening"], url=settings.url)
-            if plan is None:
-                while True:
-                    time.sleep(_POLL)
-            run_job(home, registry, plan, printer)
+            if plan is not None:
+                run_job(home, registry, plan, printer)
+            while plan is None:
+                if handed := _take_handed(home):
+                    _run_handed(home, registry, handed, printer)
+                time.sleep(_POLL)
         finally:
             server.stop()
+
+
+def hand_over(home: Home, plan: Plan) -> bool:
+    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running."""
+    try:
+        with _alone(home):
+            return False
+    except CoordinatorRunning:
+        write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
+        return True
+
+
+def _take_handed(home: Home) -> Plan | None:
+    path = home.path / _HANDED
+    if not path.exists():
+        return None
+    plan = read_plan(path)
+    path.unlink()
+    return plan
+
+
+def _run_handed(home: Home, registry: Registry, plan: Plan, printer: Printer) -> None:
+    """A job that stops does not stop the service: members can still join, and the next plan can come."""
+    try:
+        run_job(home, registry, plan, printer)
+    except RengoError as error:
+        printer.line("stopped", _WORDS["stopped"], job=plan.job, reason=error.text(printer.language), code=error.code)
+
+
+def _interrupt(*_: object) -> None:
+    """A service manager's stop is like Ctrl-C: what was started is stopped, and the next start goes on."""
+    raise KeyboardInterrupt
 
 
 def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> None:
@@ -111,7 +161,13 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
         watch.phase("waiting for members")
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
         job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
-        state = rounds.run(job, carrier, store, watch.observe)
+
+        def observe(event: rounds.Event) -> None:
+            watch.observe(event)
+            if isinstance(event, rounds.RoundDone):
+                _require_same(registry, roster)
+
+        state = rounds.run(job, carrier, store, observe)
     finally:
         carrier.close()
         store.close()
@@ -160,6 +216,13 @@ def _require_current(plan: Plan, roster: Roster) -> None:
     unknown = sorted(set(plan.members) - set(roster.keys))
     if unknown or plan.consortium != roster.consortium:
         raise PlanOutOfDate(version=roster.version, detail=", ".join(unknown) or plan.consortium)
+
+
+def _require_same(registry: Registry, roster: Roster) -> None:
+    """The roster still stands, or RosterChanged: nobody is in a round under a roster that the root has replaced."""
+    newest = registry.roster().roster
+    if newest.digest() != roster.digest():
+        raise RosterChanged(version=newest.version)
 
 
 def _shapes(registry: Registry, plan: Plan) -> dict[str, tuple[int, int]]:

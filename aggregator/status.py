@@ -9,6 +9,7 @@ from typing import Any
 
 from aggregator.carriers import Exchange
 from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.home import write_whole
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from federation import step
 from federation.commands import Printer, Words
@@ -100,9 +101,7 @@ class Watch:
 
     def write(self) -> None:
         """Whole, or as it was before."""
-        temporary = self._path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(self._status), ensure_ascii=False), encoding="utf-8")
-        os.replace(temporary, self._path)
+        write_whole(self._path, json.dumps(asdict(self._status), ensure_ascii=False).encode())
 
     def _moved(self, exchange: Exchange) -> None:
         if exchange == self._exchange:

@@ -1,25 +1,38 @@
-"""The coordinator's durable state: attempts and rounds in SQLite, adapters and sums as safetensors beside it.
+"""The coordinator's durable state: rounds and the steps of the open one in SQLite, arrays as safetensors beside it.
 
 A round is committed by one transaction, after its file has reached the disk: after a crash the newest committed round
-is whole, and a file without its row is not looked at.
+is whole, and a file without its row is not looked at. The same goes for a step of the open round and the masked sum.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from federation.errors import RengoError
+from federation.secagg.messages import Offer
+from federation.secagg.primitives import Words
+from federation.secagg.server import Answers, Step
 from federation.tensors import Tensors
+from federation.wire import Signed, canonical_cbor, read_body, read_cbor
 
+_DATABASE = "coordinator.sqlite"
 _SUM = "last_sum"
+_MASKED_SUM = "masked_sum"
+_MASKED_SUM_FILE = "masked-sum.safetensors"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS job (plan TEXT NOT NULL, attempt INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS rounds (round INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS steps (round INTEGER NOT NULL, step TEXT NOT NULL, record BLOB NOT NULL,
+    sha256 BLOB NOT NULL, PRIMARY KEY (round, step));
+"""
 
 
 class StoreOfAnotherPlan(RengoError):
@@ -36,6 +49,24 @@ class StoreDamaged(RengoError):
     exit_code = 10
 
 
+class StepDamaged(RengoError):
+    """{path} does not hold what was recorded of {step} in round {round}. Restore it from a backup: whatever an older
+    state could ask twice, members refuse."""
+
+    ja = (
+        "{path} の内容は学習回 {round} の {step} で記録したものと異なります。バックアップから復元してください"
+        "（古い状態から二度目の要求をしても、参加拠点が拒否します）。"
+    )
+    exit_code = 10
+
+
+class StoreUnreadable(RengoError):
+    """The coordinator's state {path} cannot be read ({detail}). Restore its folder from a backup."""
+
+    ja = "事務局の状態 {path} を読めません（{detail}）。フォルダーをバックアップから復元してください。"
+    exit_code = 10
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """After `round` rounds: the adapter that opens the next, the sum that gave it, how that sum was encoded, and the
@@ -43,7 +74,7 @@ class Checkpoint:
 
     round: int
     adapter: Tensors
-    total: NDArray[np.unsignedinteger[Any]]
+    total: Words
     count: int
     ranges: tuple[str, ...]
     scalars: tuple[str, ...]
@@ -56,16 +87,14 @@ class Store:
     def __init__(self, folder: Path, plan_digest: bytes) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        path = folder / "coordinator.sqlite"
+        path = folder / _DATABASE
         # Only when it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("CREATE TABLE IF NOT EXISTS job (plan TEXT NOT NULL, attempt INTEGER NOT NULL)")
-        self._db.execute("CREATE TABLE IF NOT EXISTS rounds (round INTEGER PRIMARY KEY, record TEXT NOT NULL)")
+        self._db = _connect(path)
         row = self._db.execute("SELECT plan FROM job").fetchone()
+        if row is None and any(folder.glob("round-*.safetensors")):
+            raise StoreUnreadable(path=path, detail="it is empty, but files of rounds are beside it")
         if row is None:
             self._db.execute("INSERT INTO job VALUES (?, 0)", (plan_digest.hex(),))
         elif row[0] != plan_digest.hex():
@@ -80,8 +109,41 @@ class Store:
         row = self._db.execute("UPDATE job SET attempt = attempt + 1 RETURNING attempt").fetchone()
         return int(row[0])
 
-    def commit(self, checkpoint: Checkpoint) -> None:
-        """Make a round durable. Atomic: afterwards `latest` gives this round, or still the one before."""
+    def keep(self, steps: Sequence[Answers]) -> None:
+        """Make durable what an exchange brought, all of it or nothing. A step that is there already is replaced."""
+        rows = [self._row(answers) for answers in steps]
+        with self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", rows)
+
+    def kept(self, round: int, step: Step) -> Answers | None:
+        """What is durable of a step of the open attempt, checked; None if the step was not finished."""
+        row = self._db.execute("SELECT record, sha256 FROM steps WHERE round = ? AND step = ?", (round, step.value))
+        found = row.fetchone()
+        if found is None:
+            return None
+        record, sha256 = found
+        if hashlib.sha256(record).digest() != sha256:
+            raise StepDamaged(path=self._folder / _DATABASE, step=step.value, round=round)
+        plain = read_cbor(record)
+        statements = tuple(Signed(*parts) for parts in plain["statements"])
+        total = None
+        if plain["sum"] is not None:
+            path = self._folder / _MASKED_SUM_FILE
+            data = path.read_bytes() if path.exists() else b""
+            if hashlib.sha256(data).digest() != plain["sum"]:
+                raise StepDamaged(path=path, step=step.value, round=round)
+            total = load(data)[_MASKED_SUM]
+        return Answers(read_body(Offer, plain["offer"]), step, statements, total)
+
+    def give_up(self) -> None:
+        """Forget the steps of the open attempt, and the next round's that it carried: it is not gone on with."""
+        self._db.execute("DELETE FROM steps")
+
+    def commit(self, checkpoint: Checkpoint, *, carried: bool = False) -> None:
+        """Make a round durable. Its steps are forgotten; the next round's set-up stays if the round `carried` it.
+
+        Atomic: afterwards `latest` gives this round, or still the one before and `kept` its steps.
+        """
         name = f"round-{checkpoint.round:05d}.safetensors"
         arrays = {**{n: np.ascontiguousarray(a) for n, a in checkpoint.adapter.items()}, _SUM: checkpoint.total}
         data = save(arrays)
@@ -93,13 +155,19 @@ class Store:
             "proof": checkpoint.proof.hex(),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        self._db.execute("INSERT INTO rounds VALUES (?, ?)", (checkpoint.round, json.dumps(record)))
+        with self._transaction():
+            self._db.execute("INSERT INTO rounds VALUES (?, ?)", (checkpoint.round, json.dumps(record)))
+            self._db.execute("DELETE FROM steps WHERE round <= ? OR NOT ?", (checkpoint.round, carried))
         # One file back is enough to look at what changed; older sums need not stay around.
         (self._folder / f"round-{checkpoint.round - 2:05d}.safetensors").unlink(missing_ok=True)
+        (self._folder / _MASKED_SUM_FILE).unlink(missing_ok=True)
 
     def forget_after(self, round: int) -> None:
-        """Go back to `round`, at most one before the newest. For simulations: in a real job members would refuse."""
-        self._db.execute("DELETE FROM rounds WHERE round > ?", (round,))
+        """Go back to `round`, at most one before the newest, and to no open attempt. For simulations: in a real job
+        members would refuse."""
+        with self._transaction():
+            self._db.execute("DELETE FROM rounds WHERE round > ?", (round,))
+            self._db.execute("DELETE FROM steps")
 
     def latest(self) -> Checkpoint | None:
         """The newest committed round, checked against its record; None before the first."""
@@ -117,6 +185,23 @@ class Store:
         ranges, scalars = tuple(record["ranges"]), tuple(record["scalars"])
         return Checkpoint(round, arrays, total, record["count"], ranges, scalars, bytes.fromhex(record["proof"]))
 
+    def _row(self, answers: Answers) -> tuple[int, str, bytes, bytes]:
+        """A step's row; the sum, if it has one, is on disk when this returns."""
+        sha256 = None
+        if answers.total is not None:
+            data = save({_MASKED_SUM: answers.total})
+            self._write(_MASKED_SUM_FILE, data)
+            sha256 = hashlib.sha256(data).digest()
+        statements = [[s.header_bytes, s.signature, bytes(s.blob)] for s in answers.statements]
+        record = canonical_cbor({"offer": answers.offer.to_plain(), "statements": statements, "sum": sha256})
+        return answers.offer.round, answers.step.value, record, hashlib.sha256(record).digest()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:  # commits, or rolls back
+            yield
+
     def _write(self, name: str, data: bytes) -> None:
         temporary = self._folder / f"{name}.part"
         handle = os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -130,3 +215,19 @@ class Store:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.executescript(_SCHEMA)
+        (sound,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise  # what a disk refuses is told by whoever chose the folder
+        raise StoreUnreadable(path=path, detail=str(error)) from error
+    if sound != "ok":
+        raise StoreUnreadable(path=path, detail=sound)
+    return db

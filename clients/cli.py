@@ -7,7 +7,7 @@ from federation.commands import dispatch
 from federation.errors import Language
 
 _VERBS = membership.VERBS | plans.VERBS | records.VERBS | running.VERBS
-_ORDER = "join doctor review approve refuse roster data preview start status stop journal leave"
+_ORDER = "join doctor review approve refuse roster data preview start status stop close journal leave"
 """As a person meets them."""
 
 

@@ -13,11 +13,11 @@ MOST_AHEAD, MOST_BEHIND = 5.0, 300.0
 
 
 class ClockWrong(RengoError):
-    """This machine's clock is {seconds:.0f} s {direction} of the coordinator's; at most 5 s ahead and 300 s behind are
+    """This machine's clock is {seconds} s {direction} of the coordinator's; at most 5 s ahead and 300 s behind are
     accepted. Mend it: `sudo timedatectl set-ntp true` (or `sudo chronyc makestep`), then try again."""
 
     ja = (
-        "この機械の時計は事務局より {seconds:.0f} 秒{direction_ja}います（許容: 進み 5 秒・遅れ 300 秒まで）。"
+        "この機械の時計は事務局より {seconds} 秒{direction_ja}います（許容: 進み 5 秒・遅れ 300 秒まで）。"
         "`sudo timedatectl set-ntp true`（または `sudo chronyc makestep`）で時刻を合わせてください。"
     )
     exit_code = 6
@@ -34,6 +34,6 @@ def standing(registry: RegistryClient, identity: Identity) -> tuple[Standing, fl
 def require_right(offset: float) -> None:
     """Raises ClockWrong."""
     if offset > MOST_AHEAD:
-        raise ClockWrong(seconds=offset, direction="ahead", direction_ja="進んで")
+        raise ClockWrong(seconds=round(offset), direction="ahead", direction_ja="進んで")
     if offset < -MOST_BEHIND:
-        raise ClockWrong(seconds=-offset, direction="behind", direction_ja="遅れて")
+        raise ClockWrong(seconds=round(-offset), direction="behind", direction_ja="遅れて")

@@ -179,9 +179,9 @@ class Contribution:
             raise WrongTerms(what="last count", actual=last.count, expected=f"at least {self._plan.threshold}")
         mean, _ = ring.decode(np.frombuffer(words, dtype=ring.dtype), last.count)
         if known is not None:
-            actual, opened_by = last.proof.adapter.hex()[:16], known.adapter.hex()[:16]
+            actual, opened_by = last.proof.adapter, known.adapter
             if actual != opened_by:
-                raise WrongTerms(what="last adapter", actual=actual, expected=opened_by)
+                raise WrongTerms(what="last adapter", actual=actual.hex()[:16], expected=opened_by.hex()[:16])
             expected = step.next_state(self._plan, known.state, mean)
             self._require_same(values, self._scheme.broadcast(expected))
         return mean

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from federation.errors import RengoError
 from federation.secagg.history import History, Position
-from federation.secagg.refusals import DataSetBusy
+from federation.secagg.messages import Refused
+from federation.secagg.refusals import DataSetBusy, JobClosed
 from federation.wire import ZERO_DIGEST, canonical_cbor
 
 _SCHEMA = """
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS sent (
 CREATE TABLE IF NOT EXISTS jobs (
     job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
     masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS closed (job TEXT PRIMARY KEY, utc TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS spent (adapter BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS contributions (job TEXT NOT NULL, attempt INTEGER NOT NULL, round INTEGER NOT NULL,
     PRIMARY KEY (job, attempt, round));
@@ -36,6 +38,7 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
 """
 
 
+_CLOSE = "close"
 _COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, position, spent"
 
 
@@ -69,12 +72,22 @@ class JournalInUse(RengoError):
     exit_code = 7
 
 
+class NoOpenJob(RengoError):
+    """Job {job} is not open in the journal {path}. Open: {open}."""
+
+    ja = "ジョブ {job} は送信記録簿 {path} で実行中ではありません。実行中: {open}。"
+    exit_code = 2
+
+
 @dataclass(frozen=True)
 class Departure:
-    """One frame that is about to leave: which statements it holds, how large, its SHA-256, and for whom (host:port).
+    """One frame that is about to leave: which statements it holds, how large it is, and for whom (host:port). `sha256`
+    is of the statements' headers and signatures; a header names its data by their SHA-256, so that a vector is hashed
+    once.
 
     `received`: size of the request that it answers. `app`: SHA-256 (hex) of the Flower app that carries it. `note`:
-    what a person should know of it. What is not of a round has no job; what only came, or stays, has size 0.
+    what a person should know of it. What is not of a round has no job, and `sha256` is of the whole message; what only
+    came, or stays, has size 0.
     """
 
     job: str
@@ -118,14 +131,13 @@ class Journal:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         os.chmod(path, 0o600)
         self.path = path
+        self._last, self._written = 0, frozenset[bytes]()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._last = self._last_of_rounds()
-            self._written = self.spent()
-            self._verify()
+            self._read()
         except sqlite3.DatabaseError as error:
             raise JournalUnreadable(path=path, detail=str(error)) from error
 
@@ -150,9 +162,34 @@ class Journal:
 
     def require_free(self, job: str) -> None:
         """Raises DataSetBusy when another job is open on this data set."""
-        row = self._db.execute("SELECT job FROM jobs WHERE open AND job <> ?", (job,)).fetchone()
-        if row is not None:
-            raise DataSetBusy(open_job=row[0], job=job)
+        others = [other for other in self.open_jobs() if other != job]
+        if others:
+            raise DataSetBusy(open_job=others[0], job=job)
+
+    def open_jobs(self) -> list[str]:
+        """The jobs that keep others from this data set."""
+        rows = self._db.execute("SELECT job FROM jobs WHERE open AND job NOT IN (SELECT job FROM closed) ORDER BY job")
+        return [row[0] for row in rows]
+
+    def close_job(self, job: str) -> None:
+        """End an open job for good, by a person's decision at this site: the data set is free for another job, and
+        nothing is answered in this one again, by whichever process has the journal open. Raises NoOpenJob.
+
+        What the job has spent and counted stays. Were it to speak again, a coordinator could open a sum in it and,
+        without one member, one over the same data in the next job.
+        """
+        utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with _Transaction(self._db):
+            open_jobs = self.open_jobs()
+            if job not in open_jobs:
+                raise NoOpenJob(job=job, path=self.path, open=", ".join(open_jobs) or "-")
+            self._db.execute("INSERT INTO closed VALUES (?, ?)", (job, utc))
+            self._append(Departure("", (_CLOSE,), "", 0, hashlib.sha256(job.encode()).digest(), note=job), "", b"")
+
+    def require_not_closed(self, job: str) -> None:
+        """Raises JobClosed once `close_job` has ended the job."""
+        if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:
+            raise JobClosed(job=job)
 
     def contributions(self) -> int:
         """How often this data set was in a masked vector, across all jobs and attempts."""
@@ -166,13 +203,16 @@ class Journal:
     def commit(self, history: History, departure: Departure, *, open: bool = True) -> None:
         """Make durable what a frame says and allows no more, in one transaction, before the frame leaves.
 
-        Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then.
+        Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then;
+        JobClosed when the job was closed and the frame is more than refusals.
         """
         spent = self._written | history.spent
         (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
         positions = (keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, int(open))
         with _Transaction(self._db):
             self._require_only_writer()
+            if set(departure.kinds) != {Refused.kind}:
+                self.require_not_closed(departure.job)
             self._db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", (departure.job, *positions))
             fresh = [(digest,) for digest in history.spent if digest not in self._written]
             self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", fresh)
@@ -231,23 +271,36 @@ class Journal:
         """The number of the last row that belongs to a round, 0 without one."""
         return int(self._db.execute("SELECT coalesce(max(number), 0) FROM sent WHERE job <> ''").fetchone()[0])
 
+    def _read(self) -> None:
+        """Take in where this journal stands, as of one moment: another process may write. Raises JournalDamaged."""
+        self._db.execute("BEGIN")
+        try:
+            self._last, self._written = self._last_of_rounds(), self.spent()
+            self._verify()
+        finally:
+            self._db.execute("COMMIT")
+
     def _verify(self) -> None:
         """Raises JournalDamaged, naming the first row that does not fit."""
-        chain, stated, spent = ZERO_DIGEST, dict[str, tuple[str, int]](), (_spent_digest(()), 0)
+        chain = ZERO_DIGEST
+        stated: dict[tuple[str, str], tuple[object, int]] = {("spent", ""): (_spent_digest(()), 0)}
         for *row, stored, number in self._db.execute(f"SELECT {_COLUMNS}, chain, number FROM sent ORDER BY number"):  # noqa: S608
             chain = _link(chain, row)
             if chain != stored:
                 raise JournalDamaged(path=self.path, number=number)
-            if row[-2]:
-                stated[row[1]], spent = (row[-2], number), (row[-1], number)
+            _, job, kinds, *_, note, position, spent = row
+            if position:
+                stated["jobs", job], stated["spent", ""] = (position, number), (spent, number)
+            elif kinds == _CLOSE:
+                stated["closed", note] = True, number
         # What rules out a second answer is in these tables: they have to be as the last rows of the chain state them.
-        actual = {job: _stated(positions) for job, *positions in self._db.execute("SELECT * FROM jobs")}
-        for job in sorted(actual | stated):
-            position, number = stated.get(job, ("", 0))
-            if actual.get(job) != position:
+        actual: dict[tuple[str, str], object] = {("spent", ""): _spent_digest(self._written)}
+        actual |= {("jobs", job): _stated(positions) for job, *positions in self._db.execute("SELECT * FROM jobs")}
+        actual |= {("closed", job): True for (job,) in self._db.execute("SELECT job FROM closed")}
+        for key in sorted(actual.keys() | stated.keys()):
+            expected, number = stated.get(key, (None, 0))
+            if actual.get(key) != expected:
                 raise JournalDamaged(path=self.path, number=number)
-        if spent[0] != _spent_digest(self._written):
-            raise JournalDamaged(path=self.path, number=spent[1])
 
 
 def _stated(positions: Iterable[object]) -> str:

@@ -7,7 +7,6 @@ again for the same message, never computed again; a different message for a fini
 evidence. Secrets live in the sessions, in memory: a restart closes every round that was open.
 """
 
-import hashlib
 import logging
 import threading
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed, verify_bytes
 from federation.plan import Plan
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
-from federation.secagg.contexts import setup_context
+from federation.secagg.contexts import setup_context, statements_digest
 from federation.secagg.history import NOWHERE, Position
 from federation.secagg.messages import Broadcast, Offer, Refused
 from federation.secagg.parties import Parties
@@ -30,23 +29,17 @@ from federation.secagg.refusals import (
     Closed,
     Conflicting,
     DataSetBusy,
+    JobClosed,
     NotAllowedHere,
     Refusal,
     WrongTerms,
 )
+from federation.secagg.transitions import DUE
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
 _log = logging.getLogger(__name__)
 
 State = KeysSent | SharesSent | Ready | MaskedSent | AgreedSent | None
-EXPECTED: dict[str, type] = {
-    "cohort": KeysSent,
-    "inbox": SharesSent,
-    "broadcast": Ready,
-    "survivors": MaskedSent,
-    "unmask": AgreedSent,
-}
-"""The message that each state waits for; everything else is not allowed there."""
 
 
 @dataclass
@@ -99,7 +92,7 @@ class Member:
             answers = self._answers(request)
             frame = write_frame(answers)
             kinds = tuple(answer.header.kind for answer in answers)
-            digest, received = hashlib.sha256(frame).digest(), len(request)
+            digest, received = statements_digest("departure", answers), len(request)
             departure = Departure(self._plan.job, kinds, self._destination, len(frame), digest, received, self._app)
             self._journal.commit(self._history, departure, open=self._is_open())
         except Exception:
@@ -110,7 +103,11 @@ class Member:
 
     def _answers(self, request: bytes) -> list[Signed]:
         try:
+            self._journal.require_not_closed(self._plan.job)
             messages = read_frame(request, self._limits)
+        except JobClosed as refusal:
+            self._sessions.clear()
+            return [self._refuse("frame", refusal)]
         except Malformed as refusal:
             return [self._refuse("frame", refusal)]
         return [answer for message in messages if (answer := self._answer(message)) is not None]
@@ -126,7 +123,7 @@ class Member:
                 return self._on_offer(message)
             if session is None:
                 raise NotAllowedHere(kind=header.kind, state="no open round has this context")
-            if header.kind not in EXPECTED or not isinstance(session.state, EXPECTED[header.kind]):
+            if header.kind not in DUE or not isinstance(session.state, DUE[header.kind]):
                 raise NotAllowedHere(kind=header.kind, state=f"after {', '.join(session.answered)}")
             answer = self._advance(session, message)
             session.answered[header.kind] = (message.without_blob(), answer)
@@ -230,9 +227,9 @@ class Member:
         self._journal.count_contribution(self._plan.job, session.position)
         session.state = None
         vector = self._contribution.contribute(received)
-        session.state, masked = state.mask(
-            vector, step.terms(self._plan, received.adapter, received.ring, received.last)
-        )
+        terms = step.terms(self._plan, received.adapter, received.ring, received.last)
+        # As many threads as the plan, which this site approved, has for training.
+        session.state, masked = state.mask(vector, terms, self._plan.model.threads)
         session.digests.add(session.state.ctx)
         session.ctx, session.received = session.state.ctx, received
         self._history = history

@@ -15,6 +15,7 @@ from federation.plan import Plan
 from federation.settings import Range
 
 ANY = "any"
+_LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 DEFAULT = """# What this site permits. Stop the member before you edit this, and start it again.
 # A plan that goes beyond it cannot be approved; a round that does is refused, logged, and goes on without this site.
@@ -28,17 +29,12 @@ automatic_approval  = false   # true: `rengo member start` approves a new plan w
 """
 
 
-class PolicyInvalid(ConfigInvalid):
-    """{path} has {count} fault(s); nothing was started."""
+class PolicyInvalid(RengoError):
+    """{path} has {count} fault(s); nothing was started:
+    {listing}"""
 
+    ja = "{path} に {count} 件の誤りがあります（何も開始していません）:\n{listing_ja}"
     exit_code = 3
-
-    def __init__(self, path: Path, faults: tuple[Fault, ...]) -> None:
-        self.path = path
-        super().__init__(faults)
-
-    def text(self, language: Language) -> str:
-        return f"{self.path}: {super().text(language)}"
 
 
 class RefusedByPolicy(RengoError):
@@ -85,7 +81,8 @@ def read(path: Path) -> SitePolicy:
     try:
         return settings.read(SitePolicy, raw, _faults)
     except ConfigInvalid as error:
-        raise PolicyInvalid(path, error.faults) from error
+        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
+        raise PolicyInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
 
 
 def breaches(path: Path, plan: Plan, contributions: int) -> list[Breach]:

@@ -1,13 +1,18 @@
-"""LoRA training and evaluation of one base model. Only this file imports transformers and peft; torch, kernels.py too.
+"""LoRA training and evaluation of one base model. Only this file imports transformers and peft; torch, kernels.py
+and determinism.py too.
 
 One `Trainer` serves every member of a process: the base is frozen, and a member differs only by its LoRA factors,
-which each call copies in. Optimiser state starts anew with each call.
+which each call copies in. Optimiser state starts anew with each call. Several threads may train at once: each has
+factors of its own, and the base is there once.
 """
 
+import copy
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Set
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +32,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from clients.dataset import IGNORED, Blocks
+from clients.determinism import exact
 from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
 from federation.base_model import FAMILIES, check, invalid
@@ -99,7 +105,9 @@ class Trainer:
     are float32 over a base of any dtype. `shapes`: module -> (out, in) for every LoRA target, sorted by name.
 
     Making one raises ModelFolderInvalid (the folder does not load, or the model cannot keep packed documents apart),
-    UnknownLoraTarget or DeviceUnavailable. One call at a time: the factors are shared.
+    UnknownLoraTarget or DeviceUnavailable.
+
+    Any thread may call at any time, with the same results: it gets modules and factors of its own over the same base.
     """
 
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
@@ -111,20 +119,30 @@ class Trainer:
         if self.tokenizer.size > base.get_input_embeddings().num_embeddings:
             raise invalid(folder, "its tokenizer has more tokens than its weights", "語彙の数が重みの数を超えています")
         self.shapes: Mapping[str, tuple[int, int]] = _target_shapes(base, lora.targets)
-        with self._exact(seed=0):
+        with exact(0, self._threads, self._device):
             alpha: Any = lora.alpha  # peft says int, and computes with floats
             config = LoraConfig(r=lora.r, lora_alpha=alpha, target_modules=list(self.shapes), lora_dropout=0.0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # peft calls what transformers has renamed
                 # No dropout anywhere, also in the base: a member's result depends on the plan and its data alone.
-                self._model = get_peft_model(base, config).eval()
-            for name in self.shapes:
-                fuse_lora(base.get_submodule(name))
-            pairs = [(name, kind) for name in self.shapes for kind in ("lora_A", "lora_B")]
-            self._parameters: dict[str, torch.nn.Parameter] = {  # peft's own, under our names, sorted
-                f"{name}.{kind}": getattr(base.get_submodule(name), kind)["default"].weight for name, kind in pairs
-            }
-            _check_packing(folder, self._model, base)
+                self._first = _Adapted(get_peft_model(base, config).eval(), self.shapes)
+            _check_packing(folder, self._first.model, base)
+        self._stopped = threading.Event()
+        self._own = threading.local()
+        self._own.adapted = self._first
+
+    @property
+    def _adapted(self) -> "_Adapted":
+        """The calling thread's modules and factors."""
+        if not hasattr(self._own, "adapted"):
+            self._own.adapted = self._first.twin()
+        adapted: _Adapted = self._own.adapted
+        return adapted
+
+    def stop(self) -> None:
+        """For the end of a run that others still train in: each thread's call, and any later one, raises CancelledError
+        within one forward pass."""
+        self._stopped.set()
 
     def train(self, factors: Tensors, trainable: Set[str], blocks: Blocks, train: plan.Train, seed: int) -> Trained:
         """One pass over `blocks` in their order, from `factors`; those not in `trainable` stay as they are.
@@ -142,20 +160,22 @@ class Trainer:
         self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: plan.Train, seed: int
     ) -> Iterator[Trained]:
         """As `train` over all the stretches in turn, with one optimiser: what a site would do without a federation.
-        Yields after each; the trainer may be used for something else in between. Raises as `train` does."""
-        if not trainable or not trainable <= self._parameters.keys():
+        Yields after each; the trainer may be used for something else in between. In one thread from first to last.
+        Raises as `train` does."""
+        parameters = self._adapted.parameters
+        if not trainable or not trainable <= parameters.keys():
             raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
         optimizer = None
         for blocks in stretches:
             self.check_length(blocks.ids.shape[1])
             began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
-            with self._exact(seed):
+            with exact(seed, self._threads, self._device):
                 self._copy_in(factors, trainable)
                 optimizer = optimizer or self._optimizer(trainable, train.optimizer)
                 nats = torch.zeros((), dtype=torch.float64, device=self._device)
                 for start in range(0, len(blocks), per_step):
                     nats += self._step(blocks[start : start + per_step], optimizer)
-                factors = {name: p.detach().cpu().numpy().copy() for name, p in self._parameters.items()}
+                factors = {name: p.detach().cpu().numpy().copy() for name, p in parameters.items()}
             loss = float(nats) / max(blocks.predicted, 1)
             if not (np.isfinite(loss) and all(np.isfinite(factors[name]).all() for name in trainable)):
                 raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
@@ -163,7 +183,7 @@ class Trainer:
 
     def _optimizer(self, trainable: Set[str], given: plan.Optimizer) -> torch.optim.Optimizer:
         kind: Any = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[given.name]
-        parameters = [self._parameters[name] for name in sorted(trainable)]
+        parameters = [self._adapted.parameters[name] for name in sorted(trainable)]
         optimizer: torch.optim.Optimizer = kind(
             parameters, lr=given.learning_rate, weight_decay=given.weight_decay, fused=True
         )
@@ -176,7 +196,7 @@ class Trainer:
     def losses(self, factors: Tensors, blocks: Blocks) -> Array:
         """Nats of each predicted token of `blocks` under `factors`, in their order: float32, (blocks.predicted,)."""
         self.check_length(blocks.ids.shape[1])
-        with self._exact(seed=0), torch.inference_mode():
+        with exact(0, self._threads, self._device), torch.inference_mode():
             self._copy_in(factors, frozenset())
             parts = [losses.cpu().numpy() for losses in self._losses(blocks)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
@@ -199,16 +219,19 @@ class Trainer:
         """Nats of each predicted token, float32: one tensor for each part of `blocks` that a forward pass takes."""
         size = max(1, PART_POSITIONS[self._device.type] // blocks.ids.shape[1])
         for part in (blocks[start : start + size] for start in range(0, len(blocks), size)):
+            if self._stopped.is_set():
+                raise CancelledError
             arrays = (part.ids, part.positions, part.labels)
             ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
             wanted = labels != IGNORED
-            yield cross_entropy(packed_logits(self._model, ids, positions, wanted), labels[wanted])
+            yield cross_entropy(packed_logits(self._adapted.model, ids, positions, wanted), labels[wanted])
 
     @torch.no_grad()
     def _copy_in(self, factors: Tensors, trainable: Set[str]) -> None:
-        if factors.keys() != self._parameters.keys():
-            raise ValueError(f"factors of another model: {sorted(factors.keys() ^ self._parameters.keys())[:3]}…")
-        for name, parameter in self._parameters.items():
+        parameters = self._adapted.parameters
+        if factors.keys() != parameters.keys():
+            raise ValueError(f"factors of another model: {sorted(factors.keys() ^ parameters.keys())[:3]}…")
+        for name, parameter in parameters.items():
             if factors[name].shape != parameter.shape:  # copy_ would broadcast
                 raise ValueError(f"{name} is {factors[name].shape}, it has to be {tuple(parameter.shape)}")
             parameter.copy_(torch.tensor(factors[name], dtype=torch.float32))
@@ -217,34 +240,33 @@ class Trainer:
 
     def check_length(self, length: int) -> None:
         """Raises ModelFolderInvalid unless the model reads blocks of `length` tokens."""
-        limit = getattr(self._model.config, "max_position_embeddings", None)
+        limit = getattr(self._first.model.config, "max_position_embeddings", None)
         if limit is not None and length > limit:
             detail = f"it reads at most {limit} tokens, train.sequence_length is {length}"
             raise invalid(
                 self._folder, detail, f"読める長さは {limit} トークンまでです（train.sequence_length: {length}）"
             )
 
-    @contextmanager
-    def _exact(self, seed: int) -> Iterator[None]:
-        """Deterministic kernels, the plan's threads and a seed; torch's global state comes back afterwards."""
-        memory: Any = torch.utils.deterministic
-        threads, fill, mode = (
-            torch.get_num_threads(),
-            memory.fill_uninitialized_memory,
-            torch.get_deterministic_debug_mode(),
-        )
-        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            torch.set_num_threads(self._threads)
-            torch.use_deterministic_algorithms(True)
-            # The default writes NaN into all memory first, to find faults in kernels: it costs, and changes no result.
-            memory.fill_uninitialized_memory = False
-            try:
-                yield
-            finally:
-                torch.set_num_threads(threads)
-                torch.set_deterministic_debug_mode(mode)
-                memory.fill_uninitialized_memory = fill
+
+class _Adapted:
+    """One thread's modules: `model`, and its LoRA `parameters` under our names, sorted by them."""
+
+    def __init__(self, model: Any, shapes: Iterable[str]) -> None:
+        self.model, self._shapes = model, tuple(shapes)
+        layers = {name: model.get_base_model().get_submodule(name) for name in self._shapes}
+        for layer in layers.values():
+            fuse_lora(layer)
+        pairs = [(name, kind) for name in layers for kind in ("lora_A", "lora_B")]
+        self.parameters: dict[str, torch.nn.Parameter] = {
+            f"{name}.{kind}": getattr(layers[name], kind)["default"].weight for name, kind in pairs
+        }
+
+    def twin(self) -> "_Adapted":
+        """Other modules with factors of their own, over the very same base weights."""
+        own = {id(parameter) for parameter in self.parameters.values()}
+        base = {id(parameter): parameter for parameter in self.model.parameters() if id(parameter) not in own}
+        with torch.inference_mode(False):  # what is made while evaluating could not be trained afterwards
+            return _Adapted(copy.deepcopy(self.model, base), self._shapes)
 
 
 def packed_logits(model: Any, ids: Tensor, positions: Tensor, wanted: Tensor) -> Tensor:

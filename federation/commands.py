@@ -6,7 +6,6 @@ facts for `--json`, text for a person. A verb that works for long prints lines o
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,8 +114,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser(noun: str, verb: Verb, language: Language) -> _Parser:
-    width = str(min(int(os.environ.get("COLUMNS", "100")), 120))
-    os.environ.setdefault("COLUMNS", width)
+    # argparse's own headings are English; these are ours.
+    titles = {"en": ("arguments", "options"), "ja": ("引数", "オプション")}[language]
     raw = argparse.RawDescriptionHelpFormatter
     epilog = {"en": "Example:", "ja": "例:"}[language] + f"\n  {verb.example}"
     parser = _Parser(
@@ -127,8 +126,10 @@ def _parser(noun: str, verb: Verb, language: Language) -> _Parser:
         allow_abbrev=False,
         formatter_class=raw,
     )
+    arguments, options = (parser.add_argument_group(title) for title in titles)
     for each in verb.options:
-        parser.add_argument(*each.names, help=each.words[language], **each.how)
+        group = options if each.names[0].startswith("-") else arguments
+        group.add_argument(*each.names, help=each.words[language], **each.how)
     return parser
 
 

@@ -7,6 +7,7 @@ unsigned limbs, each small enough that N of them fit a word.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from federation.errors import RengoError
 from federation.stream import Stream
-from federation.tensors import Means, Shapes, Tensors, size_of
+from federation.tensors import Array, Means, Shapes, Tensors, size_of
 from federation.wire import canonical_cbor
 
+# Values that are encoded at a time: as float64, with their random numbers, they fit a core's cache.
+_PIECE = 16384
 SCALAR_BITS = 32
 SCALAR_FRACTION_BITS = 24
 """A scalar is unsigned fixed point: 8 bits before the point and 24 behind it."""
@@ -55,6 +58,11 @@ class Ring:
     def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
         """The little-endian word of the ring."""
         return np.dtype(f"<u{self.bits // 8}")
+
+    @property
+    def signed_dtype(self) -> np.dtype[np.signedinteger[Any]]:
+        """The same word read as two's complement."""
+        return np.dtype(f"<i{self.bits // 8}")
 
     @property
     def levels(self) -> int:
@@ -95,7 +103,10 @@ class Ring:
 
     def clipped_share(self, tensors: Tensors) -> float:
         """The share of a member's values that lie beyond their range and will be clipped."""
-        beyond = sum(int(np.count_nonzero(np.abs(tensors[name]) > self.ranges[name])) for name in self.shapes)
+        beyond = 0
+        for name in self.shapes:
+            values, limit = tensors[name], self.ranges[name]
+            beyond += int(np.count_nonzero(values > limit)) + int(np.count_nonzero(values < -limit))
         return beyond / max(1, size_of(self.shapes))
 
     def encode(
@@ -110,26 +121,41 @@ class Ring:
         for name in sorted(self.shapes):
             if tensors[name].shape != self.shapes[name]:  # the rest of the vector would be whatever memory held
                 raise ValueError(f"{name} is {tensors[name].shape}, it has to be {self.shapes[name]}")
-            values = tensors[name].astype(np.float64).ravel()
-            if not np.isfinite(values).all():
-                raise NotFinite(where=name)
-            steps = np.clip(values / self.step(name), -self.levels, self.levels)
-            # The addition itself rounds: at +L, 0.999... would give L + 1.
-            rounded = np.minimum(np.floor(steps + rounding.random(len(steps))), self.levels)
-            stop = start + len(values)
-            vector[start:stop] = rounded.astype(np.int64).astype(self.dtype)
-            start = stop
+            values = tensors[name].ravel()
+            self._encode_tensor(name, values, rounding, vector[start : start + len(values)])
+            start += len(values)
         for name in self.scalars:
             vector[start : start + self.limbs] = self._scalar_limbs(name, scalars[name])
             start += self.limbs
         return vector
 
+    def _encode_tensor(
+        self, name: str, values: Array, rounding: Uniform, words: NDArray[np.unsignedinteger[Any]]
+    ) -> None:
+        """`values` of a tensor as `words`, both flat; in pieces, so that what is between the two stays in the cache."""
+        signed, step = words.view(self.signed_dtype), self.step(name)
+        buffer = np.empty(min(_PIECE, len(values)))
+        for start in range(0, len(values), _PIECE):
+            part = values[start : start + _PIECE]
+            steps = buffer[: len(part)]
+            steps[...] = part
+            # One pass over them: float32 values cannot add up to more than float64 holds.
+            if not np.isfinite(steps.sum()):
+                raise NotFinite(where=name)
+            np.divide(steps, step, out=steps)
+            np.clip(steps, -self.levels, self.levels, out=steps)
+            steps += rounding.random(len(part))
+            np.floor(steps, out=steps)
+            # The addition itself rounds: at +L, 0.999... would give L + 1.
+            np.minimum(steps, self.levels, out=steps)
+            signed[start : start + _PIECE] = steps
+
     def decode(self, total: NDArray[np.unsignedinteger[Any]], count: int) -> tuple[Means, dict[str, float]]:
         """Means over `count` members: (tensors, scalars). `total` is the unmasked sum."""
         tensors, start = {}, 0
-        signed = total.view(np.dtype(f"<i{self.bits // 8}"))
+        signed = total.view(self.signed_dtype)
         for name in sorted(self.shapes):
-            stop = start + int(np.prod(self.shapes[name], dtype=np.int64))
+            stop = start + math.prod(self.shapes[name])
             mean = signed[start:stop].astype(np.float64) * (self.step(name) / count)
             tensors[name] = mean.reshape(self.shapes[name])
             start = stop

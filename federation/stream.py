@@ -25,4 +25,7 @@ class Stream:
     def random(self, size: int) -> NDArray[np.float64]:
         """The next `size` numbers."""
         words: NDArray[np.uint64] = self._philox.random_raw(size)
-        return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        words >>= np.uint64(11)
+        numbers = words.astype(np.float64)
+        numbers *= 2.0**-53
+        return numbers

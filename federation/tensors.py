@@ -1,6 +1,7 @@
 """Named float32 tensors as bytes and as a hash: how an adapter travels and is named. Order is by name, always."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,7 +23,7 @@ def shapes_of(tensors: Tensors) -> dict[str, tuple[int, ...]]:
 
 def size_of(shapes: Shapes) -> int:
     """The number of values in all tensors."""
-    return sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def to_bytes(tensors: Tensors) -> bytes:
@@ -39,7 +40,7 @@ def from_bytes(data: Buffer, shapes: Shapes) -> dict[str, Array]:
         raise Malformed(detail="the adapter holds values that are not finite")
     tensors, start = {}, 0
     for name in sorted(shapes):
-        stop = start + int(np.prod(shapes[name], dtype=np.int64))
+        stop = start + math.prod(shapes[name])
         tensors[name] = flat[start:stop].reshape(shapes[name])
         start = stop
     return tensors
@@ -48,7 +49,10 @@ def from_bytes(data: Buffer, shapes: Shapes) -> dict[str, Array]:
 def digest(tensors: Tensors) -> bytes:
     """SHA-256 over names, shapes and values: the adapter's name in every context, journal and ledger."""
     manifest = [[name, list(shape)] for name, shape in shapes_of(tensors).items()]
-    return hashlib.sha256(b"rengo tensors v1\0" + canonical_cbor(manifest) + to_bytes(tensors)).digest()
+    hashed = hashlib.sha256(b"rengo tensors v1\0" + canonical_cbor(manifest))
+    for name in sorted(tensors):
+        hashed.update(np.ascontiguousarray(tensors[name], dtype="<f4").data)
+    return hashed.digest()
 
 
 def relative_difference(left: Tensors, right: Tensors) -> float:

@@ -15,7 +15,7 @@ import re
 import struct
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar, get_args, get_origin
@@ -133,19 +133,21 @@ def read_cbor(data: Buffer) -> Any:
 
 
 def _check_types(value: Any) -> None:
-    if isinstance(value, dict):
+    kind = type(value)
+    if kind is dict:
         for key, item in value.items():
             if type(key) not in (str, int):
                 raise Malformed(detail="a map key is neither text nor a number")
             _check_types(item)
-    elif type(value) is list:
+    elif kind is list:
         for item in value:
-            _check_types(item)
-    elif type(value) is int:
+            if type(item) is not bytes:  # as most are
+                _check_types(item)
+    elif kind is int:
         if not -(2**63) <= value < 2**63:
             raise Malformed(detail="a number is out of range")
-    elif value is not None and type(value) not in (bool, bytes, str):
-        raise Malformed(detail=f"a value of type {type(value).__name__} is not allowed")
+    elif value is not None and kind not in (bytes, str, bool):
+        raise Malformed(detail=f"a value of type {kind.__name__} is not allowed")
 
 
 def write_header(header: Header) -> bytes:
@@ -257,53 +259,70 @@ class Body:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data for a header."""
-        return {f.name: _to_plain(getattr(self, f.name)) for f in dataclasses.fields(typing.cast(Any, self))}
+        return {name: _to_plain(getattr(self, name)) for name in _readers(typing.cast(Any, type(self)))}
 
 
 def read_body(kind: type[T], body: Mapping[str, Any]) -> T:
     """`body` as a `kind`, or Malformed: no unknown field, none missing, every type and size as declared."""
-    hints = _hints(typing.cast(Any, kind))
-    if set(body) != set(hints):
+    readers = _readers(typing.cast(Any, kind))
+    if body.keys() != readers.keys():
         raise Malformed(detail=f"{kind.__name__} has other fields than it should")
-    return kind(**{name: _from_plain(hint, body[name], DIGEST_SIZE, name) for name, hint in hints.items()})
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind, include_extras=True)
-    return {f.name: hints[f.name] for f in dataclasses.fields(typing.cast(Any, kind))}
+    return kind(**{name: read(body[name]) for name, read in readers.items()})
 
 
 def _to_plain(value: Any) -> Any:
-    if isinstance(value, Body):
-        return value.to_plain()
+    if type(value) is bytes:
+        return value
+    if type(value) is tuple:
+        return [_to_plain(item) for item in value]
     if isinstance(value, Signed):
         return [value.header_bytes, value.signature]
-    if isinstance(value, tuple):
-        return [_to_plain(item) for item in value]
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Body):
+        return value.to_plain()
+    return dict(value) if isinstance(value, dict) else value
 
 
-def _from_plain(hint: Any, value: Any, size: int, name: str) -> Any:
-    """`value` as what `hint` declares; `size` is what its bytes have to measure. Raises Malformed."""
+_Reader = Callable[[Any], Any]
+
+
+@cache
+def _readers(kind: type) -> Mapping[str, _Reader]:
+    """Field by field, what reads it: annotations are looked at once a class and not once a value."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    names = [f.name for f in dataclasses.fields(typing.cast(Any, kind))]
+    return {name: _reader(hints[name], DIGEST_SIZE, name) for name in names}
+
+
+def _reader(hint: Any, size: int, name: str) -> _Reader:
+    """Plain data -> what `hint` declares, or Malformed, which names the field; `size` is what its bytes measure."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _from_plain(inner[0], value, inner[1].bytes, name)
+        return _reader(inner[0], inner[1].bytes, name)
     if origin is types.UnionType:
-        return None if value is None else _from_plain(inner[0], value, size, name)
-    if origin is tuple and type(value) is list:
-        return tuple(_from_plain(inner[0], item, size, name) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {_from_plain(str, k, size, name): _from_plain(bytes, v, size, name) for k, v in value.items()}
-    if isinstance(hint, type) and issubclass(hint, Body) and isinstance(value, dict):
-        return read_body(hint, value)
-    if hint is Signed and type(value) is list and [type(part) for part in value] == [bytes, bytes]:
-        return Signed(value[0], _from_plain(bytes, value[1], SIGNATURE_SIZE, name))
-    fits = (
-        (hint is int and type(value) is int and value >= 0)
-        or (hint is str and type(value) is str and len(value) <= MAX_TEXT)
-        or (hint is bytes and type(value) is bytes and size in (0, len(value)))
-    )
+        present = _reader(inner[0], size, name)
+        return lambda value: None if value is None else present(value)
+    if origin is tuple:
+        item = _reader(inner[0], size, name)
+        return lambda value: tuple([item(each) for each in _require(type(value) is list, value, name)])
+    if origin is dict:
+        key, item = _reader(str, size, name), _reader(bytes, size, name)
+        return lambda value: {key(k): item(each) for k, each in _require(type(value) is dict, value, name).items()}
+    if hint is bytes:
+        return lambda value: _require(type(value) is bytes and size in (0, len(value)), value, name)
+    if hint is str:
+        return lambda value: _require(type(value) is str and len(value) <= MAX_TEXT, value, name)
+    if hint is int:
+        return lambda value: _require(type(value) is int and value >= 0, value, name)
+    if hint is Signed:
+        signature = _reader(bytes, SIGNATURE_SIZE, name)
+        two = [bytes, bytes]
+        return lambda value: Signed(
+            _require(type(value) is list and [type(part) for part in value] == two, value, name)[0], signature(value[1])
+        )
+    return lambda value: read_body(hint, _require(type(value) is dict, value, name))
+
+
+def _require(fits: bool, value: T, name: str) -> T:
     if not fits:
         raise Malformed(detail=f"the field {name} has a wrong type or size")
     return value

@@ -6,8 +6,8 @@ lost on the way on either side. Flower trains once with our trainer on packed bl
 padded rows. Times are of whole processes, from their start to their exit. Memory is the peak of the summed PSS of all
 of them.
 
-Flower runs in both ways that two threads allow, unless told otherwise: two actors with one thread each, one with two;
-the faster one counts.
+Both sides have two cores. Ours has two workers of one thread each, as it chooses by itself. Flower runs in both ways
+that two threads allow, unless told otherwise: two actors with one thread each, one with two; the faster one counts.
 
     .venv/bin/pip install -c constraints.txt -e '.[bench]'
     .venv/bin/python scripts/bench_simulate.py
@@ -60,7 +60,8 @@ class Bench:
     def rengo(self) -> dict[str, Any]:
         """One run of ours."""
         output = self._folder / "rengo"
-        settings = [*self._overrides, f"model.threads={self._args.threads}", f"data={self._members}"]
+        workers = f"workers={self._args.threads}"
+        settings = [*self._overrides, "model.threads=1", workers, f"data={self._members}"]
         command = [sys.executable, "-m", "federation.main", "simulate", *settings, f"hydra.run.dir={output}", "--json"]
         measured = self._measure("rengo", command, {})
         summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
@@ -125,7 +126,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=30, help="the first of the demo's thirty")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2, help="of ours; Flower's actors share as many")
+    parser.add_argument("--threads", type=int, default=2, help="our workers; Flower's actors share as many")
     parser.add_argument("--actors", type=int, nargs="+", default=[2, 1], help="how Flower is run; the fastest counts")
     parser.add_argument("--interval", type=float, default=0.5, help="seconds between two looks at memory")
     parser.add_argument("--logs", type=Path, help="a folder for what the processes say; default: a temporary one")

@@ -1,10 +1,11 @@
-"""Write tests/vectors/secagg-v1.json: what version 1 of the protocol is, in bytes, for whoever implements it again.
+"""Write tests/vectors: what version 1 of the protocol is, in bytes, for whoever implements it again.
 
-    python scripts/make_vectors.py [FILE]
+    python scripts/make_vectors.py [FOLDER]
 
-Everything follows from fixed seeds: the same code gives the same file, and a change of the file is a change of the
-protocol. All secrets in it are public. Bytes are hexadecimal, integers beyond 64 bits decimal text. What no decoder may
-read is in refused-cbor.json, which is written by hand.
+secagg-v1.json has each part for itself, round-v1.json a whole job (vectors/whole_job.py). Everything follows from fixed
+seeds: the same code gives the same file, and a change of a file is a change of the protocol. All secrets in them are
+public. Bytes are hexadecimal, integers beyond 64 bits decimal text. What no decoder may read is in refused-cbor.json,
+which is written by hand.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from vectors import refused, whole_job
 
 from federation import plan as p
 from federation import step, tensors
@@ -24,9 +26,9 @@ from federation.ring import Ring, rounding_stream
 from federation.secagg import contexts, primitives
 from federation.secagg.messages import Agreed, Keys, Masked, Offer, Sealed, Shares
 from federation.secagg.shamir import PRIME, SHARE_SIZE, lagrange_at_zero
-from federation.wire import MAX_MESSAGES, ZERO_DIGEST, Signed, canonical_cbor, read_cbor, write_frame
+from federation.wire import ZERO_DIGEST, Signed, canonical_cbor, write_frame
 
-FILE = Path(__file__).resolve().parent.parent / "tests/vectors/secagg-v1.json"
+FOLDER = Path(__file__).resolve().parent.parent / "tests/vectors"
 MEMBERS = ("a", "名古屋", "豊田")
 
 
@@ -67,6 +69,11 @@ class Example:
         self.terms = contexts.Terms(fixed("adapter"), 1000, 16, fixed("encoding"), fixed("privacy"))
         self.ctx = contexts.round_context(self.share_ctx, [s.without_blob() for s in self.shares.values()], self.terms)
 
+    def envelope_key(self, dealer: str, recipient: str) -> bytes:
+        """Of this direction."""
+        secret = primitives.agree(self.channel_keys[dealer], _public(self.channel_keys[recipient]))
+        return primitives.derive(secret, self.share_ctx, "envelope", dealer, recipient)
+
     def shares_of(self, dealer: str, what: str) -> dict[int, bytes]:
         """What a dealer deals of its self-mask seed ("seed") or of its mask key ("key")."""
         secret = self.seeds[dealer] if what == "seed" else self.mask_keys[dealer].private_bytes_raw()
@@ -81,8 +88,7 @@ class Example:
         sealed = []
         for recipient, x in self.roster.indices.items():
             seed, key = (self.shares_of(dealer, what)[x] for what in ("seed", "key"))
-            secret = primitives.agree(self.channel_keys[dealer], _public(self.channel_keys[recipient]))
-            envelope_key = primitives.derive(secret, self.share_ctx, "envelope", dealer, recipient)
+            envelope_key = self.envelope_key(dealer, recipient)
             envelope = primitives.seal(envelope_key, self.share_ctx, dealer, recipient, seed, key)
             commit = contexts.share_commitment
             seed_commitment = commit(self.share_ctx, "seed", dealer, recipient, seed)
@@ -116,7 +122,7 @@ def make() -> dict[str, Any]:
         "shamir": _shamir(),
         "rings": [_ring(bits) for bits in (16, 32)],
         "frame": write_frame(list(example.shares.values())).hex(),
-        "refused": {"frame": _bad_frames(example), "point": _bad_points()},
+        "refused": refused.make(example),
     }
 
 
@@ -149,10 +155,10 @@ def _masks(example: Example) -> dict[str, Any]:
     for bits in (16, 32):
         for sign, name in ((1, "added"), (-1, "subtracted")):
             words = np.arange(64 * 8 // bits, dtype=f"<u{bits // 8}")
-            primitives.add_mask(words, pair, 1 if sign > 0 else -1)
+            primitives.add_masks(words, [(pair, 1 if sign > 0 else -1)])
             streams[f"{bits} bits, pair mask {name} to 0, 1, 2…"] = words.tobytes().hex()
     zeros = np.zeros(32, dtype="<u2")
-    primitives.add_mask(zeros, own, 1)
+    primitives.add_masks(zeros, [(own, 1)])
     return {
         "pair": {"low": low, "high": high, "shared_secret": shared.hex(), "key": pair.hex()},
         "self": {"member": low, "key": own.hex(), "first_64_bytes": zeros.tobytes().hex()},
@@ -205,58 +211,6 @@ def _ring(bits: int) -> dict[str, Any]:
     }
 
 
-def _bad_frames(example: Example) -> dict[str, str]:
-    """Each is the frame of one good Keys with one thing wrong."""
-    good = example.keys[MEMBERS[0]]
-    frame, header = write_frame([good]), read_cbor(good.header_bytes)
-
-    def with_header(data: bytes, blob: bytes = b"") -> bytes:
-        return write_frame([Signed(data, good.signature, blob)])
-
-    def with_fields(**changes: object) -> bytes:
-        return with_header(canonical_cbor({**header, **changes}))
-
-    def with_body(**changes: object) -> bytes:
-        return with_fields(body={**header["body"], **changes})
-
-    bad = {
-        "another magic": b"RNGX" + frame[4:],
-        "another version of the frame": frame[:4] + b"\x02" + frame[5:],
-        "more messages than there are": frame[:5] + b"\x02" + frame[6:],
-        "too many messages": write_frame([good] * (MAX_MESSAGES + 1)),
-        "cut at its end": frame[:-1],
-        "a byte behind its end": frame + b"\0",
-        "a header of 4 GiB": frame[:6] + b"\xff" * 4 + frame[10:],
-        "a blob that the header does not know": with_header(good.header_bytes, b"blob"),
-        "a blob that is missing": with_fields(blob=[4, hashlib.sha256(b"blob").digest()]),
-        "another version of the header": with_fields(v=2),
-        "true for version 1": with_fields(v=True),
-        "a header with a field more": with_fields(more=None),
-        "a header with a field less": with_header(canonical_cbor({k: v for k, v in header.items() if k != "to"})),
-        "no sender": with_fields(**{"from": ""}),
-        "bytes for a sender": with_fields(**{"from": b"a"}),
-        "a digest of 31 bytes": with_fields(digest=bytes(31)),
-        "a list for a body": with_fields(body=[]),
-        "a header not in its shortest form": with_header(good.header_bytes.replace(b"\x61v\x01", b"\x61v\x18\x01")),
-        "a key of 31 bytes": with_body(mask_key=bytes(31)),
-        "text for a key": with_body(mask_key="x" * 32),
-        "a body with a field more": with_body(more=0),
-        "a body with a field less": with_fields(body={"mask_key": bytes(32)}),
-    }
-    return {what: data.hex() for what, data in bad.items()}
-
-
-def _bad_points() -> dict[str, str]:
-    field = 2**255 - 19
-    beyond = {"p - 1": field - 1, "p": field, "p + 1": field + 1, "p + 9, an alias of 9": field + 9}
-    points = {"0": 0, "1": 1, **beyond, "9 with its unused bit set": 2**255 + 9}
-    orders = {
-        "order 8": "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-        "the other of order 8": "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-    }
-    return {what: u.to_bytes(32, "little").hex() for what, u in points.items()} | orders
-
-
 def _plan() -> dict[str, Any]:
     """A plan's digest, and what else of a round follows from a plan and the base model's shapes alone."""
     plan = p.Plan(
@@ -297,5 +251,7 @@ def _hex(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
-    file.write_text(json.dumps(make(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    for name, contents in (("secagg-v1", make()), ("round-v1", whole_job.make())):
+        text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")

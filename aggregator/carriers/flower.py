@@ -108,7 +108,7 @@ class Flower:
     def _start_superlink(self) -> None:
         servers = self._servers
         command = [
-            _program("flower-superlink"),
+            *(sys.executable, "-m", "aggregator.carriers.child", _program("flower-superlink")),
             *("--ssl-certfile", str(servers.certificate), "--ssl-keyfile", str(servers.key)),
             *("--ssl-ca-certfile", str(servers.authority), "--enable-supernode-auth"),
             *("--disable-runtime-dependency-installation", "--host", servers.host, "--port", str(servers.port)),

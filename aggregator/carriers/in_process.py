@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from aggregator.carriers import Exchange
+from aggregator.workers import InOrder
 
 Handle = Callable[[bytes], bytes]
 
 
 class InProcess:
-    """Calls each member's `handle` in turn."""
+    """Calls each member's `handle`, in turn or, with `Workers.in_order`, several at once."""
 
-    def __init__(self, members: Mapping[str, Handle]) -> None:
-        self._members = members
+    def __init__(self, members: Mapping[str, Handle], in_order: InOrder = map) -> None:
+        self._members, self._in_order = members, in_order
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-        """Ask the members in order of id and yield each answer before the next is asked."""
-        for member in sorted(requests):
-            yield member, self._members[member](requests[member])
+        """Ask the members in order of id, and yield the answers in that order, however they come in."""
+        asked = sorted(requests)
+        yield from zip(asked, self._in_order(lambda m: self._members[m](requests[m]), asked), strict=True)

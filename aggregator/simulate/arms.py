@@ -7,22 +7,27 @@ not a bound. plain: a control, the federated job again with the same drop-outs a
 All arms see the same number of a member's tokens in the same order, are validated on the same text after every round's
 worth of it, keep the round with the lowest validation loss (for local: each member its own), and are tested once. An
 arm that does not depend on scheme or secure aggregation is computed once for a whole sweep and kept in a cache.
+Members are trained and tested through `Bench.in_order`, perhaps several at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aggregator.simulate.config import ArmsChoice
+from aggregator.workers import InOrder
 from clients.contribution import training_seed
 from clients.dataset import Blocks, Corpus, joined
 from federation import privacy, step
 from federation.errors import TrainingDiverged
 from federation.plan import Plan, Train
+from federation.schemes import State
 from federation.schemes.state import first_factors
-from federation.tensors import Tensors
+from federation.tensors import Array, Tensors
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
     from clients.trainer import Trainer
@@ -58,6 +63,7 @@ class Bench:
     learner: "Trainer"
     corpora: Mapping[str, Corpus]
     tell: Tell
+    in_order: InOrder = map
 
     @property
     def first(self) -> Tensors:
@@ -82,49 +88,83 @@ class Bench:
         ends = np.cumsum([text.tokens for text in corpus.test_texts])
         return tuple(float(part.sum()) for part in np.split(losses, ends[:-1]))
 
+    def tests(self, factors: Tensors) -> Iterator[tuple[float, ...]]:
+        """`test` of one adapter at every member, as they come."""
+        return self.in_order(lambda member: self.test(factors, member), self.plan.members)
+
+    def validations(self, factors: Tensors) -> tuple[float, ...]:
+        """`validate` of one adapter at every member."""
+        return tuple(self.in_order(lambda member: self.validate(factors, member), self.plan.members))
+
 
 def base(bench: Bench) -> Arm:
     """Before any training."""
     members = bench.plan.members
-    validation, test = [], []
-    for count, member in enumerate(members, start=1):
-        validation.append(bench.validate(bench.first, member))
-        test.append(bench.test(bench.first, member))
-        bench.tell("base", count, len(members))
-    return Arm((0,) * len(members), {0: tuple(validation)}, tuple(test))
+    validation = bench.validations(bench.first)
+    return Arm((0,) * len(members), {0: validation}, _told_tests(bench, "base", bench.first))
 
 
 def federated(bench: Bench, factors: Tensors, chosen: int, validation: Mapping[int, tuple[float, ...]]) -> Arm:
     """The job's adapter after `chosen` rounds; `validation` as the job measured it."""
-    members, test = bench.plan.members, []
-    for count, member in enumerate(members, start=1):
-        test.append(bench.test(factors, member))
-        bench.tell("federated", count, len(members))
-    return Arm((chosen,) * len(members), validation, tuple(test))
+    members = bench.plan.members
+    return Arm((chosen,) * len(members), validation, _told_tests(bench, "federated", factors))
+
+
+def _told_tests(bench: Bench, arm: str, factors: Tensors) -> tuple[tuple[float, ...], ...]:
+    tests = []
+    for count, test in enumerate(bench.tests(factors), start=1):
+        tests.append(test)
+        bench.tell(arm, count, len(bench.plan.members))
+    return tuple(tests)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """One member's training by itself: after how many rounds' worth it was best, its validation losses, NaN where there
+    is none, and its test texts under the best."""
+
+    chosen: int
+    curve: tuple[float, ...]
+    test: tuple[float, ...]
+    diverged: bool
 
 
 def local(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     """Each member by itself, with one optimiser from beginning to end. `start`: the base arm."""
-    plan, chosen, curves, test, diverged = bench.plan, list[int](), list[list[float]](), [], list[str]()
-    train = train_alone(plan.train, choice)
-    for number, member in enumerate(plan.members):
-        stretches = (bench.blocks(member, round) for round in range(1, plan.rounds + 1))
-        seed = training_seed(plan, member, "local")
-        curve, kept, best = [start.validation[0][number]], 0, bench.first
-        try:
-            for round, factors in _trained(bench, stretches, train, seed):
-                curve.append(bench.validate(factors, member) if step.evaluates(plan, round + 1) else float("nan"))
-                if curve[-1] <= np.nanmin(curve):
-                    kept, best = round, factors
-                bench.tell("local", number * plan.rounds + round, len(plan.members) * plan.rounds)
-        except TrainingDiverged:
-            diverged.append(member)
-            curve += [float("nan")] * (plan.rounds + 1 - len(curve))
-        chosen.append(kept)
-        curves.append(curve)
-        test.append(bench.test(best, member))
-    by_round = {round: tuple(losses) for round, losses in enumerate(zip(*curves, strict=True))}
-    return Arm(tuple(chosen), _measured(by_round), tuple(test), tuple(diverged))
+    members, rounds = bench.plan.members, bench.plan.rounds
+    train, done, telling = train_alone(bench.plan.train, choice), 0, Lock()
+
+    def tell(stretches: int) -> None:  # several members may be at it
+        nonlocal done
+        with telling:
+            done += stretches
+            bench.tell("local", done, len(members) * rounds)
+
+    def alone(member: str, base_loss: float) -> _Alone:
+        return _alone(bench, member, train, base_loss, tell)
+
+    found = list(bench.in_order(lambda given: alone(*given), zip(members, start.validation[0], strict=True)))
+    by_round = {round: tuple(losses) for round, losses in enumerate(zip(*(one.curve for one in found), strict=True))}
+    diverged = tuple(member for member, one in zip(members, found, strict=True) if one.diverged)
+    return Arm(tuple(one.chosen for one in found), _measured(by_round), tuple(one.test for one in found), diverged)
+
+
+def _alone(bench: Bench, member: str, train: Train, base_loss: float, tell: Callable[[int], None]) -> _Alone:
+    """`tell`: called with how many stretches more are over."""
+    plan = bench.plan
+    stretches = (bench.blocks(member, round) for round in range(1, plan.rounds + 1))
+    curve, kept, best, diverged = [base_loss], 0, bench.first, False
+    try:
+        for round, factors in _trained(bench, stretches, train, training_seed(plan, member, "local")):
+            curve.append(bench.validate(factors, member) if step.evaluates(plan, round + 1) else float("nan"))
+            if curve[-1] <= np.nanmin(curve):
+                kept, best = round, factors
+            tell(1)
+    except TrainingDiverged:
+        diverged, missing = True, plan.rounds + 1 - len(curve)
+        curve += [float("nan")] * missing
+        tell(missing)
+    return _Alone(kept, tuple(curve), bench.test(best, member), diverged)
 
 
 def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
@@ -136,14 +176,13 @@ def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     try:
         for round, factors in _trained(bench, stretches, train, training_seed(plan, "pooled", "")):
             if step.evaluates(plan, round + 1):
-                curve[round] = tuple(bench.validate(factors, member) for member in members)
+                curve[round] = bench.validations(factors)
                 if np.mean(curve[round]) <= min(np.mean(losses) for losses in curve.values()):
                     kept, best = round, factors
             bench.tell("pooled", round, plan.rounds)
     except TrainingDiverged:
         diverged = members
-    test = tuple(bench.test(best, member) for member in members)
-    return Arm((kept,) * len(members), curve, test, diverged)
+    return Arm((kept,) * len(members), curve, tuple(bench.tests(best)), diverged)
 
 
 def plain(bench: Bench, survivors: Mapping[int, Sequence[str]], chosen: int) -> Arm:
@@ -152,21 +191,23 @@ def plain(bench: Bench, survivors: Mapping[int, Sequence[str]], chosen: int) -> 
     plan, scheme = bench.plan, step.scheme_of(bench.plan)
     state = step.first_state(plan, bench.learner.shapes)
     for round in range(1, chosen + 1):
-        factors, trainable = scheme.export(state), scheme.trainable(state)
-        updates = []
-        for member in survivors[round]:
-            seed = training_seed(plan, member, f"round {round}")
-            try:
-                trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed).tensors
-            except TrainingDiverged:  # then a member puts zero into the sum
-                trained = dict(factors)
-            updates.append(privacy.clip_update(scheme.encode(state, trained), plan.privacy))
+        updates = list(bench.in_order(partial(_update, bench, state, round), survivors[round]))
         mean = {n: np.stack([update[n] for update in updates]).mean(axis=0, dtype=np.float64) for n in updates[0]}
         state = step.next_state(plan, state, mean)
         bench.tell("plain", round, chosen)
-    factors = scheme.export(state)
-    test = tuple(bench.test(factors, member) for member in plan.members)
-    return Arm((chosen,) * len(plan.members), {}, test)
+    return Arm((chosen,) * len(plan.members), {}, tuple(bench.tests(scheme.export(state))))
+
+
+def _update(bench: Bench, state: State, round: int, member: str) -> dict[str, Array]:
+    """What the member would have masked in that round of the job."""
+    plan, scheme = bench.plan, step.scheme_of(bench.plan)
+    factors, trainable = scheme.export(state), scheme.trainable(state)
+    seed = training_seed(plan, member, f"round {round}")
+    try:
+        trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed).tensors
+    except TrainingDiverged:  # then a member puts zero into the sum
+        trained = dict(factors)
+    return privacy.clip_update(scheme.encode(state, trained), plan.privacy)
 
 
 def _trained(bench: Bench, stretches: Iterator[Blocks], train: Train, seed: int) -> Iterator[tuple[int, Tensors]]:

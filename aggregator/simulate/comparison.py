@@ -86,7 +86,7 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
 _SITE = Path(str(dataset.__file__)).parent
 CODE = (
     *(Path(str(module.__file__)) for module in (arms, state)),
-    *(_SITE / name for name in ("contribution.py", "dataset.py", "kernels.py", "trainer.py")),
+    *(_SITE / name for name in ("contribution.py", "dataset.py", "determinism.py", "kernels.py", "trainer.py")),
 )
 """What an arm's figures depend on. How documents are read and split is in the documents' digest."""
 

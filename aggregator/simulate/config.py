@@ -1,5 +1,6 @@
 """What `rengo simulate` is configured with: a plan before its members and its base model are known."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,6 +103,14 @@ class SimulateConfig:
     dropouts: Dropouts
     rounds: Annotated[int, Range(1, 100_000)]
     seed: Annotated[int, Range(0, 2**63 - 1)]
+    workers: Annotated[int | Literal["auto"], Range(1, 1024)]
+
+    @property
+    def worker_count(self) -> int:
+        """How many members train at once: `auto` is as many as this machine's cores hold, and on a GPU one."""
+        if self.workers != "auto":
+            return self.workers
+        return max((os.cpu_count() or 1) // self.model.threads, 1) if self.model.device == "cpu" else 1
 
     def plan(self, members: tuple[str, ...], model_sha256: str) -> Plan:
         """The job's plan, or ConfigInvalid: now that the members are known, their number has to fit the settings."""

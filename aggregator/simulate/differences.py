@@ -1,9 +1,9 @@
 """Is it worth joining? Differences between arms on the members' test texts, in bits a character, with intervals.
 
-Every member weighs the same. What varies is which texts a member happens to have for testing: errors come from leaving
-out one of a member's texts at a time (jackknife; Efron and Stein 1981), near-duplicates together, and Student's t
-carries them, with as many degrees of freedom as the texts' lengths leave (Satterthwaite 1946). They say what other
-texts of the same members would have given; not what other members would, nor other seeds.
+Every member weighs the same, but in `by_size`. What varies is which texts a member happens to have for testing: errors
+come from leaving out one of a member's texts at a time (jackknife; Efron and Stein 1981), near-duplicates together, and
+Student's t carries them, with as many degrees of freedom as the texts' lengths leave (Satterthwaite 1946). They say
+what other texts of the same members would have given; not what other members would, nor other seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,11 +31,13 @@ Nats = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over members and its 95 % interval; no interval where a member has but one test text."""
+    """A mean over members and its 95 % interval; no interval where a member has but one test text. `by_size`: the mean
+    in which members weigh as their test texts' characters, as if all texts were one member's."""
 
     mean: float
     low: float | None
     high: float | None
+    by_size: float
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Difference:
-    """One member's difference between two arms: bits a character, its squared error, and that error's degrees of
-    freedom (0: it cannot be told)."""
+    """One member's difference between two arms: bits a character, its squared error, that error's degrees of freedom
+    (0: it cannot be told), and over how many characters."""
 
     bits: float
     variance: float
     freedom: float
+    characters: int
 
 
 def judge(characters: Sequence[Sequence[int]], arms: Mapping[str, Nats], members: Sequence[str]) -> Verdict:
@@ -82,26 +85,27 @@ def difference(one: Sequence[float], other: Sequence[float], characters: Sequenc
     sizes = np.asarray(characters, dtype=np.float64)
     ratio, count = bits.sum() / sizes.sum(), len(sizes)
     if count < 2:
-        return Difference(float(ratio), 0.0, 0.0)
+        return Difference(float(ratio), 0.0, 0.0, sum(characters))
     without = (bits.sum() - bits) / (sizes.sum() - sizes)
     variance = (count - 1) / count * np.square(without - without.mean()).sum()
     # A text as long as all others together is worth hardly more than one.
     effective = sizes.sum() ** 2 / np.square(sizes).sum()
-    return Difference(float(ratio), float(variance), float(effective - 1))
+    return Difference(float(ratio), float(variance), float(effective - 1), sum(characters))
 
 
 def interval(members: Sequence[Difference]) -> Interval:
     """The mean over members."""
-    mean = float(np.mean([each.bits for each in members]))
+    bits, sizes = [each.bits for each in members], [each.characters for each in members]
+    mean, by_size = float(np.mean(bits)), float(np.average(bits, weights=sizes))
     if any(not each.freedom for each in members):
-        return Interval(mean, None, None)
+        return Interval(mean, None, None, by_size)
     variances = np.array([each.variance for each in members])
     total = variances.sum()
     if not total:
-        return Interval(mean, mean, mean)
+        return Interval(mean, mean, mean, by_size)
     freedom = total**2 / (np.square(variances) / [each.freedom for each in members]).sum()
     reach = student_quantile((1 + LEVEL) / 2, freedom) * sqrt(total) / len(members)
-    return Interval(mean, mean - reach, mean + reach)
+    return Interval(mean, mean - reach, mean + reach, by_size)
 
 
 def _harm(

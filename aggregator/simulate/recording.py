@@ -4,7 +4,8 @@ from outside, so that neither the member nor the coordinator has a way to hand t
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -18,22 +19,54 @@ from federation.schemes.state import LayerShapes
 from federation.tensors import Array, Means, Tensors
 
 
-@dataclass
-class Recording:
+@dataclass(frozen=True)
+class Noted:
     """What one round trained and measured: each member's factors and validation loss (nats a token) under the adapter
-    that opened the round, and the seconds and tokens that it took."""
+    that opened the round, by member in order, and the tokens and seconds that it took.
 
-    trained: dict[str, Mapping[str, Array]] = field(default_factory=dict)
-    losses: dict[str, float] = field(default_factory=dict)
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-    trained_tokens: int = 0
+    Where several members train at once, seconds are those of all of them, divided by how many can: a second in which
+    only half of them trains counts half.
+    """
 
-    def take(self) -> "Recording":
+    trained: Mapping[str, Mapping[str, Array]]
+    losses: Mapping[str, float]
+    train_seconds: float
+    eval_seconds: float
+    trained_tokens: int
+
+
+class Recording:
+    """Notes what the members compute, `at_once` of them in threads of their own."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once, self._lock = at_once, Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._trained: dict[str, Mapping[str, Array]] = {}
+        self._losses: dict[str, float] = {}
+        self._train_seconds = self._eval_seconds = 0.0
+        self._tokens = 0
+
+    def train(self, member: str, tensors: Mapping[str, Array], tokens: int, seconds: float) -> None:
+        """A member has trained."""
+        with self._lock:
+            self._trained[member] = tensors
+            self._tokens += tokens
+            self._train_seconds += seconds / self._at_once
+
+    def evaluate(self, member: str, loss: float, seconds: float) -> None:
+        """A member has evaluated. One that needs the base's loss evaluates that first, so the last is the round's."""
+        with self._lock:
+            self._losses[member] = loss
+            self._eval_seconds += seconds / self._at_once
+
+    def take(self) -> Noted:
         """What was noted since the last call."""
-        taken = replace(self)
-        self.trained, self.losses = {}, {}
-        self.train_seconds, self.eval_seconds, self.trained_tokens = 0.0, 0.0, 0
+        with self._lock:
+            trained, losses = dict(sorted(self._trained.items())), dict(sorted(self._losses.items()))
+            taken = Noted(trained, losses, self._train_seconds, self._eval_seconds, self._tokens)
+            self._begin()
         return taken
 
 
@@ -52,18 +85,14 @@ class Recorded:
         """As the learner's."""
         started = time.perf_counter()
         trained = self._learner.train(factors, trainable, blocks, train, seed)
-        self._recording.train_seconds += time.perf_counter() - started
-        self._recording.trained_tokens += blocks.ids.size
-        self._recording.trained[self._member] = trained.tensors
+        self._recording.train(self._member, trained.tensors, blocks.ids.size, time.perf_counter() - started)
         return trained
 
     def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
         """As the learner's."""
         started = time.perf_counter()
         evaluated = self._learner.evaluate(factors, blocks)
-        self._recording.eval_seconds += time.perf_counter() - started
-        # A member that needs the base's loss evaluates that first, so the last one is the round's.
-        self._recording.losses[self._member] = evaluated.nats / evaluated.tokens
+        self._recording.evaluate(self._member, evaluated.nats / evaluated.tokens, time.perf_counter() - started)
         return evaluated
 
 

@@ -17,7 +17,7 @@ from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.comparison import Comparison, compare
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
-from aggregator.simulate.report import Report
+from aggregator.simulate.report import Report, read_lines
 from aggregator.simulate.screen import Screen
 from aggregator.simulate.show import show
 from aggregator.simulate.summary import summarise
@@ -49,10 +49,11 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
             report.observe(event)
             teller.observe(event)
 
-        run_job(table.job, table.carrier, table.store, observe)
-        began = time.perf_counter()
-        bench = Bench(table.plan, table.learner, table.corpora, teller.arms)
-        comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
+        with table.workers:
+            run_job(table.job, table.carrier, table.store, observe)
+            began = time.perf_counter()
+            bench = Bench(table.plan, table.learner, table.corpora, teller.arms, table.workers.in_order)
+            comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
         seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
         summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
         write_results(output, summary, comparison)
@@ -66,10 +67,13 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
 def go_on(config: SimulateConfig, output: Path, language: Language, as_json: bool) -> None:
     """Go on with the run in `output` from its last whole round, to the adapter that it would have had uninterrupted.
 
-    Its members died with the process that was interrupted, and their round secrets with them. They come back with
-    empty journals: the old ones would rightly refuse a second sum on an adapter, and are set aside.
+    Its members died with the process that was interrupted, and their round secrets with them: nobody could answer the
+    next step of the round that was open, so the report has the store forget it. They come back with empty journals: the
+    old ones would rightly refuse a second sum on an adapter, and are set aside. Where every round is done nobody is
+    asked anything any more, and they stay.
     """
-    if (output / "members").exists():
+    done = {line.get("round") for line in read_lines(output / "metrics.jsonl") if line["event"] == "round"}
+    if (output / "members").exists() and config.rounds + 1 not in done:  # the last one only measures
         turn = 1 + len(list(output.glob("members-interrupted-*")))
         (output / "members").rename(output / f"members-interrupted-{turn}")
     run(config, output, language, as_json)

@@ -19,6 +19,7 @@ from aggregator.simulate.dropouts import Dropping, schedule
 from aggregator.simulate.overlap import seen_share
 from aggregator.simulate.recording import Recorded, Recording
 from aggregator.store import Store
+from aggregator.workers import Workers
 from clients.contribution import Contribution
 from clients.dataset import Corpus, Source, corpus_of, read_parts
 from clients.ingest import Documents
@@ -50,6 +51,7 @@ class Table:
     learner: Trainer
     corpora: dict[str, Corpus]
     recording: Recording
+    workers: Workers
     overlap: float
     seconds: float
 
@@ -90,7 +92,8 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     unsigned = Roster(plan.consortium, 1, coordinator.public_key, entries)
     roster = SignedRoster.sign(unsigned, root).verify(root.public_key)
 
-    recording = Recording()
+    workers = Workers(min(config.worker_count, len(plan.members)), learner.stop)
+    recording = Recording(workers.count)
     members = {}
     for name in plan.members:
         contribution = Contribution(plan, name, Recorded(learner, name, recording), corpora[name])
@@ -98,13 +101,13 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
         policy = _permitting(plan, roster)
         members[name] = Member(identities[name], roster, plan, policy, contribution, journal, "in-process")
 
-    carrier = InProcess({name: member.handle for name, member in members.items()})
+    carrier = InProcess({name: member.handle for name, member in members.items()}, workers.in_order)
     each_round = config.dropouts.count(len(plan.members), plan.threshold)
     lost = schedule(plan.members, plan.rounds, each_round, plan.seed)
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
     seconds = time.perf_counter() - started
-    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, overlap, seconds)
+    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, workers, overlap, seconds)
 
 
 def member_folders(data: Path) -> dict[str, Path]:

@@ -63,6 +63,23 @@ def refuse(options: argparse.Namespace, printer: Printer) -> Result:
     return Result({"plan": plan.digest().hex(), "reason": options.reason}, words)
 
 
+def close(options: argparse.Namespace, printer: Printer) -> Result:
+    """End an open job for good at this site: its data is free for another one, and this one is never answered again."""
+    with opened_journal(Home(options.home.absolute())) as journal:
+        question: Mapping[Language, str] = {
+            "en": f"Close job {options.job} for good? Nothing is answered in it any more.",
+            "ja": f"ジョブ {options.job} を終了しますか？（以後、このジョブには一切応答しません）",
+        }
+        if not confirmed(question, printer.language, options.yes):
+            raise UsageError(detail="Nothing was closed: say --yes, or answer y.", command="rengo member close")
+        journal.close_job(options.job)
+    words = {
+        "en": f"Job {options.job} is closed at this site; its data is free for another job.",
+        "ja": f"ジョブ {options.job} をこの拠点で終了しました。データは別のジョブに使えます。",
+    }[printer.language]
+    return Result({"job": options.job}, words)
+
+
 def preview(options: argparse.Namespace, printer: Printer) -> Result:
     """Everything that would leave in one round, to the byte, into a folder. Nothing is sent."""
     home = Home(options.home.absolute())
@@ -117,6 +134,13 @@ VERBS = {
         {"en": "refuse the proposed plan", "ja": "提案された計画を拒否"},
         'rengo member refuse --reason "契約審査中"',
         (HOME, option("--reason", required=True, en="what the coordinator is told", ja="事務局に伝える理由")),
+    ),
+    "close": Verb(
+        "close",
+        close,
+        {"en": "end an open job for good at this site", "ja": "実行中のジョブをこの拠点で終了（取り消し不可）"},
+        "rengo member close trial-1",
+        (HOME, option("job", en="the job's name", ja="ジョブ名"), YES),
     ),
     "preview": Verb(
         "preview",

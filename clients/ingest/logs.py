@@ -9,6 +9,8 @@ A model of language learns little from columns of digits. So a log's rows are to
 
 The trend compares the means of the window's first and second half: 上昇 or 下降 if they differ by at least a third of
 its range, else 横ばい. A cell that is no number is a status; its words are counted, and so are empty cells (欠測).
+
+European spreadsheets write `;` between cells and a comma in numbers: 05.01.2026 09:00;182,4.
 """
 
 import csv
@@ -23,7 +25,7 @@ from clients.ingest.content import Content, Facts, Unusable
 from clients.ingest.encoding import decode
 
 WINDOW = 24  # rows
-_DELIMITERS = ",\t;"
+_DELIMITERS = ";\t,"  # with decimal commas there are as many commas as semicolons: the first of equals is taken
 _LOOKED_AT = 50  # rows that the form is judged by
 _TIMES, _NUMBERS = 0.9, 0.6  # shares of rows and of filled cells that make a table a sensor log
 
@@ -31,6 +33,8 @@ _TIME = re.compile(
     r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?[ T\u3000]*"
     r"(\d{1,2})[:時](\d{1,2})(?:[:分](\d{1,2})(?:\.\d+)?秒?)?(?:分|Z)?"
 )
+_EUROPEAN_TIME = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4}) +(\d{1,2}:.*)")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]{1,2})?")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")
 
 
@@ -45,11 +49,13 @@ class Row:
 def read(data: bytes, name: str) -> Content:
     """Raises Unusable when the encoding is unknown. `name`: the file's own, which each record cites."""
     decoded = decode(data)
-    rows = _rows(decoded.text)
+    delimiter, rows = _rows(decoded.text)
     if not rows:
         raise Unusable("empty", "空です")
-    preamble, header, body = _form(rows)
+    preamble, header, body = _form(rows if delimiter != ";" else [_european(row) for row in rows])
     is_log = header is not None and _is_log(body)
+    if not is_log:
+        preamble, header, body = _form(rows)  # as written
     lines = [" ".join(filter(None, row.cells)) for row in preamble]
     if header is not None and is_log:
         lines += _records(name, header.cells, body)
@@ -59,13 +65,19 @@ def read(data: bytes, name: str) -> Content:
     return Content(text, Facts("sensor log" if is_log else "table", decoded.encoding, decoded.sure))
 
 
-def _rows(text: str) -> list[Row]:
-    """All rows that are not blank, cells stripped, by whichever delimiter makes the most columns."""
+def _rows(text: str) -> tuple[str, list[Row]]:
+    """The delimiter that makes the most columns, and all rows that are not blank, cells stripped."""
     start = "".join(text.splitlines(keepends=True)[:_LOOKED_AT])
     delimiter = max(_DELIMITERS, key=lambda each: _columns(list(csv.reader(io.StringIO(start), delimiter=each))))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows = (Row(reader.line_num, [" ".join(cell.split()) for cell in cells]) for cells in reader)
-    return [row for row in rows if any(row.cells)]
+    return delimiter, [row for row in rows if any(row.cells)]
+
+
+def _european(row: Row) -> Row:
+    """With points in numbers, and times the other way round."""
+    cells = [_EUROPEAN_TIME.sub(r"\3-\2-\1 \4", cell) for cell in row.cells]
+    return Row(row.line, [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells])
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> int:

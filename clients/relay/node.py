@@ -8,9 +8,11 @@ a key that lives as long as this process, and Flower's check refuses whatever ha
 """
 
 import base64
+import ctypes
 import hashlib
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -29,10 +31,12 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 
 APP = Path(__file__).parent / "app"
 _KEY_ID = "fpk_this_site"
+_PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
 def main(superlink: str, authority: str, node_key: str, socket: str, socket_key: str, port: str) -> None:
-    """Run the node until it is told to stop."""
+    """Run the node until it is told to stop, or the member's service is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     vouching = Ed25519PrivateKey.generate()
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="ascii") as trusted:
         public = vouching.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

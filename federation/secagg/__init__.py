@@ -7,7 +7,7 @@ malicious server with signatures and a consistency check; differences are argued
     contexts     the digests that bind everything         shamir       secret sharing
     client       the member's machine                     server       the coordinator's machine
     history      what a member may still say after what it has said
-    refusals     everything an honest member refuses
+    transitions  both machines as tables              refusals     everything an honest member refuses
 
 No clocks, no sockets, no files: bytes and messages in, messages out.
 """

@@ -40,7 +40,7 @@ from federation.secagg.messages import (
     Unmask,
 )
 from federation.secagg.parties import Parties, check_points
-from federation.secagg.primitives import Words, add_mask, agree, derive, seal, unseal
+from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, seal, unseal
 from federation.secagg.refusals import NotIncluded, SurvivorsInconsistent, TooFewSignatures
 from federation.wire import Body, Signed, canonical_cbor
 
@@ -190,17 +190,18 @@ class Ready:
         """Dealers of whom I hold no share."""
         return tuple(dealer for dealer in self.dealers if dealer not in self._held)
 
-    def mask(self, vector: Words, terms: Terms) -> tuple["MaskedSent", Signed]:
+    def mask(self, vector: Words, terms: Terms, threads: int = 1) -> tuple["MaskedSent", Signed]:
         """x + PRG(self) + sum of +-PRG(pair), in place: `vector` belongs to this call and is masked afterwards."""
         me = self.seat.me.id
         ctx = round_context(self.share_ctx, self.shares, terms)
-        add_mask(vector, derive(self._seed, ctx, "self", me), 1)
+        masks: list[Mask] = [(derive(self._seed, ctx, "self", me), 1)]
         for peer in self.dealers:
             if peer != me:
                 low, high = sorted((me, peer))
                 secret = agree(self._mask_private, self.keys[peer].mask_key)
                 # The lower id adds, the higher subtracts: the pair's masks cancel in the sum.
-                add_mask(vector, derive(secret, ctx, "pair", low, high), 1 if me == low else -1)
+                masks.append((derive(secret, ctx, "pair", low, high), 1 if me == low else -1))
+        add_masks(vector, masks, threads)
         masked = self.seat.me.sign(Masked(self.unopened), ctx, COORDINATOR, vector.data.cast("B"))
         return MaskedSent(self.seat, ctx, masked.without_blob(), self.dealers, self._held), masked
 

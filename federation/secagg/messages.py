@@ -17,7 +17,7 @@ from federation.wire import Body, Signed, Size
 
 @dataclass(frozen=True)
 class Offer(Body):
-    """A round is about to be set up. The fields are those of contexts.Setup."""
+    """A round is about to be set up: exactly what setup_ctx is the digest of."""
 
     kind: ClassVar[str] = "offer"
     suite: str

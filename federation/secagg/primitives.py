@@ -2,6 +2,9 @@
 (NIST SP 800-38D) and AES-256-CTR as the mask generator.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +34,14 @@ _SMALL_ORDER = frozenset(
 )
 # One use a key, so a zero nonce / initial counter is right: the key is the nonce.
 _ZERO_NONCE = bytes(12)
-_ZERO_COUNTER = bytes(16)
-_CHUNK = 256 * 1024
+_AES_BLOCK = 16
+# A chunk of the vector and one of a keystream fit a core's cache together.
+_CHUNK = 128 * 1024
 _ZEROS = bytes(_CHUNK)
 
 Words = NDArray[np.unsignedinteger[Any]]
+Mask = tuple[bytes, Literal[1, -1]]
+"""The key of a keystream, and whether it is added or subtracted."""
 
 
 def is_safe_point(public_key: bytes) -> bool:
@@ -63,7 +69,13 @@ def seal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, seed_share: 
 
 def envelope_size(dealer: str, recipient: str) -> int:
     """The one size that `seal` gives: a receiver bounds what a dealer may send through others."""
-    return len(canonical_cbor([dealer, recipient, bytes(SHARE_SIZE), bytes(SHARE_SIZE)])) + _TAG_SIZE
+    return _envelope_size(len(dealer.encode()), len(recipient.encode()))
+
+
+@lru_cache(maxsize=1024)
+def _envelope_size(dealer: int, recipient: int) -> int:
+    """By the ids' bytes: every coordinator asks for as many as there are pairs of members."""
+    return len(canonical_cbor(["-" * dealer, "-" * recipient, bytes(SHARE_SIZE), bytes(SHARE_SIZE)])) + _TAG_SIZE
 
 
 def unseal(key: bytes, share_ctx: bytes, dealer: str, recipient: str, envelope: bytes) -> tuple[bytes, bytes] | None:
@@ -84,18 +96,38 @@ def _associated(share_ctx: bytes, dealer: str, recipient: str) -> bytes:
     return canonical_cbor(["rengo v1", "envelope", share_ctx, dealer, recipient])
 
 
-def add_mask(vector: Words, key: bytes, sign: Literal[1, -1]) -> None:
-    """vector += sign * keystream, in place, modulo the word size: AES-256-CTR, `key` used for this one stream.
+def add_masks(vector: Words, masks: Sequence[Mask], threads: int = 1) -> None:
+    """vector += sign * keystream for every mask, in place, modulo the word size: AES-256-CTR from counter zero, each
+    key used for this one stream. Words are little-endian.
 
-    The keystream is made in chunks that stay in the cache and is never held whole. Words are little-endian.
+    A piece of the vector takes all its masks while it is in the cache; no keystream is ever held whole. `threads` work
+    on stretches of their own, each from the counter that belongs there, so their number does not show in the result.
     """
-    stream = Cipher(algorithms.AES256(key), modes.CTR(_ZERO_COUNTER)).encryptor()
+    in_chunk = _CHUNK // vector.dtype.itemsize
+    stretch = in_chunk * -(-len(vector) // (in_chunk * threads))
+    if threads == 1 or stretch >= len(vector):
+        _add_stretch(vector, masks, 0)
+        return
+    starts = range(0, len(vector), stretch)
+    with ThreadPoolExecutor(len(starts)) as pool:
+        # list: so that what a thread raises is raised here.
+        list(pool.map(lambda start: _add_stretch(vector[start : start + stretch], masks, start), starts))
+
+
+def _add_stretch(words: Words, masks: Sequence[Mask], start: int) -> None:
+    """Add the masks to the part of a vector that begins at word `start`, a multiple of the words in a chunk."""
+    width = words.dtype.itemsize
+    counter = (start * width // _AES_BLOCK).to_bytes(16)
+    streams = [
+        (Cipher(algorithms.AES256(key), modes.CTR(counter)).encryptor(), np.add if sign > 0 else np.subtract)
+        for key, sign in masks
+    ]
     # OpenSSL asks for a block of slack behind the output.
-    buffer = bytearray(_CHUNK + 15)
-    width = vector.dtype.itemsize
-    words = np.frombuffer(buffer, dtype=vector.dtype, count=_CHUNK // width)
-    operation = np.add if sign > 0 else np.subtract
-    for start in range(0, len(vector), len(words)):
-        part = vector[start : start + len(words)]
-        stream.update_into(memoryview(_ZEROS)[: len(part) * width], buffer)
-        operation(part, words[: len(part)], out=part)
+    buffer = bytearray(_CHUNK + _AES_BLOCK - 1)
+    keystream = np.frombuffer(buffer, dtype=words.dtype, count=_CHUNK // width)
+    for at in range(0, len(words), len(keystream)):
+        part = words[at : at + len(keystream)]
+        zeros, mask = memoryview(_ZEROS)[: part.nbytes], keystream[: len(part)]
+        for stream, operation in streams:
+            stream.update_into(zeros, buffer)
+            operation(part, mask, out=part)

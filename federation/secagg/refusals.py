@@ -122,6 +122,12 @@ class DataSetBusy(Refusal):
     ja = "このデータではジョブ {open_job} が実行中です。終了してから {job} を始めてください。"
 
 
+class JobClosed(Refusal):
+    """Job {job} was closed at this site. Nothing is answered in it any more."""
+
+    ja = "ジョブ {job} はこの拠点で終了済みです。今後は何も応答しません。"
+
+
 class RoundsExhausted(Refusal):
     """This data set has taken part in {count} rounds; the site's policy allows {limit}."""
 

@@ -6,10 +6,14 @@
 Asking for the next step's requests closes the step before: whoever has not answered by then is out. `accept` raises for
 an answer that is not acceptable and changes nothing; the caller goes on without that member. When fewer than t are
 left, closing raises TooFewMembers. A masked vector is added to the running sum on arrival and not kept.
+
+Requests follow from the offer, the terms, the signer's key (Ed25519 is deterministic) and what was accepted. So only
+`answers` has to be durable: `replay` takes them after a restart, and every request comes out as the same bytes again.
 """
 
 import enum
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -44,7 +48,7 @@ from federation.secagg.messages import (
     Unmask,
 )
 from federation.secagg.parties import Parties, check_points
-from federation.secagg.primitives import Words, add_mask, agree, derive, envelope_size
+from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
 from federation.wire import Body, Malformed, Signed, canonical_cbor, read_body, read_cbor
 
@@ -80,6 +84,16 @@ class FalseDealer(RengoError):
 
     ja = "{dealer} の配ったシェアは約束とは合いますが秘密（{what}）と合いません。この試行は開けません。"
     exit_code = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a step of `offer`'s round has accepted: signed answers; of Masked their headers, and the vectors' sum."""
+
+    offer: Offer
+    step: Step
+    statements: tuple[Signed, ...]
+    total: Words | None = field(default=None, repr=False)
 
 
 class Aggregation:
@@ -171,10 +185,7 @@ class Aggregation:
     def accept(self, statement: Signed) -> None:
         """Take one member's answer to the current step, or raise: Malformed, SignatureInvalid, Refusal, FalseShare."""
         sender, kind = statement.header.sender, statement.header.kind
-        if kind != self.step.value:
-            raise NotAllowedHere(kind=kind, state=f"waiting for {self.step.value}")
-        if sender in self._answers:
-            raise Duplicated(what=f"{kind} of {sender}")
+        self._require_awaited(statement)
         if len(statement.blob) and self.step not in (Step.SHARES, Step.MASKED):
             raise Malformed(detail=f"{kind} carries data that it should not")
         statement.check_blob()
@@ -186,7 +197,8 @@ class Aggregation:
             case Step.SHARES:
                 self._accept_shares(sender, statement)
             case Step.MASKED:
-                self._accept_masked(sender, statement)
+                self._check_masked(statement)
+                self._sum += np.frombuffer(statement.blob, dtype=self._sum.dtype)
             case Step.AGREED:
                 vote = self._open(statement, Agreed, self.ctx, self.u3)
                 if vote.survivors != self.survivors_digest:
@@ -198,23 +210,31 @@ class Aggregation:
         # A masked vector is in the sum now; keeping the header is enough.
         self._answers[sender] = statement.without_blob() if self.step is Step.MASKED else statement
 
-    def total(self) -> Words:
+    def answers(self) -> Answers | None:
+        """What the current step has accepted, to be made durable before the next one's requests leave. None while it is
+        fewer than t vectors: the attempt fails anyway, and a sum of one would be one member's vector on a disk."""
+        masked = self.step is Step.MASKED
+        if masked and not self.ready:
+            return None
+        return Answers(self.offer, self.step, tuple(self._answers.values()), self._sum if masked else None)
+
+    def replay(self, answers: Answers) -> None:
+        """After a restart: accept a step's answers again, through the same checks. Raises as `accept` does."""
+        if answers.total is None:
+            for statement in answers.statements:
+                self.accept(statement)
+            return
+        for statement in answers.statements:
+            self._require_awaited(statement)
+            self._check_masked(statement)
+            self._answers[statement.header.sender] = statement
+        # Onto the zeros that `inboxes` has put there: the vectors of exactly these headers, each once.
+        self._sum += answers.total
+
+    def total(self, threads: int = 1) -> Words:
         """The sum over U3, unmasked. Raises TooFewMembers or FalseDealer."""
         self._close(Step.REVEALED, Step.REVEALED)
-        for member in self.u3:
-            seed = self._recover(member, "seed")
-            if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:
-                raise FalseDealer(dealer=member, what="self-mask seed")
-            add_mask(self._sum, derive(seed, self.ctx, "self", member), -1)
-        for member in sorted(set(self.u2) - set(self.u3)):
-            private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
-            if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
-                raise FalseDealer(dealer=member, what="mask key")
-            for peer in self.u3:
-                low, high = sorted((member, peer))
-                pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
-                # The survivor added or subtracted this mask; take it out again.
-                add_mask(self._sum, pair, -1 if peer == low else 1)
+        add_masks(self._sum, self._masks_left(), threads)
         return self._sum
 
     def proof(self) -> RoundProof:
@@ -242,6 +262,13 @@ class Aggregation:
         if count < self.parties.threshold:
             raise TooFewMembers(count=count, step=f"shares of {dealer}", needed=self.parties.threshold)
 
+    def _require_awaited(self, statement: Signed) -> None:
+        sender, kind = statement.header.sender, statement.header.kind
+        if kind != self.step.value:
+            raise NotAllowedHere(kind=kind, state=f"waiting for {self.step.value}")
+        if sender in self._answers:
+            raise Duplicated(what=f"{kind} of {sender}")
+
     def _open(self, statement: Signed, kind: type[B], digest: bytes, allowed: Sequence[str]) -> B:
         sender = statement.header.sender
         if sender not in allowed:
@@ -264,14 +291,14 @@ class Aggregation:
             raise Malformed(detail="the commitments do not match their leaves")
         self._shares[sender], self._sealed[sender] = shares, dealt
 
-    def _accept_masked(self, sender: str, statement: Signed) -> None:
+    def _check_masked(self, statement: Signed) -> None:
+        """By its header alone, which names the vector's size and hash."""
         masked = self._open(statement, Masked, self.ctx, self.u2)
         if list(masked.unopened) != sorted(set(masked.unopened) & set(self.u2)):
             raise Malformed(detail="the unopened dealers are not distinct, sorted and in the cohort")
-        if len(statement.blob) != self._sum.nbytes:
-            raise WrongTerms(what="vector size", actual=len(statement.blob), expected=self._sum.nbytes)
-        self._unopened[sender] = masked.unopened
-        self._sum += np.frombuffer(statement.blob, dtype=self._sum.dtype)
+        if statement.header.blob_size != self._sum.nbytes:
+            raise WrongTerms(what="vector size", actual=statement.header.blob_size, expected=self._sum.nbytes)
+        self._unopened[statement.header.sender] = masked.unopened
 
     def _check_revealed(self, sender: str, revealed: Revealed) -> None:
         gone, missing = set(self.u2) - set(self.u3), set(self._unopened[sender])
@@ -284,6 +311,25 @@ class Aggregation:
                 expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
                 if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
                     raise FalseShare(member=sender, dealer=dealer, what=what)
+
+    def _masks_left(self) -> list[Mask]:
+        """What takes the masks off the sum: U3's self masks, and U3's pair masks with those who are gone."""
+        masks: list[Mask] = []
+        for member in self.u3:
+            seed = self._recover(member, "seed")
+            if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:
+                raise FalseDealer(dealer=member, what="self-mask seed")
+            masks.append((derive(seed, self.ctx, "self", member), -1))
+        for member in sorted(set(self.u2) - set(self.u3)):
+            private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
+            if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
+                raise FalseDealer(dealer=member, what="mask key")
+            for peer in self.u3:
+                low, high = sorted((member, peer))
+                pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
+                # The survivor added or subtracted this mask; take it out again.
+                masks.append((pair, -1 if peer == low else 1))
+        return masks
 
     def _recover(self, dealer: str, what: str) -> bytes:
         shares: dict[int, bytes] = {}

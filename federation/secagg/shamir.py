@@ -6,6 +6,7 @@ proves that the shares do not belong together.
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 PRIME = 2**256 + 297
 SECRET_SIZE = 32
@@ -36,7 +37,8 @@ def _evaluate(coefficients: Sequence[int], x: int) -> int:
     return value
 
 
-def lagrange_at_zero(indices: Sequence[int]) -> tuple[int, ...]:
+@lru_cache(maxsize=64)
+def lagrange_at_zero(indices: tuple[int, ...]) -> tuple[int, ...]:
     """The weights that turn the shares at `indices` into the secret; the same for every secret of a responder set."""
     weights = []
     for i in indices:

@@ -51,7 +51,7 @@ def simulate(ray_folder: str) -> None:
         "client_resources": {"num_cpus": plan.model.threads, "num_gpus": 0.0},
         "init_args": {"num_cpus": plan.model.threads * actors, "_temp_dir": ray_folder, "log_to_driver": False},
     }
-    run_simulation(app, client_app.app, len(plan.members), backend_config=backend)  # type: ignore[arg-type]
+    run_simulation(app, client_app.app, len(plan.members), backend_config=backend)  # type: ignore[arg-type]  # dict is invariant
 
 
 if __name__ == "__main__":

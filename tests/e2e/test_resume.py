@@ -87,6 +87,8 @@ def test_a_resumed_run_ends_with_the_same_adapter(
         assert resumed[key] == uninterrupted[key], key
     lost = ("dropped_by_step", "threshold_by_round")
     assert [resumed["secagg"][key] for key in lost] == [uninterrupted["secagg"][key] for key in lost]
+    set_aside = list(output.glob("members-interrupted-*"))
+    assert len(set_aside) == (0 if moment == "while arms are compared" else 1)
     rounds = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert [line["round"] for line in rounds if line["event"] == "round"] == [1, 2, 3, 4, 5]
     assert not any(line["event"] in ("declined", "rejected", "attempt_failed") for line in rounds)
@@ -96,6 +98,7 @@ def test_a_finished_run_resumes_to_itself(overrides: Overrides, uninterrupted: d
     begin(overrides(), tmp_path / "run")
     assert cli.main([f"resume={tmp_path / 'run'}", "--json"], "en") == 0
     assert summary(tmp_path / "run")["adapter_sha256"] == uninterrupted["adapter_sha256"]
+    assert not list((tmp_path / "run").glob("members-*"))
 
 
 def test_documents_that_changed_are_noticed(overrides: Overrides, tmp_path: Path, seven_members: Path) -> None:

@@ -115,6 +115,34 @@ def test_the_adapter_gives_the_same_loss_with_peft_and_transformers_alone(finish
     assert nats / tokens == pytest.approx(summary["arms"]["federated"][0], abs=2e-3)
 
 
+def test_every_figure_is_the_same_however_many_members_train_at_once(overrides: Overrides, tmp_path: Path) -> None:
+    found = []
+    for workers in (1, 2, 3):
+        output = tmp_path / str(workers)
+        output.mkdir()
+        summary = run(overrides("rounds=2", "arms=default", "arms.plain=true", f"workers={workers}"), output)
+        summary = {key: value for key, value in summary.items() if key not in ("seconds", "peak_rss_mb")}
+        rounds = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+        told = [{key: value for key, value in line.items() if not key.endswith("seconds")} for line in rounds]
+        files = [(output / name).read_bytes() for name in ("plan.yaml", "arms.json", "curves.png", "members.png")]
+        found.append((json.dumps(summary), json.dumps(told), files))
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_job_that_diverges_does_not_stop_a_sweep(
+    overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = ("rounds=1", "train.optimizer.learning_rate=1e30,2e-3", "hydra.sweep.dir=sweep")
+    with pytest.raises(load_plan.SweepFailed, match="1 of 2 jobs failed") as caught:
+        cli.main(["-m", *overrides(*rates), "--json"], "en")
+    [(job, failure)] = caught.value.failures
+    assert "learning_rate=1e+30" in job
+    assert (failure.code, caught.value.exit_code) == ("job-stopped", 9)
+    assert "training diverged at every member" in failure.text("en")
+    assert [path.parent.name for path in (tmp_path / "sweep").glob("*/summary.json")] == ["1"]
+
+
 def test_the_same_seed_gives_the_same_adapter_and_another_seed_another(
     finished: Any, overrides: Overrides, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 `TinyLearner` is a linear model trained by gradient descent in numpy, so that protocol tests take milliseconds.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -125,8 +126,8 @@ class Recorded(Store):
         super().__init__(folder, plan_digest)
         self._checkpoints = checkpoints
 
-    def commit(self, checkpoint: Checkpoint) -> None:
-        super().commit(checkpoint)
+    def commit(self, checkpoint: Checkpoint, *, carried: bool = False) -> None:
+        super().commit(checkpoint, carried=carried)
         self._checkpoints.append(checkpoint)
 
 
@@ -187,12 +188,9 @@ class Consortium:
     def store(self) -> Recorded:
         return Recorded(self.folder / self.plan.job, self.plan.digest(), self.checkpoints)
 
-    def run(self, carrier: Carrier | None = None) -> State:
-        store = self.store()
-        try:
+    def run(self, carrier: Carrier | None = None, store: Store | None = None) -> State:
+        with contextlib.closing(store or self.store()) as store:
             return run(self.job, carrier or InProcess(self.handlers()), store, self.events.append)
-        finally:
-            store.close()
 
     @property
     def rounds(self) -> list[RoundDone]:
@@ -219,7 +217,7 @@ class Consortium:
 
     def left(self, name: str) -> list[str]:
         """Every statement that left a member's site, by its journal."""
-        return [kind for row in self.journals[name].sent() for kind in row[2].split()]
+        return [kind for row in self.journals[name].sent() if row.job for kind in row.kinds.split()]
 
 
 def make_consortium(

@@ -19,7 +19,7 @@ BODIES: dict[str, type[Body]] = {
 def altered(signer: Identity, statement: Signed, blob: bytes | None = None, **fields: object) -> Signed:
     """The statement with some fields (or the blob) changed, signed again by `signer` in the same context."""
     header = statement.header
-    body = replace(read_body(BODIES[header.kind], header.body), **fields)  # type: ignore[type-var]
+    body = replace(read_body(BODIES[header.kind], header.body), **fields)  # type: ignore[type-var]  # each Body is a dataclass
     return signer.sign(body, header.digest, header.recipient, bytes(statement.blob) if blob is None else blob)
 
 
@@ -28,7 +28,7 @@ class Liar:
 
     def __init__(self, consortium: Consortium, name: str, rewrite: Callable[[Signed], Signed | None]) -> None:
         self._member, self._rewrite = consortium.members[name], rewrite
-        consortium.members[name] = self  # type: ignore[assignment]
+        consortium.members[name] = self  # type: ignore[assignment]  # answers as a Member does
 
     def handle(self, request: bytes) -> bytes:
         answers = [self._rewrite(answer) for answer in read_frame(self._member.handle(request), LIMITS)]

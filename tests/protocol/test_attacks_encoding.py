@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from clients import member
+from federation import identity
 from federation.identity import COORDINATOR
+from federation.secagg import client
 from federation.wire import Signed, read_frame, write_frame
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import LIMITS, STEPS, Play, refusal
@@ -46,6 +49,12 @@ def nested(depth: int) -> object:
     return value
 
 
+def with_blob_size(good: bytes, size: int) -> bytes:
+    """The frame with another size stated for its first message's blob."""
+    at = 10 + int.from_bytes(good[6:10], "little") + 64
+    return good[:at] + size.to_bytes(8, "little") + good[at + 8 :]
+
+
 HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
     "another magic": lambda good: b"XNGO" + good[4:],
@@ -55,7 +64,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "one byte too many": lambda good: good + b"\0",
     "the same frame twice": lambda good: good + good,
     "a header of four gigabytes": lambda good: good[:6] + b"\xff\xff\xff\xff" + good[10:],
-    "a blob of sixteen exabytes": lambda good: good[:-8] + b"\xff" * 8,
+    "a blob of sixteen exabytes": lambda good: with_blob_size(good, 2**64 - 1),
     "a header above the limit": lambda _: frame(canonical(body={"x": bytes(2**20)})),
     "a blob above the limit": lambda _: frame(canonical(blob=[2**22, bytes(32)]), blob=bytes(2**22)),
     "a blob that the header does not announce": lambda _: frame(canonical(), blob=b"x"),
@@ -83,6 +92,15 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+CRYPTOGRAPHY = (
+    (identity, "verify_bytes"),
+    (member, "verify_bytes"),
+    (client, "agree"),
+    (client, "derive"),
+    (client, "unseal"),
+)
+
+
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_is_no_message_is_refused_at_once_and_changes_nothing(folder: Path, what: str) -> None:
     consortium = make_consortium(folder, 4)
@@ -96,6 +114,21 @@ def test_what_is_no_message_is_refused_at_once_and_changes_nothing(folder: Path,
     assert [answer.header.kind for answer in read_frame(consortium.members[VICTIM].handle(good), LIMITS)] == ["masked"]
 
 
+def test_what_is_no_message_is_refused_before_any_cryptography(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No signature is verified, no key agreed on, nothing decrypted or derived."""
+    consortium = make_consortium(folder, 4)
+    good = write_frame(Play(consortium).through("shares").prepare("masked")[VICTIM])
+    used: list[str] = []
+    for module, name in CRYPTOGRAPHY:
+        monkeypatch.setattr(module, name, lambda *_, name=name, **__: used.append(name))
+    answers = [read_frame(consortium.members[VICTIM].handle(hostile(good)), LIMITS) for hostile in HOSTILE.values()]
+    assert {refusal(answer) for answer in answers} == {"malformed"}
+    assert used == []
+    with pytest.raises(TypeError):  # the control: an honest request needs what was taken away
+        consortium.members[VICTIM].handle(good)
+    assert used
+
+
 @pytest.mark.parametrize("what", HOSTILE)
 def test_what_is_no_message_costs_its_sender_the_step_and_the_coordinator_nothing(folder: Path, what: str) -> None:
     consortium = make_consortium(folder, 4)
@@ -105,7 +138,7 @@ def test_what_is_no_message_costs_its_sender_the_step_and_the_coordinator_nothin
         def handle(self, request: bytes) -> bytes:
             return HOSTILE[what](honest.handle(request))
 
-    consortium.members[VICTIM] = Hostile()  # type: ignore[assignment]
+    consortium.members[VICTIM] = Hostile()  # type: ignore[assignment]  # answers as a Member does
     consortium.run()
     assert all(VICTIM not in done.aggregation.u3 for done in consortium.rounds)
     consortium.check_sums()

@@ -4,18 +4,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from aggregator.carriers import Exchange
 from aggregator.exchange import Rejected
+from clients.dataset import Blocks
 from clients.member import Member
 from federation.errors import JobStopped
+from federation.plan import SecAgg, Train
 from federation.secagg.client import KeysSent
 from federation.secagg.contexts import leaf
 from federation.secagg.messages import Inbox, Masked, Revealed, Sealed
+from federation.tensors import Tensors
 from federation.wire import Signed, canonical_cbor, read_body, read_cbor
-from tests.protocol.consortium import Consortium, Losing, digest, make_consortium, undisturbed
+from tests.protocol.consortium import Consortium, Losing, TinyLearner, Trained, digest, make_consortium, undisturbed
 from tests.protocol.liars import Liar, altered
 from tests.protocol.play import Play
 
@@ -165,6 +169,33 @@ def test_an_envelope_that_was_touched_names_its_dealer_unopened_and_the_round_co
     assert not play.refused
 
 
+class Extreme(TinyLearner):
+    """As far as a member can go, in one direction."""
+
+    def __init__(self, sign: int) -> None:
+        super().__init__()
+        self._sign = sign
+
+    def _train(self, factors: Tensors, blocks: Blocks, train: Train) -> Trained:
+        return Trained({name: array + np.float32(self._sign * 1e30) for name, array in factors.items()})
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_all_members_at_the_limit_of_their_range_overflow_nothing(folder: Path, bits: int, sign: int) -> None:
+    """Updates have one weight in this version, so this is the top; the words of the sum say what they should."""
+    consortium = make_consortium(folder, 7, rounds=1, secagg=SecAgg(bits, "malicious", 3, 0.5, 8.0, 1e-6))
+    for name in consortium.names:
+        consortium.members[name]._contribution._learner = Extreme(sign)
+    consortium.run()
+    done = consortium.rounds[0]
+    words = consortium.checkpoints[0].total.view(f"<i{bits // 8}")[:18]
+    assert set(words.tolist()) == {sign * 7 * done.ring.levels}
+    assert 7 * done.ring.levels < 2 ** (bits - 1)
+    assert all(np.allclose(mean, sign * 0.5, rtol=1e-12) for mean in done.mean.values())
+    assert done.scalars["clipped_share"] == 1
+
+
 def stand_by(member: Member, lied: Signed) -> Signed:
     """Make the liar's own machine believe that these are the shares that it sent."""
     session = max(member._sessions.values(), key=lambda session: session.position)
@@ -271,5 +302,5 @@ def test_a_false_dealer_is_named_and_the_job_stops(folder: Path, what: str) -> N
     lie(consortium, "shares", false_dealing)
     lost = {(1, "masked", LIAR): "answer"} if what == "mask key" else {}
     with pytest.raises(JobStopped, match="m01 dealt shares that match its commitments but not its secret"):
-        consortium.run(Losing(consortium, lost))  # type: ignore[arg-type]
+        consortium.run(Losing(consortium, lost))  # type: ignore[arg-type]  # str, of which one Literal is drawn
     assert [(name, "revealed" in consortium.left(name)) for name in ("m00", "m04")] == [("m00", True), ("m04", True)]

@@ -10,7 +10,7 @@ from federation.identity import Identity
 from federation.schemes import State
 from federation.secagg.contexts import round_context
 from federation.secagg.messages import Agreed, Inbox, Revealed, Survivors, Unmask
-from federation.secagg.primitives import Words, add_mask, derive
+from federation.secagg.primitives import Words, add_masks, derive
 from federation.wire import Signed, read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.liars import altered
@@ -53,7 +53,7 @@ def without_self_masks(play: Play, seeds: dict[str, bytes], contexts: dict[str, 
     total = np.zeros(play.ring.dimension, play.ring.dtype)
     for name, statement in play.answers["masked"].items():
         total += np.frombuffer(statement.blob, play.ring.dtype)
-        add_mask(total, derive(seeds[name], contexts[name], "self", name), -1)
+        add_masks(total, [(derive(seeds[name], contexts[name], "self", name), -1)])
     return total
 
 

@@ -7,6 +7,7 @@ from unittest.mock import ANY
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from aggregator.store import Store
 from clients.journal import Journal
 from clients.member import Member
 from clients.policy import Policy
@@ -17,14 +18,17 @@ from federation.secagg.client import AgreedSent, Seat
 from federation.secagg.history import History
 from federation.secagg.messages import Revealed
 from federation.secagg.parties import Parties
-from federation.secagg.primitives import add_mask, derive
-from federation.secagg.server import Aggregation
+from federation.secagg.primitives import add_masks, derive
+from federation.secagg.server import Aggregation, Answers, Step
 from federation.wire import Signed, read_body
 from tests.protocol import (
     test_attacks_history,
     test_attacks_members,
     test_attacks_opening,
+    test_attacks_rollback,
     test_attacks_setup,
+    test_closed_jobs,
+    test_member_restarts,
     test_restarts,
     test_rounds,
     test_state_machine,
@@ -37,11 +41,11 @@ Check = Callable[[Path], object]
 
 
 def wrong_sign_between_pairs(patch: Patch) -> None:
-    patch.setattr(client, "add_mask", lambda vector, key, _: add_mask(vector, key, 1))
+    patch.setattr(client, "add_masks", lambda vector, masks, _: add_masks(vector, [(key, 1) for key, _ in masks]))
 
 
 def wrong_sign_for_drop_outs(patch: Patch) -> None:
-    patch.setattr(server, "add_mask", lambda vector, key, _: add_mask(vector, key, -1))
+    patch.setattr(server, "add_masks", lambda vector, masks, _: add_masks(vector, [(key, -1) for key, _ in masks]))
 
 
 def masks_without_context(patch: Patch) -> None:
@@ -147,7 +151,7 @@ def journal_after_the_fact(patch: Patch) -> None:
 
     def late(journal: Journal, *arguments: object, **keywords: object) -> None:
         try:
-            honest(journal, *arguments, **keywords)  # type: ignore[arg-type]
+            honest(journal, *arguments, **keywords)  # type: ignore[arg-type]  # whatever commit takes
         except Exception:
             return
 
@@ -162,6 +166,33 @@ def holders_not_counted(patch: Patch) -> None:
     patch.setattr(Aggregation, "_require_holders", lambda *_: None)
 
 
+def steps_forgotten(patch: Patch) -> None:
+    patch.setattr(Store, "keep", lambda *_: None)
+
+
+def sum_taken_twice(patch: Patch) -> None:
+    honest = Aggregation.replay
+
+    def replay(aggregation: Aggregation, answers: Answers) -> None:
+        honest(aggregation, answers)
+        if answers.total is not None:
+            aggregation._sum += answers.total
+
+    patch.setattr(Aggregation, "replay", replay)
+
+
+def too_few_vectors_kept(patch: Patch) -> None:
+    def kept(aggregation: Aggregation) -> Answers:
+        total = aggregation._sum if aggregation.step is Step.MASKED else None
+        return Answers(aggregation.offer, aggregation.step, tuple(aggregation._answers.values()), total)
+
+    patch.setattr(Aggregation, "answers", kept)
+
+
+def closed_jobs_speak(patch: Patch) -> None:
+    patch.setattr(Journal, "require_not_closed", lambda *_: None)
+
+
 def undealt_shares(folder: Path) -> None:
     test_attacks_members.test_a_dealer_whose_shares_too_few_hold_is_found_before_anything_is_revealed(folder)
 
@@ -173,7 +204,12 @@ def any_other_plan(folder: Path) -> None:
 
 
 def unrecorded_vector(folder: Path) -> None:
-    test_restarts.test_what_the_journal_cannot_record_does_not_leave(folder, "shares", test_restarts.read_only)
+    read_only = test_member_restarts.read_only
+    test_member_restarts.test_what_the_journal_cannot_record_does_not_leave(folder, "shares", read_only)
+
+
+def one_vector(folder: Path) -> None:
+    test_attacks_rollback.test_no_member_s_vector_is_ever_in_the_coordinators_files(folder, 1)
 
 
 PLANTED: list[tuple[Fault, Check]] = [
@@ -202,6 +238,10 @@ PLANTED: list[tuple[Fault, Check]] = [
         holders_not_counted,
         test_attacks_members.test_a_dealer_whose_shares_too_few_hold_is_found_before_anything_is_revealed,
     ),
+    (steps_forgotten, test_restarts.test_what_was_revealed_outlives_the_members_that_revealed_it),
+    (sum_taken_twice, test_restarts.test_one_member_that_restarts_meanwhile_costs_the_round_nothing),
+    (too_few_vectors_kept, one_vector),
+    (closed_jobs_speak, test_closed_jobs.test_of_two_jobs_on_one_adapter_the_closed_one_gives_no_sum),
 ]
 
 

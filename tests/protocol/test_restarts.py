@@ -1,42 +1,242 @@
-"""Crashes of the coordinator, of members, of their disks: nothing is said twice, and nothing is said unrecorded."""
+"""Crashes of the coordinator and of its disk: it goes on after the last durable step, and asks nothing otherwise."""
 
-import sqlite3
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from aggregator.carriers import Exchange
-from clients.journal import Journal, JournalInUse
+from aggregator.store import StepDamaged
 from federation.errors import JobStopped
-from tests.protocol.consortium import Consortium, Killed, Losing, digest, make_consortium, undisturbed
-from tests.protocol.play import STEPS, Play, ask, make_offer, refusal
+from federation.output import OutputNotWritable, disk_errors
+from federation.plan import Scheme
+from tests.protocol.consortium import Consortium, Killed, Losing, Lost, digest, make_consortium, undisturbed
+from tests.protocol.killing import Dying, DyingWithin, Moment, When, check_said_once
+
+COLD, STEADY = ("keys", "shares", "masked", "agreed", "revealed"), ("masked", "agreed", "revealed")
+EXCHANGES = [Exchange(1, s) for s in COLD] + [Exchange(round, s) for round in (2, 3) for s in STEADY]
+WRITES = [(1, s) for s in (*COLD, "commit")] + [(round, s) for round in (2, 3) for s in (*STEADY, "commit")]
+MOMENTS: dict[When, list[Moment]] = {
+    "before": [Moment(*write, "before") for write in WRITES[1:]],  # before the first there is nothing to go on from
+    "within": [Moment(*write, "within") for write in WRITES if write[1] in ("masked", "commit")],
+    "after": [Moment(*write, "after") for write in WRITES],
+}
+# t = 4 of 5 remain in every step: m03 is lost with its Keys for round 3.
+DROPOUTS: dict[tuple[int, str, str], Lost] = {(1, "masked", "m01"): "answer", (2, "agreed", "m03"): "request"}
 
 
-def run_in_two_lives(consortium: Consortium, dies_at: Exchange, *, members_too: bool = False) -> bytes:
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a job gives when its coordinator is not killed."""
+
+    adapter: bytes
+    sums: list[bytes]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Undisturbed]:
+    """By what the carrier loses."""
+    found = {}
+    for name, lost in (("nobody lost", {}), ("drop-outs", DROPOUTS)):
+        consortium = make_consortium(tmp_path_factory.mktemp("undisturbed"))
+        adapter = digest(consortium.run(Losing(consortium, lost)))
+        found[name] = Undisturbed(adapter, [checkpoint.total.tobytes() for checkpoint in consortium.checkpoints])
+    return found
+
+
+def two_lives(consortium: Consortium, first: Losing, second: Losing, dies: Moment | None = None) -> bytes:
+    """A coordinator that is killed, and another one over what the first has left on its disk."""
     with pytest.raises(Killed):
-        consortium.run(Losing(consortium, dies_at=dies_at))
-    for name in consortium.names if members_too else ():
-        consortium.start_member(name)
-    return digest(consortium.run())
+        consortium.run(first, Dying(consortium, dies) if dies else None)
+    return digest(consortium.run(second))
 
 
-@pytest.mark.parametrize("members_too", [False, True])
-@pytest.mark.parametrize("round", [2, 3])
-def test_a_coordinator_killed_between_rounds_ends_with_the_same_adapter(
-    folder: Path, round: int, members_too: bool
+def check_nothing_shows(consortium: Consortium, expected: Undisturbed, adapter: bytes, lives: list[Losing]) -> None:
+    """The same sums and adapter, in one attempt; nobody was asked two things, and no data was in two vectors."""
+    assert adapter == expected.adapter
+    assert [checkpoint.total.tobytes() for checkpoint in consortium.checkpoints] == expected.sums
+    assert not consortium.failed
+    assert all(done.aggregation.offer.attempt == 1 for done in consortium.rounds)
+    check_said_once(lives)
+    asked = {(exchange, member): request for life in lives for exchange, member, request in life.requests}
+    assert all(asked[exchange, member] == request for life in lives for exchange, member, request in life.requests)
+    assert not any(journal.evidence() for journal in consortium.journals.values())
+    assert max(journal.contributions() for journal in consortium.journals.values()) == 3
+
+
+@pytest.mark.parametrize("dies", [m for moments in MOMENTS.values() for m in moments if m.round < 3], ids=str)
+def test_a_coordinator_killed_at_a_write_goes_on_after_the_last_one(
+    folder: Path, dies: Moment, expected: dict[str, Undisturbed]
 ) -> None:
     consortium = make_consortium(folder)
-    ended = run_in_two_lives(consortium, Exchange(round, "masked"), members_too=members_too)
-    assert ended == undisturbed(folder)
-    assert [done.round for done in consortium.rounds] == [1, 2, 3]
+    lives = [Losing(consortium), Losing(consortium)]
+    adapter = two_lives(consortium, *lives, dies)
+    check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+    # What was durable is not asked again; what was not is, once.
+    first, second = (life.exchanges for life in lives)
+    again = dies.step != "commit" and dies.when != "after"
+    assert first + second[again:] == EXCHANGES
+    assert not again or first[-1] == second[0]
+
+
+@pytest.mark.parametrize("dies", [e for e in EXCHANGES[1:] if e.round < 3], ids=lambda e: f"{e.step} of {e.round}")
+def test_a_coordinator_killed_within_an_exchange_asks_it_again_verbatim(
+    folder: Path, dies: Exchange, expected: dict[str, Undisturbed]
+) -> None:
+    consortium = make_consortium(folder)
+    lives = [DyingWithin(consortium, dies), Losing(consortium)]
+    adapter = two_lives(consortium, *lives)
+    check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+    assert lives[0].exchanges[-1] == lives[1].exchanges[0] == dies
+
+
+@pytest.mark.parametrize("when", MOMENTS)
+def test_a_coordinator_killed_at_every_write_in_turn_ends_as_if_it_were_not(
+    folder: Path, when: When, expected: dict[str, Undisturbed]
+) -> None:
+    consortium, lives = make_consortium(folder), []
+    for dies in MOMENTS[when]:
+        lives.append(Losing(consortium, DROPOUTS))
+        with pytest.raises(Killed):
+            consortium.run(lives[-1], Dying(consortium, dies))
+    lives.append(Losing(consortium, DROPOUTS))
+    adapter = digest(consortium.run(lives[-1]))
+    check_nothing_shows(consortium, expected["drop-outs"], adapter, lives)
+
+
+def test_requests_are_the_same_bytes_after_a_restart_under_every_scheme(folder: Path) -> None:
+    """The refactor of `alternating` is floating-point work: what it gave is on disk, and not computed again."""
+    consortium = make_consortium(folder, scheme=Scheme("alternating"))
+    dies = Exchange(2, "masked")
+    lives = [DyingWithin(consortium, dies), Losing(consortium)]
+    two_lives(consortium, *lives)
+    first, second = ({m: r for e, m, r in life.requests if e == dies} for life in lives)
+    assert len(first) == 2
+    assert first.items() <= second.items()
+
+
+@pytest.mark.parametrize("where", [Moment(1, "keys", "before"), None])
+def test_a_coordinator_killed_before_anything_was_durable_opens_a_new_attempt(
+    folder: Path, where: Moment | None
+) -> None:
+    consortium = make_consortium(folder)
+    within = Losing(consortium) if where else DyingWithin(consortium, Exchange(1, "keys"))
+    assert two_lives(consortium, within, Losing(consortium), where) == undisturbed(folder)
+    assert {done.aggregation.offer.attempt for done in consortium.rounds} == {2}
+
+
+AFTER = [Moment(1, "shares", "after"), Moment(1, "masked", "after"), Moment(2, "commit", "after")]
+
+
+@pytest.mark.parametrize("dies", AFTER, ids=str)
+def test_a_round_whose_members_have_restarted_too_is_tried_again(folder: Path, dies: Moment) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, dies))
+    for name in consortium.names:
+        consortium.start_member(name)
+    assert digest(consortium.run()) == undisturbed(folder)
+    assert [(failed.attempt, failed.code) for failed in consortium.failed] == [(1, "too-few-members")]
     assert consortium.rounds[-1].aggregation.offer.attempt == 2
+
+
+def test_one_member_that_restarts_meanwhile_costs_the_round_nothing(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "masked", "after")))
+    consortium.start_member("m01")
+    consortium.run()
+    assert not consortium.failed
+    assert "m01" in consortium.rounds[0].aggregation.u3
     consortium.check_sums()
 
 
-@pytest.mark.parametrize("step", ["shares", "masked", "agreed", "revealed"])
-def test_a_coordinator_killed_before_any_share_was_revealed_opens_a_new_attempt(folder: Path, step: str) -> None:
+def test_what_was_revealed_outlives_the_members_that_revealed_it(folder: Path) -> None:
+    """They have forgotten their shares and would not reveal again, but nobody has to ask them."""
     consortium = make_consortium(folder)
-    assert run_in_two_lives(consortium, Exchange(1, step)) == undisturbed(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "commit", "before")))
+    for name in consortium.names:
+        consortium.start_member(name)
+    assert digest(consortium.run()) == undisturbed(folder)
+    assert consortium.rounds[0].aggregation.offer.attempt == 1
+
+
+def test_a_job_that_stopped_for_lack_of_reveals_goes_on_when_they_can_be_had(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    away: dict[tuple[int, str, str], Lost] = {(1, "revealed", name): "request" for name in ("m01", "m02")}
+    lives = [Losing(consortium, away), Losing(consortium)]
+    with pytest.raises(JobStopped, match="3 members revealed"):
+        consortium.run(lives[0])
+    assert digest(consortium.run(lives[1])) == undisturbed(folder)
+    assert {m for e, m, _ in lives[1].requests if e == Exchange(1, "revealed")} == {"m01", "m02"}
+    check_said_once(lives)
+
+
+class FullDisk(Dying):
+    """A store whose disk takes nothing more from a moment on: no page of the database, or no byte of a file."""
+
+    def _die_if(self, round: int, step: str, when: When) -> None:
+        if Moment(round, step, when) == self._dies:
+            (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+            self._db.execute(f"PRAGMA max_page_count = {pages}")
+
+    def _write(self, name: str, data: bytes) -> None:
+        if Moment(*self._writing, "within") == self._dies:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        super()._write(name, data)
+
+
+@pytest.fixture
+def no_limit_afterwards() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+FULL = [*MOMENTS["within"][:4], Moment(1, "shares", "before"), Moment(1, "agreed", "before")]
+
+
+@pytest.mark.parametrize("full", FULL, ids=str)
+def test_a_disk_that_is_full_ends_the_run_and_loses_nothing(
+    folder: Path, full: Moment, expected: dict[str, Undisturbed], no_limit_afterwards: None
+) -> None:
+    consortium = make_consortium(folder)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    lives = [Losing(consortium), Losing(consortium)]
+    with pytest.raises(OutputNotWritable) as caught, disk_errors(folder):
+        consortium.run(lives[0], FullDisk(consortium, full))
+    assert caught.value.exit_code == 7
+    # What would have told of the next step did not leave.
+    assert full.step in ("commit", lives[0].exchanges[-1].step)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    adapter = digest(consortium.run(lives[1]))
+    check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+
+
+def test_a_damaged_step_stops_the_coordinator_before_it_asks_anything(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "masked", "after")))
+    path = folder / consortium.plan.job / "masked-sum.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    carrier = Losing(consortium)
+    with pytest.raises(StepDamaged):
+        consortium.run(carrier)
+    assert carrier.exchanges == []
+
+
+def test_a_new_roster_closes_the_open_round(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "masked", "after")))
+    consortium.roster = replace(consortium.roster, version=2)
+    for name in consortium.names:
+        consortium.start_member(name)
+    assert digest(consortium.run()) == undisturbed(folder)
+    assert not consortium.failed
     assert consortium.rounds[0].aggregation.offer.attempt == 2
 
 
@@ -46,121 +246,3 @@ def test_a_coordinator_that_has_finished_has_nothing_left_to_do(folder: Path) ->
     carrier = Losing(consortium)
     assert digest(consortium.run(carrier)) == digest(final)
     assert carrier.exchanges == []
-
-
-def test_a_coordinator_killed_between_reveal_and_commit_finds_the_round_closed(folder: Path) -> None:
-    """The shares are lost with the process, and members that revealed them do not reveal again: the job stops.
-
-    SECAGG's crash rules ask for more: a durable sum and durable messages, from which the round could go on.
-    """
-    consortium = make_consortium(folder)
-    play = Play(consortium, make_offer(consortium, attempt=1)).through("revealed")
-    assert len(play.answers["revealed"]) == 5
-    store = consortium.store()
-    store.next_attempt()
-    store.close()
-    with pytest.raises(JobStopped):
-        consortium.run()
-    assert consortium.left("m00").count("revealed") == 1
-
-
-def test_a_member_restarted_between_rounds_is_back_in_the_round_after_next(folder: Path) -> None:
-    consortium = make_consortium(folder, rounds=3)
-    with pytest.raises(Killed):
-        consortium.run(Losing(consortium, dies_at=Exchange(2, "masked")))
-    first = len(consortium.rounds)
-    consortium.start_member("m01")
-    consortium.run()
-    assert first == 1
-    assert all("m01" in done.aggregation.u3 for done in consortium.rounds)
-    consortium.check_sums()
-
-
-@pytest.mark.parametrize("after", ["keys", "shares", "masked", "agreed"])
-def test_a_restart_closes_the_round_that_was_open(folder: Path, after: str) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium).through(after)
-    consortium.start_member("m00")
-    sent = consortium.left("m00")
-    following = STEPS[STEPS.index(after) + 1]
-    for message in play.prepare(following)["m00"]:
-        assert refusal(ask(consortium, "m00", message)) == "not-allowed-here"
-    # Nor does it begin that round again under the same number.
-    assert refusal(ask(consortium, "m00", play.sent["keys"]["m00"][0])) == "closed"
-    assert set(consortium.left("m00")[len(sent) :]) == {"refused"}
-
-
-def test_a_restart_closes_the_set_up_for_the_next_round_too(folder: Path) -> None:
-    consortium = make_consortium(folder)
-    first = Play(consortium).through("masked")
-    carried = first.following(first.opening).do("keys")
-    consortium.start_member("m00")
-    assert refusal(ask(consortium, "m00", *carried.prepare("shares")["m00"])) == "not-allowed-here"
-    assert refusal(ask(consortium, "m00", carried.sent["keys"]["m00"][0])) == "closed"
-
-
-def test_one_restarted_member_costs_a_round_nothing(folder: Path) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium).through("masked")
-    consortium.start_member("m03")
-    play.through("revealed")
-    assert play.refused == {"m03": "not-allowed-here"}
-    play.result()
-
-
-def read_only(journal: Journal) -> None:
-    """As a disk that has gone read-only: every write from now on fails."""
-    journal._db.execute("PRAGMA query_only=ON")
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fail", [read_only, Journal.close])
-def test_what_the_journal_cannot_record_does_not_leave(folder: Path, step: str, fail: object) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium)
-    for earlier in ("keys", "shares", "masked", "agreed")[
-        : ("keys", "shares", "masked", "agreed", "revealed").index(step)
-    ]:
-        play.do(earlier)
-    requests = play.prepare(step)
-    sent = consortium.left("m00")
-    assert callable(fail)
-    fail(consortium.journals["m00"])
-    with pytest.raises(sqlite3.Error):
-        ask(consortium, "m00", *requests["m00"])
-    consortium.start_member("m00")
-    assert consortium.left("m00") == sent
-
-
-@pytest.mark.parametrize("step", ["shares", "masked", "agreed", "revealed"])
-def test_a_round_whose_answer_could_not_be_recorded_is_given_up_even_if_the_disk_recovers(
-    folder: Path, step: str
-) -> None:
-    consortium = make_consortium(folder)
-    play = Play(consortium)
-    for earlier in STEPS[: STEPS.index(step)]:
-        play.do(earlier)
-    requests = play.prepare(step)
-    read_only(consortium.journals["m00"])
-    with pytest.raises(sqlite3.Error):
-        ask(consortium, "m00", *requests["m00"])
-    consortium.journals["m00"]._db.execute("PRAGMA query_only=OFF")
-    assert refusal(ask(consortium, "m00", requests["m00"][-1])) == "not-allowed-here"
-
-
-def test_of_two_processes_on_one_journal_the_older_falls_silent(folder: Path) -> None:
-    """Otherwise each keeps its own memory of what was said: Masked to one in attempt 1, to the other in attempt 2,
-    and both reveal. An attacker who can start a second member process needs nothing else."""
-    consortium = make_consortium(folder)
-    first = Play(consortium).through("agreed")
-    older, older_journal = consortium.members["m00"], consortium.journals.pop("m00")
-    consortium.start_member("m00")
-    second = Play(consortium, make_offer(consortium, attempt=2)).do("keys")
-    assert "m00" in second.answers["keys"]
-    consortium.members["m00"] = older
-    with pytest.raises(JournalInUse):
-        ask(consortium, "m00", *first.prepare("revealed")["m00"])
-    older_journal.close()
-    # What the younger wrote is whole: the chain verifies, and the older added nothing to it.
-    consortium.start_member("m00")
-    assert consortium.left("m00") == ["keys", "shares", "masked", "agreed", "keys"]

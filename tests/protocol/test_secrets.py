@@ -14,10 +14,11 @@ from federation.secagg import shamir
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, SharesSent
 from federation.secagg.contexts import Terms
 from federation.secagg.messages import Keys, Refused
-from federation.secagg.primitives import Words, add_mask, agree, derive
+from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import STEPS, Play, ask
+from tests.protocol.stranger_encoding import mask
 
 WORDS = 1 << 16
 TERMS = Terms(bytes(32), WORDS, 32, bytes(32), bytes(32))
@@ -43,6 +44,11 @@ def is_uniform(data: bytes) -> bool:
     return abs(statistic - 255) < 6 * math.sqrt(2 * 255)
 
 
+def stretched(key: bytes) -> Words:
+    """The mask of a key, made apart from the code under test."""
+    return np.array(mask(key, WORDS, 32), "<u4")
+
+
 def all_ready(folder: Path) -> tuple[Consortium, Play]:
     """A consortium in which everyone holds its Inbox and nobody has masked a vector yet."""
     consortium = make_consortium(folder)
@@ -65,7 +71,7 @@ def pair_masks(play: Play, name: str, private: X25519PrivateKey, ctx: bytes) -> 
         if peer != name:
             low, high = sorted((name, peer))
             secret = agree(private, read_body(Keys, statement.header.body).mask_key)
-            add_mask(total, derive(secret, ctx, "pair", low, high), 1 if name == low else -1)
+            add_masks(total, [(derive(secret, ctx, "pair", low, high), 1 if name == low else -1)])
     return total
 
 
@@ -89,7 +95,7 @@ def test_a_dropped_members_vector_stays_uniform_when_its_mask_key_is_known(folde
     vector -= pair_masks(play, "m04", state._mask_private, sent.ctx)
     assert is_uniform(vector.tobytes())
     # Only the self mask is left: with the seed as well, nothing remains.
-    add_mask(vector, derive(state._seed, sent.ctx, "self", "m04"), -1)
+    add_masks(vector, [(derive(state._seed, sent.ctx, "self", "m04"), -1)])
     assert not vector.any()
 
 
@@ -98,7 +104,7 @@ def test_a_survivors_vector_stays_uniform_when_its_seed_is_known(folder: Path) -
     state = ready(consortium, "m00")
     vector = np.zeros(WORDS, "<u4")
     sent, _ = state.mask(vector, TERMS)
-    add_mask(vector, derive(state._seed, sent.ctx, "self", "m00"), -1)
+    add_masks(vector, [(derive(state._seed, sent.ctx, "self", "m00"), -1)])
     assert is_uniform(vector.tobytes())
 
 
@@ -108,7 +114,7 @@ def test_the_sum_without_one_member_stays_uniform(folder: Path) -> None:
     for name in consortium.names[:4]:
         state, vector = ready(consortium, name), np.zeros(WORDS, "<u4")
         sent, _ = state.mask(vector, TERMS)
-        add_mask(vector, derive(state._seed, sent.ctx, "self", name), -1)
+        add_masks(vector, [(derive(state._seed, sent.ctx, "self", name), -1)])
         total += vector
     assert is_uniform(total.tobytes())
 
@@ -131,14 +137,14 @@ def test_the_shares_of_t_minus_1_colluders_fit_every_secret() -> None:
     colluders, honest = indices[: threshold - 1], indices[threshold - 1]
     for other in (bytes(32), b"\xff" * 32, secrets.token_bytes(32)):
         known = {x: int.from_bytes(shares[x]) for x in colluders} | {0: int.from_bytes(other)}
-        value = _interpolate(known, honest)
+        value = interpolate(known, honest)
         fitting = {x: shares[x] for x in colluders} | {honest: value.to_bytes(shamir.SHARE_SIZE)}
         assert shamir.combine(fitting, shamir.lagrange_at_zero(tuple(fitting))) == other
     whole = {x: shares[x] for x in indices[:threshold]}
     assert shamir.combine(whole, shamir.lagrange_at_zero(tuple(whole))) == secret
 
 
-def _interpolate(points: dict[int, int], at: int) -> int:
+def interpolate(points: dict[int, int], at: int) -> int:
     """Lagrange, written apart from the code under test."""
     total = 0
     for x, y in points.items():
@@ -216,7 +222,7 @@ def test_a_refusal_that_is_not_about_the_protocol_tells_the_coordinator_its_code
     def broken(*_: object) -> None:
         raise DataFolderInvalid(path="/site/secret/manuals", detail="a disk died", detail_ja="故障")
 
-    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].evaluate = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     [answer] = ask(consortium, "m00", *play.prepare("masked")["m00"])
     refused = read_body(Refused, answer.header.body)
@@ -232,7 +238,7 @@ def test_a_training_that_breaks_sends_nothing_and_gives_the_round_up(folder: Pat
     def broken(*_: object) -> None:
         raise RuntimeError("out of memory")
 
-    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]
+    consortium.learners["m00"].train = broken  # type: ignore[method-assign, assignment]  # for this test
     play = Play(consortium).through("shares")
     with pytest.raises(RuntimeError, match="out of memory"):
         ask(consortium, "m00", *play.prepare("masked")["m00"])

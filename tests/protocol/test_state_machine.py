@@ -20,10 +20,18 @@ from federation.errors import JobStopped
 from federation.secagg.messages import Keys, Revealed
 from federation.secagg.server import Step
 from federation.wire import Signed, read_body, read_frame
-from tests.protocol.consortium import Consortium, make_consortium
+from tests.protocol.consortium import Consortium, Killed, make_consortium
 from tests.protocol.play import LIMITS
 
-What = Literal["request lost", "answer lost", "request doubled", "answer doubled", "old request again", "restarted"]
+What = Literal[
+    "request lost",
+    "answer lost",
+    "request doubled",
+    "answer doubled",
+    "old request again",
+    "restarted",
+    "coordinator killed",
+]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Troubled:
 
     def __init__(self, consortium: Consortium, troubles: list[Trouble], order: random.Random) -> None:
         self._consortium, self._troubles, self._order = consortium, troubles, order
-        self._count = -1
+        self._count, self.kills = -1, 0
         self._old: dict[str, list[bytes]] = defaultdict(list)
         self.statements: list[Signed] = []
         self.rounds: dict[bytes, int] = {}
@@ -59,6 +67,8 @@ class Troubled:
             for statement in self.statements:
                 self.rounds.setdefault(statement.header.digest, exchange.round)
             yield from ((member, answer) for answer in answers)
+            if "coordinator killed" in whats:
+                raise Killed
 
     def _deliver(self, member: str, request: bytes, whats: set[What]) -> list[bytes]:
         if "restarted" in whats:
@@ -110,8 +120,10 @@ def distinct(statements: list[Signed], kind: str) -> list[Signed]:
     return list({s.header_bytes: s for s in statements if s.header.kind == kind}.values())
 
 
-def label(consortium: Consortium, stopped: JobStopped | None) -> None:
+def label(consortium: Consortium, carrier: Troubled, stopped: JobStopped | None) -> None:
     """Tell hypothesis what happened."""
+    if carrier.kills:
+        event(f"coordinator killed {carrier.kills} times")
     for done in consortium.rounds:
         dropped = [step.value for step in Step if done.aggregation.dropped[step]]
         event(f"round completed, dropped at: {' '.join(dropped) or 'none'}")
@@ -124,12 +136,22 @@ def run_troubled(folder: Path, troubles: list[Trouble], seed: int) -> tuple[Cons
     consortium, stopped = make_consortium(folder), None
     carrier = Troubled(consortium, troubles, random.Random(seed))
     try:
-        consortium.run(carrier)
+        while not finished(consortium, carrier):
+            carrier.kills += 1
     except JobStopped as error:
         stopped = error
     consortium.check_sums()
     check_promises(carrier)
     return consortium, carrier, stopped
+
+
+def finished(consortium: Consortium, carrier: Troubled) -> bool:
+    """One life of the coordinator, over what an earlier one left on its disk. Raises JobStopped."""
+    try:
+        consortium.run(carrier)
+    except Killed:
+        return False
+    return True
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -138,8 +160,8 @@ def test_under_any_trouble_sums_are_exact_and_nobody_says_two_things(
     folder: Path, troubles: list[Trouble], seed: int
 ) -> None:
     own = Path(tempfile.mkdtemp(dir=folder))
-    consortium, _, stopped = run_troubled(own, troubles, seed)
-    label(consortium, stopped)
+    consortium, carrier, stopped = run_troubled(own, troubles, seed)
+    label(consortium, carrier, stopped)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -151,8 +173,8 @@ def test_with_one_loss_an_exchange_at_most_every_round_completes(
     own = Path(tempfile.mkdtemp(dir=folder))
     troubles = [Trouble(exchange, 2, "answer lost") for exchange in exchanges]
     troubles += [Trouble(trouble.exchange, 2, trouble.what) for trouble in harmless]
-    consortium, _, stopped = run_troubled(own, troubles, seed)
-    label(consortium, stopped)
+    consortium, carrier, stopped = run_troubled(own, troubles, seed)
+    label(consortium, carrier, stopped)
     assert stopped is None
     assert not consortium.failed
     assert [done.round for done in consortium.rounds] == [1, 2, 3]
@@ -175,9 +197,11 @@ def test_directed_every_kind_of_trouble_at_once_still_completes(folder: Path) ->
         Trouble(2, 3, "old request again"),
         Trouble(3, 4, "answer doubled"),
         Trouble(4, 2, "old request again"),
-        Trouble(8, 3, "restarted"),
+        Trouble(6, 2, "coordinator killed"),
+        Trouble(9, 3, "restarted"),
     ]
-    consortium, _, stopped = run_troubled(folder, troubles, 3)
+    consortium, carrier, stopped = run_troubled(folder, troubles, 3)
     assert stopped is None
+    assert carrier.kills == 1
     assert not consortium.failed
     assert [len(done.aggregation.u3) for done in consortium.rounds] == [4, 5, 4]

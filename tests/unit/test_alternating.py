@@ -88,3 +88,24 @@ def test_an_untrained_layer_stays_without_effect() -> None:
 def test_a_rank_that_no_orthonormal_factor_can_have_is_refused_before_training() -> None:
     with pytest.raises(ConfigInvalid, match=r"lora\.r"):
         alternating.init(SHAPES, Lora(r=8, alpha=8.0, targets=("x",)), 0)
+
+
+def as_documented(a: np.ndarray, b: np.ndarray, next_round: int) -> tuple[np.ndarray, np.ndarray]:
+    """docs/protocol-encoding.md, section 6, by another road: the SVD of the whole product."""
+    u, s, v = np.linalg.svd(b.astype(np.float64) @ a.astype(np.float64), full_matrices=False)
+    u, s, v = u[:, : len(a)], s[: len(a)], v[: len(a)]
+    signs = np.array([1.0 if row[np.argmax(np.abs(row))] > 0 else -1.0 for row in v])
+    u, v = u * signs, v * signs[:, None]
+    return (v, u * s) if next_round % 2 == 1 else (s[:, None] * v, u)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_the_next_adapter_is_the_one_that_the_protocols_document_gives(rounds: int) -> None:
+    before, members, after = run(rounds, 5)
+    for layer in SHAPES:
+        trained_a, trained_b = (
+            np.mean([member[f"{layer}.lora_{kind}"] for member in members], axis=0) for kind in "AB"
+        )
+        expected = as_documented(trained_a, trained_b, before.round + 2)
+        for kind, factor in zip("AB", expected, strict=True):
+            np.testing.assert_allclose(after.factors[f"{layer}.lora_{kind}"], factor, rtol=1e-4, atol=1e-5)

@@ -67,7 +67,7 @@ def test_defaults_make_a_plan_for_the_thirty_demo_members() -> None:
     made = compose().plan(MEMBERS, "0" * 64)
 
     assert (made.rounds, made.seed, made.lora.r, made.train.steps, made.threshold) == (12, 1, 8, 4, 21)
-    assert made.model == plan.Model("rengo-demo-base", "0" * 64, "bfloat16", "cpu", 2)
+    assert made.model == plan.Model("rengo-demo-base", "0" * 64, "bfloat16", "cpu", 1)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

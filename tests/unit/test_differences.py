@@ -45,6 +45,11 @@ class TestInterval:
         assert (one.bits, other.bits) == (pytest.approx(2.5), pytest.approx(2.0))
         assert interval([one, other]).mean == pytest.approx(2.25)
 
+    def test_by_size_all_texts_weigh_as_if_they_were_one_member_s(self) -> None:
+        one = difference([100 * log(2), 900 * log(2)], [0, 0], [100, 300])
+        other = difference([50 * log(2), 50 * log(2)], [0, 0], [25, 25])
+        assert interval([one, other]).by_size == pytest.approx(1100 / 450)
+
     def test_equal_texts_give_the_textbook_s_t_interval(self) -> None:
         bits = np.array([0.1, 0.3, 0.2, 0.7])
         found = interval([difference(bits * 100 * log(2), np.zeros(4), [100] * 4)])

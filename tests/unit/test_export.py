@@ -83,7 +83,7 @@ def test_stock_peft_computes_what_our_trainer_computes(
     assert ours.nats == pytest.approx(float(loss), rel=1e-5)
     with torch.inference_mode():  # with the factors that `evaluate` left in place
         wanted = torch.ones_like(ids, dtype=torch.bool)
-        logits = packed_logits(trainer._model, ids, torch.from_numpy(positions).long(), wanted)
+        logits = packed_logits(trainer._adapted.model, ids, torch.from_numpy(positions).long(), wanted)
     torch.testing.assert_close(logits, theirs.flatten(0, 1), rtol=1e-4, atol=1e-5)
     assert (untrained - theirs).abs().max() > 0.01
 

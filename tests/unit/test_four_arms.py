@@ -57,6 +57,14 @@ def test_a_folder_of_other_runs_is_refused(tmp_path: Path, monkeypatch: pytest.M
         Experiment(tmp_path, ("rounds=2",)).claim_folder()
 
 
+@pytest.mark.e2e
+def test_a_rate_at_which_every_member_diverges_is_the_worst_of_all(tmp_path: Path) -> None:
+    few = ("train.sequence_length=64", "train.tokens_per_round=64", "train.tokens_per_step=64", "evaluation.tokens=64")
+    loss = Experiment(tmp_path, (*few, "rounds=1"))._federated("fedit", 1e30)
+    assert loss == math.inf
+    assert Tuned({1e-3: -0.1, 1e30: loss}).best == 1e-3
+
+
 def test_claims_are_held_to_their_intervals() -> None:
     found = {"mean": 0.1, "low": 0.05, "high": 0.15}
     differences = {"L_minus_F": found, "F_minus_P": found, "F_minus_plain": {"mean": 0, "low": -0.001, "high": 0.001}}

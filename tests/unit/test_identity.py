@@ -25,6 +25,16 @@ def opened(message: Signed = MESSAGE, kind: type = Keys, **changes: Any) -> obje
     return open_signed(message, kind, **{**expected, **changes})
 
 
+def test_what_verified_once_vouches_for_no_other_bytes_key_or_signature() -> None:
+    good = (TOYOTA.public_key, MESSAGE.signature, MESSAGE.to_sign())
+    other = TOYOTA.sign(BODY, OTHER_CONTEXT, COORDINATOR)
+    for _ in range(2):  # the second time from memory
+        verify_bytes(*good, "it")
+        for at, value in enumerate((HAMAMATSU.public_key, other.signature, other.to_sign())):
+            with pytest.raises(SignatureInvalid):
+                verify_bytes(*good[:at], value, *good[at + 1 :], "it")  # type: ignore[call-arg, arg-type]
+
+
 class TestSignedMessage:
     def test_opens_to_its_body(self) -> None:
         assert opened() == BODY

@@ -45,6 +45,30 @@ def test_lines_before_the_table_and_other_delimiters(delimiter: str) -> None:
     )
 
 
+@pytest.mark.parametrize("day", ["05.01.2026", "2026-01-05"])
+def test_a_log_of_a_european_spreadsheet_is_the_same_log(day: str) -> None:
+    rows = [f"{day} {9 + n // 6}:{n % 6 * 10:02};{180 + n},5;-0,25;{'Störung' if n == 3 else n}" for n in range(24)]
+    content = logs.read("\r\n".join(["Zeit;T1;T2;Zähler", *rows]).encode("utf-8-sig"), "Ofen.csv")
+    assert content.facts.kind == "sensor log"
+    assert content.text == (
+        "Ofen.csv 2～25 行目、2026-01-05 09:00～12:50\n"
+        "T1: 平均 192、最小 180.5、最大 203.5、最後 203.5、上昇\n"
+        "T2: -0.25 で一定\n"
+        "Zähler: 平均 11.87、最小 0、最大 23、最後 23、上昇\n"
+        "Zählerの状態: Störung 1 回\n"
+    )
+
+
+def test_a_european_table_that_is_no_log_stays_as_it_was_written() -> None:
+    told = "Teil: Lager | Preis: 12,50\nTeil: Dichtung | Preis: 3,20\n"
+    assert read("Teil;Preis\nLager;12,50\nDichtung;3,20\n") == told
+
+
+def test_a_comma_in_a_quoted_number_is_no_decimal_comma() -> None:
+    rows = [f'2026-01-05 09:{n:02},"1,234"' for n in range(3)]
+    assert logs.read("\n".join(["t,a", *rows]).encode(), "a.csv").facts.kind == "table"
+
+
 def test_a_span_over_midnight_says_both_days() -> None:
     assert "2026-01-05 23:59～2026-01-06 00:00\n" in read("t,a\n2026年1月5日 23時59分,1\n2026-01-06T00:00,2\n")
 

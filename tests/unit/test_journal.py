@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clients.journal import Departure, Journal, JournalDamaged, JournalInUse
+from clients.journal import Departure, Journal, JournalDamaged, JournalInUse, NoOpenJob
 from federation.secagg.history import History
-from federation.secagg.refusals import DataSetBusy
+from federation.secagg.refusals import DataSetBusy, JobClosed
 
 SPENT = bytes(range(32))
 HISTORY = History((2, 5), (2, 4), 3, frozenset({SPENT, bytes(32)}))
@@ -105,6 +105,49 @@ class TestDataSet:
             journal.require_free("塗装")
         journal.commit(HISTORY, departure("溶接"), open=False)
         reopened(journal).require_free("塗装")
+
+
+class TestClosing:
+    """By a person's decision, when nothing else ends a job."""
+
+    def test_frees_the_data_set_for_good(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure("溶接"))
+        journal.close_job("溶接")
+        after = reopened(journal)
+        after.require_free("塗装")
+        assert after.open_jobs() == []
+        with pytest.raises(JobClosed):
+            after.require_not_closed("溶接")
+        after.close()
+
+    @pytest.mark.parametrize("kinds", [("revealed",), ("refused", "keys"), ()])
+    def test_lets_nothing_leave_but_refusals(self, journal: Journal, kinds: tuple[str, ...]) -> None:
+        """Also what a process has already computed when another one closes the job."""
+        journal.commit(HISTORY, departure("溶接"))
+        closing = Journal(journal.path)
+        closing.close_job("溶接")
+        closing.close()
+        with pytest.raises(JobClosed):
+            journal.commit(HISTORY, Departure("溶接", kinds, "coordinator", 1, bytes(32)))
+        journal.commit(HISTORY, departure("溶接", "refused"), open=True)
+        assert journal.open_jobs() == []
+        assert [row[2] for row in journal.sent()] == ["masked keys", "close", "refused"]
+
+    def test_gives_back_nothing_that_was_spent_or_counted(self, journal: Journal) -> None:
+        journal.count_contribution("溶接", (1, 1))
+        journal.commit(HISTORY, departure("溶接"))
+        journal.close_job("溶接")
+        assert journal.history("塗装") == History(spent=HISTORY.spent)
+        assert journal.contributions() == 1
+
+    def test_is_for_a_job_that_is_open(self, journal: Journal) -> None:
+        journal.commit(HISTORY, departure("塗装"), open=False)
+        journal.commit(HISTORY, departure("溶接"))
+        for job in ("塗装", "鋳造"):
+            with pytest.raises(NoOpenJob, match="Open: 溶接") as caught:
+                journal.close_job(job)
+        assert caught.value.exit_code == 2
+        journal.require_not_closed("塗装")
 
 
 class TestChain:

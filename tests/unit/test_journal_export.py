@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -123,6 +124,41 @@ def test_a_change_to_positions_spent_adapters_or_rows_is_named(path: Path, state
         Journal(path)
     assert caught.value.exit_code == 10
     assert str(path) in str(caught.value)
+
+
+def test_closing_a_job_is_in_the_chain_and_cannot_be_taken_back(path: Path) -> None:
+    journal = Journal(path)
+    journal.close_job("溶接")
+    journal.close()
+    assert (rows(path)[-1].kinds, rows(path)[-1].note) == ("close", "溶接")
+    with sqlite3.connect(path) as database:
+        assert database.execute("DELETE FROM closed").rowcount == 1
+    with pytest.raises(JournalDamaged, match="row 5 "):
+        Journal(path)
+
+
+def test_it_can_be_read_while_a_member_writes(path: Path) -> None:
+    """The chain and the tables beside it are compared as of one moment."""
+    stop = threading.Event()
+
+    def write() -> None:
+        journal = Journal(path)
+        round = 5
+        while not stop.is_set():
+            round += 1
+            spent = frozenset({bytes(32), round.to_bytes(32)})
+            journal.commit(History((2, round), (2, round), 3, spent), Departure("溶接", ("keys",), "h:1", 1, bytes(32)))
+        journal.close()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        while writing.is_alive() and len(rows(path)) < 15:
+            pass
+    finally:
+        stop.set()
+        writing.join()
+    assert len(rows(path)) >= 15
 
 
 def test_opening_it_again_does_not_drop_this_process_locks(path: Path) -> None:

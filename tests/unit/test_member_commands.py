@@ -11,13 +11,14 @@ from clients.approving import NothingProposed, RosterOlder, approve_within_polic
 from clients.commands.membership import TokenUnreadable
 from clients.commands.site import asked
 from clients.home import MemberExists, NoMemberHere, NothingApproved
-from clients.journal import Journal
+from clients.journal import Departure, Journal, NoOpenJob
 from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryRefused, RegistryUnreachable
 from clients.state_folder import OpenToOthers
 from federation.errors import DataFolderInvalid, UsageError
 from federation.output import OutputNotWritable
 from federation.plan import Plan
+from federation.secagg.history import History
 from federation.token import TokenInvalid
 from tests.unit.site import MEMBERS, Consortium, Site, consortium, three_sites
 
@@ -285,6 +286,22 @@ class TestRosters:
             with pytest.raises(RosterOlder) as caught:
                 site.run("review")
             assert caught.value.exit_code == 10
+
+
+def test_closing_a_job_frees_the_data_and_is_in_the_journal(federation: tuple[Consortium, list[Site]]) -> None:
+    _, (_, site, _) = federation
+    journal = Journal(site.home.file("journal.sqlite"))
+    journal.commit(History((1, 1)), Departure("止まった", ("keys",), "host:1", 1, bytes(32)))
+    journal.close()
+    with pytest.raises(UsageError, match="Nothing was closed"):
+        site.run("close", "止まった")
+    with pytest.raises(NoOpenJob):
+        site.run("close", "別のジョブ", "--yes")
+    site.run("close", "止まった", "--yes")
+    journal = Journal(site.home.file("journal.sqlite"))
+    journal.require_free("次")
+    journal.close()
+    assert journal_of(site)[-1] == "close"
 
 
 class TestLeaving:

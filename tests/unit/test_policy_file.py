@@ -91,7 +91,7 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         policy_file.read(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: ")
+    assert text.startswith(f"{path} has 7 fault(s)")
     for part in (
         "`minimum_cohort` is 2; it has to be a whole number of at least 3",
         "`rounds_per_data_set` is 'many'",
@@ -102,7 +102,6 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
         "`automatic_approval`: two_persons = true needs persons",
     ):
         assert part in text
-    assert len(caught.value.faults) == 7
     assert caught.value.exit_code == 3
     assert "7 件の誤り" in caught.value.text("ja")
 

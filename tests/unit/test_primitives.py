@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.secagg.primitives import add_mask, agree, derive, envelope_size, is_safe_point, seal, unseal
+from federation.secagg.primitives import Mask, add_masks, agree, derive, envelope_size, is_safe_point, seal, unseal
 from federation.secagg.shamir import SHARE_SIZE
 from federation.wire import canonical_cbor
 
@@ -119,7 +119,7 @@ class TestDerivation:
         assert len(set(keys)) == len(keys)
 
 
-# Around one block of AES, and around the chunks of 256 KiB: 64 Ki words of 32 bits, 128 Ki words of 16 bits.
+# Around one block of AES, and around the chunks of 128 KiB: 32 Ki words of 32 bits, 64 Ki words of 16 bits.
 LENGTHS = [0, 1, 3, 4, 5, 7, 8, 9, 1001]
 LENGTHS += [chunks * 65536 + offset for chunks in (1, 2, 3, 4) for offset in (-1, 0, 1)]
 
@@ -128,7 +128,7 @@ class TestMask:
     def test_begins_as_published(self) -> None:
         """Under a key of zeros: AES-256 of the counters 0 (CAVP GFSbox256's key), 1 and 2 (GCM's test cases 13, 14)."""
         vector = np.zeros(12, dtype="<u4")
-        add_mask(vector, bytes(32), 1)
+        add_masks(vector, [(bytes(32), 1)])
         assert [vector[at : at + 4].tobytes().hex() for at in (0, 4, 8)] == [
             "dc95c078a2408989ad48a21492842087",
             "530f8afbc74536b9a963b4f1c4cb738b",
@@ -138,7 +138,7 @@ class TestMask:
     def test_is_aes_of_a_counter(self) -> None:
         key, vector = os.urandom(32), np.zeros(4000, dtype="<u4")
         block = Cipher(algorithms.AES256(key), modes.ECB()).encryptor()  # noqa: S305
-        add_mask(vector, key, 1)
+        add_masks(vector, [(key, 1)])
         assert vector.tobytes() == block.update(b"".join(counter.to_bytes(16) for counter in range(1000)))
 
     @pytest.mark.parametrize("width", [2, 4])
@@ -152,22 +152,39 @@ class TestMask:
             for at, value in enumerate(before[:40])
         ]
         vector = before.copy()
-        add_mask(vector, key, 1)
+        add_masks(vector, [(key, 1)])
         assert vector[:40].tolist() == expected
         np.testing.assert_array_equal(vector - before, np.frombuffer(stream, dtype=f"<u{width}"))
-        add_mask(vector, key, -1)
+        add_masks(vector, [(key, -1)])
         np.testing.assert_array_equal(vector, before)
 
     def test_of_two_members_cancels_in_the_sum(self) -> None:
         key, left, right = os.urandom(32), np.arange(9, dtype="<u2"), np.arange(9, dtype="<u2") * 3
         total = left + right
-        add_mask(left, key, 1)
-        add_mask(right, key, -1)
+        add_masks(left, [(key, 1)])
+        add_masks(right, [(key, -1)])
         np.testing.assert_array_equal(left + right, total)
+
+    @pytest.mark.parametrize("width", [2, 4])
+    @pytest.mark.parametrize("length", [*LENGTHS, 200_003])
+    def test_is_the_same_from_any_number_of_threads(self, length: int, width: int) -> None:
+        masks: list[Mask] = [(os.urandom(32), 1), (os.urandom(32), -1), (os.urandom(32), 1)]
+        before = np.arange(length, dtype=f"<u{width}")
+        alone = before.copy()
+        for mask in masks:
+            add_masks(alone, [mask])
+        for threads in (1, 2, 3, 7):
+            vector = before.copy()
+            add_masks(vector, masks, threads)
+            np.testing.assert_array_equal(vector, alone)
+
+    def test_raises_what_a_thread_raises(self) -> None:
+        with pytest.raises(ValueError, match="key"):
+            add_masks(np.zeros(200_000, "<u4"), [(bytes(3), 1)], 2)
 
     def test_stays_within_the_part_of_an_array_that_it_is_given(self) -> None:
         whole = np.zeros(12, dtype="<u4")
-        add_mask(whole[4:8], bytes(32), 1)
+        add_masks(whole[4:8], [(bytes(32), 1)])
         assert whole[4:8].all()
         assert not np.delete(whole, slice(4, 8)).any()
 

@@ -93,11 +93,24 @@ def test_a_recorded_learner_learns_the_same_and_is_written_down() -> None:
     plain = TinyLearner().train(STATE.factors, names, blocks, PLAN.train, 1).tensors
     assert recorded.shapes == SHAPES
     assert all((ours[name] == plain[name]).all() for name in plain)
-    assert recording.trained["m0"] is ours
     evaluated = recorded.evaluate(ours, corpus.validation)
     assert evaluated == TinyLearner().evaluate(plain, corpus.validation)
-    assert recording.losses == {"m0": evaluated.nats / evaluated.tokens}
-    assert (recording.trained_tokens, recording.train_seconds > 0, recording.eval_seconds > 0) == (128, True, True)
     taken = recording.take()
-    assert set(taken.trained) == set(taken.losses) == {"m0"}
-    assert recording == Recording()  # nothing is left for the next round
+    assert set(taken.trained) == {"m0"}
+    assert taken.trained["m0"] is ours
+    assert taken.losses == {"m0": evaluated.nats / evaluated.tokens}
+    assert (taken.trained_tokens, taken.train_seconds > 0, taken.eval_seconds > 0) == (128, True, True)
+    assert recording.take() == Recording().take()  # nothing is left for the next round
+
+
+def test_what_is_noted_does_not_tell_who_came_first_and_shares_seconds_among_those_at_work() -> None:
+    factors = dict(STATE.factors)
+    notes = []
+    for order in (("m0", "m1"), ("m1", "m0")):
+        recording = Recording(at_once=2)
+        for member in order:
+            recording.train(member, factors, 64, seconds=3.0)
+            recording.evaluate(member, 1.5, seconds=1.0)
+        notes.append(recording.take())
+    assert [(list(noted.trained), list(noted.losses)) for noted in notes] == [(["m0", "m1"], ["m0", "m1"])] * 2
+    assert [(noted.train_seconds, noted.eval_seconds, noted.trained_tokens) for noted in notes] == [(3.0, 1.0, 128)] * 2

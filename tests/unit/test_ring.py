@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federation.plan import SecAgg, check_consistent
 from federation.ring import NotFinite, Ring, rounding_stream
+from tests.protocol.consortium import make_plan
 
 # (bits, members): 16 bits carry up to 511 members, see plan.check_consistent.
 SIZES = [(16, n) for n in (3, 4, 30, 100, 255, 511)] + [(32, n) for n in (3, 30, 511, 1000)]
@@ -84,6 +86,13 @@ def test_rounding_is_unbiased(bits: int) -> None:
         words = of.encode({"w": values}, {}, np.random.default_rng(2)).astype(np.int64)
         assert set(np.unique(words)) == {3, 4}
         assert abs(words.mean() - (3 + share)) < 6 * np.sqrt(share * (1 - share) / count)
+
+
+@pytest.mark.parametrize(("bits", "members", "refused"), [(16, 511, False), (16, 512, True), (32, 512, False)])
+def test_a_plan_without_head_room_for_the_sum_is_refused(bits: int, members: int, refused: bool) -> None:
+    """Fewer than 64 levels are left for one member; an overflow is ruled out long before."""
+    plan = make_plan(tuple(f"m{n:04d}" for n in range(members)), secagg=SecAgg(bits, "malicious", 3, "auto", 8.0, 1e-6))
+    assert ("secagg.ring_bits" in [fault.facts["where"] for fault in check_consistent(plan)]) is refused
 
 
 class TestScalars:

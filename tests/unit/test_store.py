@@ -1,6 +1,7 @@
 """The coordinator's state: a round is there whole, or not at all."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.store import Checkpoint, Store, StoreDamaged, StoreOfAnotherPlan
+from aggregator.store import Checkpoint, StepDamaged, Store, StoreDamaged, StoreOfAnotherPlan, StoreUnreadable
+from federation.secagg.messages import Offer
+from federation.secagg.server import Answers, Step
 from federation.tensors import digest
+from federation.wire import Signed
 
 PLAN = bytes(range(32))
+MASKED_SUM = "masked-sum.safetensors"
 
 
 def checkpoint(round: int) -> Checkpoint:
@@ -106,6 +111,133 @@ class TestCrash:
             store.commit(checkpoint(2))
         assert (folder / "round-00002.safetensors").exists()
         assert round_of(reopened(store, folder)) == 1
+
+
+def step(round: int, step: Step, total: bool = False) -> Answers:
+    offer = Offer("suite", "名古屋", "溶接", round, 3, bytes(32), bytes(32), PLAN, bytes(32))
+    statements = tuple(Signed(f"{step.value} {n}".encode(), bytes([n] * 64), b"blob"[: 2 * n]) for n in range(3))
+    return Answers(offer, step, statements, np.arange(round, 25, dtype="<u4") if total else None)
+
+
+class TestSteps:
+    @pytest.mark.parametrize("given", [step(1, Step.SHARES), step(2, Step.MASKED, True)], ids=lambda s: s.step.value)
+    def test_come_back_as_they_were_kept(self, store: Store, folder: Path, given: Answers) -> None:
+        store.keep([given])
+        found = reopened(store, folder).kept(given.offer.round, given.step)
+        assert found is not None
+        assert (found.offer, found.step, found.statements) == (given.offer, given.step, given.statements)
+        if given.total is None:
+            assert found.total is None
+        else:
+            assert found.total is not None
+            np.testing.assert_array_equal(found.total, given.total)
+            assert found.total.dtype == given.total.dtype
+
+    def test_that_were_not_finished_are_not_there(self, store: Store) -> None:
+        store.keep([step(1, Step.KEYS)])
+        assert store.kept(1, Step.SHARES) is None
+        assert store.kept(2, Step.KEYS) is None
+
+    def test_of_one_exchange_are_there_together_or_not_at_all(self, store: Store, folder: Path) -> None:
+        with sqlite3.connect(folder / "coordinator.sqlite") as database:
+            when = "BEFORE INSERT ON steps WHEN NEW.round = 2"
+            database.execute(f"CREATE TRIGGER no {when} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="disk full"):
+            store.keep([step(1, Step.AGREED), step(2, Step.KEYS)])
+        assert reopened(store, folder).kept(1, Step.AGREED) is None
+
+    def test_may_be_replaced_by_more_answers(self, store: Store) -> None:
+        few = step(1, Step.REVEALED)
+        store.keep([Answers(few.offer, few.step, few.statements[:1])])
+        store.keep([few])
+        assert store.kept(1, Step.REVEALED) == few
+
+    @pytest.mark.parametrize("carried", [False, True])
+    def test_are_forgotten_when_their_round_is_committed_but_for_what_it_carried(
+        self, store: Store, folder: Path, carried: bool
+    ) -> None:
+        store.keep([step(1, Step.MASKED, True)])
+        store.keep([step(1, Step.AGREED), step(2, Step.KEYS)])
+        store.commit(checkpoint(1), carried=carried)
+        store = reopened(store, folder)
+        assert store.kept(1, Step.MASKED) is None
+        assert (store.kept(2, Step.KEYS) is not None) == carried
+        assert not (folder / MASKED_SUM).exists()
+
+    def test_are_forgotten_with_the_attempt(self, store: Store, folder: Path) -> None:
+        store.keep([step(1, Step.AGREED), step(2, Step.KEYS)])
+        store.give_up()
+        store = reopened(store, folder)
+        assert store.kept(1, Step.AGREED) is store.kept(2, Step.KEYS) is None
+
+    def test_without_their_row_leave_the_sum_s_file_unread(self, store: Store, folder: Path) -> None:
+        (folder / MASKED_SUM).write_bytes(b"half of a")
+        assert store.kept(1, Step.MASKED) is None
+        store.keep([step(1, Step.MASKED, True)])
+        assert store.kept(1, Step.MASKED) is not None
+
+
+class TestDamagedSteps:
+    @pytest.fixture
+    def kept(self, store: Store) -> Store:
+        store.keep([step(1, Step.MASKED, True)])
+        return store
+
+    def test_by_a_changed_row_are_noticed(self, kept: Store, folder: Path) -> None:
+        with sqlite3.connect(folder / "coordinator.sqlite") as database:
+            (record,) = database.execute("SELECT record FROM steps").fetchone()
+            changed = record[:100] + bytes([record[100] ^ 1]) + record[101:]
+            assert database.execute("UPDATE steps SET record = ?", (changed,)).rowcount == 1
+        with pytest.raises(StepDamaged, match="masked in round 1") as caught:
+            kept.kept(1, Step.MASKED)
+        assert caught.value.exit_code == 10
+
+    @pytest.mark.parametrize("torn", [b"", b"half", None])
+    def test_by_a_torn_sum_are_noticed(self, kept: Store, folder: Path, torn: bytes | None) -> None:
+        (folder / MASKED_SUM).unlink()
+        if torn is not None:
+            (folder / MASKED_SUM).write_bytes(torn)
+        with pytest.raises(StepDamaged, match=MASKED_SUM):
+            kept.kept(1, Step.MASKED)
+
+    def test_by_a_changed_sum_are_noticed(self, kept: Store, folder: Path) -> None:
+        data = (folder / MASKED_SUM).read_bytes()
+        (folder / MASKED_SUM).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(StepDamaged):
+            kept.kept(1, Step.MASKED)
+
+
+class TestUnreadable:
+    """The database itself, told when it is opened and not in the middle of a round."""
+
+    @pytest.fixture
+    def database(self, store: Store, folder: Path) -> Path:
+        store.keep([step(1, s) for s in Step])
+        store.commit(checkpoint(1))
+        store.keep([step(2, s) for s in Step])
+        store.close()
+        return folder / "coordinator.sqlite"
+
+    @pytest.mark.parametrize("at", [0, 24, 4096, 4100])
+    def test_when_pages_were_overwritten(self, database: Path, folder: Path, at: int) -> None:
+        data = bytearray(database.read_bytes())
+        data[at : at + 2000] = b"\xaa" * 2000
+        database.write_bytes(data)
+        with pytest.raises(StoreUnreadable) as caught:
+            Store(folder, PLAN)
+        assert caught.value.exit_code == 10
+
+    @pytest.mark.parametrize("left", [100, 5000])
+    def test_when_it_was_cut(self, database: Path, folder: Path, left: int) -> None:
+        os.truncate(database, left)
+        with pytest.raises(StoreUnreadable):
+            Store(folder, PLAN)
+
+    def test_when_it_is_empty_and_rounds_are_beside_it(self, database: Path, folder: Path) -> None:
+        """Otherwise the job would begin again at round 1, and members would refuse without saying what is wrong."""
+        os.truncate(database, 0)
+        with pytest.raises(StoreUnreadable, match="files of rounds are beside it"):
+            Store(folder, PLAN)
 
 
 class TestDamage:

@@ -71,8 +71,9 @@ class TestPacking:
         documents = [torch.tensor([trainer.tokenizer.bos_id, *trainer.tokenizer.encode(text)]) for text in TEXTS]
         positions = [torch.arange(len(document)) for document in documents]
         with torch.inference_mode():
-            packed = forward(trainer._model, torch.cat(documents)[None], torch.cat(positions)[None])
-            alone = [forward(trainer._model, d[None], p[None]) for d, p in zip(documents, positions, strict=True)]
+            model = trainer._adapted.model
+            packed = forward(model, torch.cat(documents)[None], torch.cat(positions)[None])
+            alone = [forward(model, d[None], p[None]) for d, p in zip(documents, positions, strict=True)]
         return float((packed - torch.cat(alone)).abs().max())
 
     def test_is_right(self, trainer: Trainer) -> None:
@@ -263,7 +264,7 @@ class TestTrain:
 def test_a_base_of_half_the_precision_keeps_the_factors_in_float32(blocks: Blocks, dtype: Any) -> None:
     half = Trainer(BASE, dataclasses.replace(MODEL, dtype=dtype), LORA)
     factors = factors_for(half)
-    assert {p.dtype for p in half._parameters.values()} == {torch.float32}
+    assert {p.dtype for p in half._adapted.parameters.values()} == {torch.float32}
     trained = half.train(factors, factors.keys(), blocks, with_optimizer("adamw", 1e-6), seed=1).tensors
     assert all(not np.array_equal(trained[name], factors[name]) for name in factors)
     assert max(float(np.abs(trained[name] - factors[name]).max()) for name in factors) < 1e-5
@@ -278,7 +279,7 @@ class TestTokenizer:
         assert list(trainer.shapes) == sorted(trainer.shapes)
         assert trainer.shapes["model.layers.0.self_attn.q_proj"] == (256, 256)
         assert trainer.shapes["model.layers.5.mlp.down_proj"] == (256, 688)
-        assert list(trainer._parameters) == sorted(factors_for(trainer))
+        assert list(trainer._adapted.parameters) == sorted(factors_for(trainer))
 
     def test_without_a_padding_token_padding_is_the_end_of_text_and_changes_nothing(
         self, trainer: Trainer, tmp_path: Path

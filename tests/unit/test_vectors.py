@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from federation import plan, step, tensors
+from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.ring import Ring, rounding_stream
 from federation.secagg import contexts, primitives, shamir
@@ -57,8 +59,9 @@ def opened(found: dict[str, str], kind: Any, context: bytes, sender: str) -> Any
 
 def test_regenerating_gives_the_same_bytes(tmp_path: Path) -> None:
     script = ROOT / "scripts/make_vectors.py"
-    subprocess.run([sys.executable, script, tmp_path / "again.json"], check=True, cwd=ROOT)
-    assert (tmp_path / "again.json").read_bytes() == FILE.read_bytes()
+    subprocess.run([sys.executable, script, tmp_path], check=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    again = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert again == {name: (FILE.parent / name).read_bytes() for name in ("secagg-v1.json", "round-v1.json")}
 
 
 def test_identities_have_the_public_keys_of_their_private_ones() -> None:
@@ -159,11 +162,11 @@ class TestMasks:
     @pytest.mark.parametrize("bits", [16, 32])
     def test_streams(self, bits: int) -> None:
         zeros = np.zeros(512 // bits, dtype=f"<u{bits // 8}")
-        primitives.add_mask(zeros, bytes.fromhex(self.own["key"]), 1)
+        primitives.add_masks(zeros, [(bytes.fromhex(self.own["key"]), 1)])
         assert zeros.tobytes().hex() == self.own["first_64_bytes"]
         for name, sign in (("added", 1), ("subtracted", -1)):
             words = np.arange(512 // bits, dtype=f"<u{bits // 8}")
-            primitives.add_mask(words, bytes.fromhex(self.pair["key"]), sign)  # type: ignore[arg-type]
+            primitives.add_masks(words, [(bytes.fromhex(self.pair["key"]), sign)])  # type: ignore[arg-type]
             assert words.tobytes().hex() == self.words[f"{bits} bits, pair mask {name} to 0, 1, 2…"]
 
 
@@ -212,6 +215,41 @@ def test_frame() -> None:
 
 
 class TestRefused:
+    envelopes, derivations = VECTORS["refused"]["envelope"], VECTORS["refused"]["derivation"]
+
+    @pytest.mark.parametrize("what", VECTORS["refused"]["statement"])
+    def test_statement(self, what: str) -> None:
+        with pytest.raises((SignatureInvalid, Malformed)):
+            opened(VECTORS["refused"]["statement"][what], Keys, of("setup", "setup_ctx"), MEMBERS[0])
+
+    def test_the_statements_are_changed_from_a_good_one(self) -> None:
+        assert opened(VECTORS["keys"][MEMBERS[0]], Keys, of("setup", "setup_ctx"), MEMBERS[0])
+
+    def unsealed(self, envelope: str) -> object:
+        dealer, recipient = self.envelopes["dealer"], self.envelopes["recipient"]
+        key = bytes.fromhex(self.envelopes["key"])
+        return primitives.unseal(key, of("share_ctx"), dealer, recipient, bytes.fromhex(envelope))
+
+    @pytest.mark.parametrize("envelope", envelopes["bad"].values(), ids=envelopes["bad"])
+    def test_envelope(self, envelope: str) -> None:
+        assert self.unsealed(self.envelopes["good"]) is not None
+        assert self.unsealed(envelope) is None
+
+    @pytest.mark.parametrize("shares", VECTORS["refused"]["share"].values(), ids=VECTORS["refused"]["share"])
+    def test_share(self, shares: dict[str, str]) -> None:
+        given = {int(x): bytes.fromhex(share) for x, share in shares.items()}
+        with pytest.raises(shamir.InconsistentShares):
+            shamir.combine(given, shamir.lagrange_at_zero(tuple(given)))
+
+    def test_derivation(self) -> None:
+        """A client with any of these has gone wrong: none is among the good ones, and no two are the same."""
+        keys, commitments = (list(self.derivations[part].values()) for part in ("key", "commitment"))
+        sealed = read_cbor(statement(VECTORS["shares"][MEMBERS[0]]).blob)
+        good = [VECTORS["masks"]["pair"]["key"], VECTORS["masks"]["self"]["key"], self.envelopes["key"]]
+        assert len({*good, *keys}) == len(good) + len(keys)
+        committed = [s[f"{kind}_commitment"].hex() for s in sealed for kind in ("seed", "key")]
+        assert len({*committed, *commitments}) == len(committed) + len(commitments)
+
     @pytest.mark.parametrize("frame", VECTORS["refused"]["frame"].values(), ids=VECTORS["refused"]["frame"])
     def test_frame(self, frame: str) -> None:
         with pytest.raises(Malformed):

@@ -41,12 +41,12 @@ def as_header(data: bytes) -> bytes:
 def refused(data: bytes) -> None:
     """Malformed, as a frame and as a header, within a second and a megabyte, or a hundred times what came."""
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         for read in (read_cbor, take_apart, lambda data: take_apart(as_header(data))):
             with pytest.raises(Malformed):
                 read(data)
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
         assert tracemalloc.get_traced_memory()[1] < 2**20 + 100 * len(data)
     finally:
         tracemalloc.stop()

@@ -1,0 +1,47 @@
+"""Documents that say what the code does: the generated tables are fresh, and every test that is named exists."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import make_protocol_docs  # noqa: E402
+
+
+@pytest.mark.parametrize("name", make_protocol_docs.PARTS)
+def test_the_protocols_tables_are_what_the_code_gives(name: str) -> None:
+    """If not: python scripts/make_protocol_docs.py"""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert make_protocol_docs.renewed(text, make_protocol_docs.PARTS[name]) == text
+
+
+def test_a_stale_table_is_noticed() -> None:
+    name, parts = next(iter(make_protocol_docs.PARTS.items()))
+    stale = (ROOT / name).read_text(encoding="utf-8").replace("| `mask_key` | 32 bytes |", "| `mask_key` | 33 bytes |")
+    assert make_protocol_docs.renewed(stale, parts) != stale
+
+
+def functions_in(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+NAMED = re.findall(r"`((?:unit|protocol)/\w+\.py)::(\w+)`", (ROOT / "docs/attacks.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("file", "test"), sorted(set(NAMED)))
+def test_every_test_that_the_attacks_name_exists(file: str, test: str) -> None:
+    assert test.startswith("test_")
+    assert test in functions_in(f"tests/{file}")
+
+
+def test_every_row_of_the_attacks_names_a_test() -> None:
+    text = (ROOT / "docs/attacks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!---|attack)(.+)", text.partition("## Attacks and tests")[2], flags=re.M)
+    assert len(rows) > 30
+    assert [row for row in rows if "::test_" not in row] == []
