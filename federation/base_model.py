@@ -124,6 +124,8 @@ def _check_weights(path: Path) -> None:
         raise invalid(path, "there are no weights (*.safetensors) in it", "重み（*.safetensors）がありません")
     if (path / _INDEX).exists():
         shards = _read_json(path, _INDEX).get("weight_map", {})
+        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            raise invalid(path, f"{_INDEX} does not say where weights are", f"{_INDEX} に重みの所在がありません")
         for name in sorted(set(shards.values())):
             if name not in weights:
                 raise invalid(path, f"{name} is missing, which {_INDEX} names", f"{_INDEX} にある {name} がありません")

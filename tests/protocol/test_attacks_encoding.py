@@ -16,7 +16,7 @@ from federation.identity import COORDINATOR
 from federation.secagg import client
 from federation.wire import Signed, read_frame, write_frame
 from tests.protocol.consortium import Consortium, make_consortium
-from tests.protocol.play import LIMITS, STEPS, Play, refusal
+from tests.protocol.play import LIMITS, STEPS, Play, make_offer, refusal
 
 VICTIM = "m00"
 
@@ -158,6 +158,24 @@ def test_a_signed_message_with_a_wrong_body_is_refused(folder: Path, body: dict[
     code = refusal(read_frame(consortium.members[VICTIM].handle(write_frame([signed])), LIMITS))
     assert code in ("malformed", "cohort-too-small")
     assert consortium.left(VICTIM) == ["keys", "refused"]
+
+
+def test_a_last_sum_that_a_carrier_changed_is_refused_by_one_that_could_not_tell(folder: Path) -> None:
+    """A member that was not in the last round has nothing but the signature to know its sum by."""
+    consortium = make_consortium(folder)
+    opening = Play(consortium).through("revealed").result()
+    consortium.start_member(VICTIM)
+    second = Play(consortium, make_offer(consortium, 2, 2), opening).do("keys").do("shares")
+
+    def touch(name: str, messages: list[Signed]) -> list[Signed]:
+        if name != VICTIM:
+            return messages
+        blob = bytearray(messages[1].blob)
+        blob[-1] ^= 1
+        return [messages[0], Signed(messages[1].header_bytes, messages[1].signature, bytes(blob))]
+
+    second.do("masked", tamper=touch)
+    assert second.refused == {VICTIM: "malformed"}
 
 
 def test_a_blob_that_is_not_the_signed_one_is_refused(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from clients.dataset import Blocks
 from clients.member import Member
 from federation.errors import JobStopped
 from federation.plan import SecAgg, Train
-from federation.secagg.client import KeysSent
-from federation.secagg.contexts import leaf
+from federation.secagg.client import KeysSent, SharesSent
+from federation.secagg.contexts import leaf, share_commitment
 from federation.secagg.messages import Inbox, Masked, Revealed, Sealed
+from federation.secagg.primitives import agree, derive, seal
 from federation.tensors import Tensors
 from federation.wire import Signed, canonical_cbor, read_body, read_cbor
 from tests.protocol.consortium import Consortium, Losing, TinyLearner, Trained, digest, make_consortium, undisturbed
@@ -142,6 +144,19 @@ def reflected(play: Play, inbox: Inbox) -> Sealed:
     return replace(inbox.sealed[1], envelope=mine.envelope)
 
 
+def dealt_otherwise(play: Play, inbox: Inbox, *, committed: bool) -> Sealed:
+    """The dealer colludes and seals other shares for m00, with commitments to them or with those to the first ones."""
+    dealer = play.consortium.members["m01"]._sessions[1, 1].state
+    assert isinstance(dealer, SharesSent)
+    ctx, shares = dealer.share_ctx, {"seed": b"\0" + bytes([1] * 32), "key": b"\0" + bytes([2] * 32)}
+    key = derive(agree(dealer._channel_private, dealer.keys["m00"].channel_key), ctx, "envelope", "m01", "m00")
+    sealed = replace(inbox.sealed[1], envelope=seal(key, ctx, "m01", "m00", shares["seed"], shares["key"]))
+    if not committed:
+        return sealed
+    seed, mask = (share_commitment(ctx, kind, "m01", "m00", share) for kind, share in shares.items())
+    return replace(sealed, seed_commitment=seed, key_commitment=mask)
+
+
 ENVELOPES: dict[str, Callable[[Play, Inbox], Sealed]] = {
     "bit flipped": lambda _, inbox: replace(inbox.sealed[1], envelope=flipped(inbox.sealed[1].envelope)),
     "another dealer's": lambda _, inbox: replace(inbox.sealed[1], envelope=inbox.sealed[2].envelope),
@@ -149,6 +164,8 @@ ENVELOPES: dict[str, Callable[[Play, Inbox], Sealed]] = {
     "reflected": reflected,
     "empty": lambda _, inbox: replace(inbox.sealed[1], envelope=b""),
     "other commitments": lambda _, inbox: replace(inbox.sealed[1], key_commitment=bytes(32)),
+    "other shares than committed to": partial(dealt_otherwise, committed=False),
+    "other shares, other commitments, the same leaf": partial(dealt_otherwise, committed=True),
 }
 
 

@@ -17,7 +17,7 @@ from federation.secagg.messages import Keys, Refused
 from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
-from tests.protocol.play import STEPS, Play, ask
+from tests.protocol.play import STEPS, Play, ask, make_offer
 from tests.protocol.stranger_encoding import mask
 
 WORDS = 1 << 16
@@ -244,3 +244,36 @@ def test_a_training_that_breaks_sends_nothing_and_gives_the_round_up(folder: Pat
         ask(consortium, "m00", *play.prepare("masked")["m00"])
     assert consortium.left("m00") == ["keys", "shares"]
     assert not consortium.members["m00"]._sessions
+
+
+def test_a_seed_has_all_of_its_256_bits_from_chance(folder: Path) -> None:
+    """Flower's is folded to 32 bits. Over twenty seeds every byte takes more than ten values."""
+    consortium = make_consortium(folder)
+    seeds = []
+    for attempt in range(1, 5):
+        Play(consortium, make_offer(consortium, attempt=attempt)).through("shares")
+        for name in consortium.names:
+            state = session(consortium, name)
+            assert isinstance(state, SharesSent)
+            seeds.append(state._seed)
+    assert len(set(seeds)) == 20
+    assert all(len({seed[at] for seed in seeds}) > 10 for at in range(32))
+
+
+def test_one_member_fewer_than_the_threshold_does_not_hold_a_secret_together(folder: Path) -> None:
+    """What t - 1 members hold together of a seed is another secret than the seed: its polynomial has degree t - 1."""
+    consortium, _ = all_ready(folder)
+    threshold, parties = consortium.plan.threshold, consortium.job.parties
+    holders = consortium.names[: threshold - 1]
+    indices = tuple(parties.index(name) for name in holders)
+    for dealer in consortium.names:
+        for kind, secret in (("seed", ready(consortium, dealer)._seed), ("key", _private(consortium, dealer))):
+            at = ("seed", "key").index(kind)
+            held = {parties.index(name): ready(consortium, name)._held[dealer][at] for name in holders}
+            weights = shamir.lagrange_at_zero(indices)
+            value = sum(int.from_bytes(s) * w for s, w in zip(held.values(), weights, strict=True)) % shamir.PRIME
+            assert value != int.from_bytes(secret)
+
+
+def _private(consortium: Consortium, name: str) -> bytes:
+    return ready(consortium, name)._mask_private.private_bytes_raw()

@@ -1,0 +1,181 @@
+"""The faults that the tests have to notice: each a change of the source, and the test files of which one has to fail.
+
+What is replaced occurs exactly once in its file. The faults are mistakes that others made, checks left out one at a
+time, and short cuts that look harmless.
+"""
+
+from dataclasses import dataclass
+
+CLIENT, SERVER = "federation/secagg/client.py", "federation/secagg/server.py"
+HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py"
+PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
+CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
+IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
+MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
+CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
+
+ROUNDS, OPENING = "tests/protocol/test_rounds.py", "tests/protocol/test_attacks_opening.py"
+SETUP, LIARS = "tests/protocol/test_attacks_setup.py", "tests/protocol/test_attacks_members.py"
+ORDER, REPLAY = "tests/protocol/test_attacks_history.py", "tests/protocol/test_attacks_replay.py"
+RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/test_secrets.py"
+COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
+CLOSED = "tests/protocol/test_closed_jobs.py"
+PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
+ENCODING = "tests/protocol/test_attacks_encoding.py"
+MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
+
+
+def unit(name: str) -> str:
+    """A file of unit tests."""
+    return f"tests/unit/test_{name}.py"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`before` becomes `after` in `file`; one of `tests` (files, or one test by its node) has to fail."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+PLANTED: tuple[Fault, ...] = (
+    # Masks
+    Fault("wrong sign between pairs", CLIENT, "1 if me == low else -1", "1", (ROUNDS,)),
+    Fault("wrong sign for drop-outs", SERVER, "-1 if peer == low else 1", "1", (ROUNDS,)),
+    Fault("no self-mask", CLIENT, '[(derive(self._seed, ctx, "self", me), 1)]', "[]", (ROUNDS,)),
+    Fault("truncated seed", CLIENT, "secrets.token_bytes(32)", "secrets.token_bytes(4) + bytes(28)", (SECRETS,)),
+    Fault(
+        "mask key used again",
+        CLIENT,
+        "mask_private, channel_private = X25519PrivateKey.generate(), X25519PrivateKey.generate()",
+        "channel_private = X25519PrivateKey.generate()\n"
+        "    mask_private = vars(announce).setdefault(seat.me.id, X25519PrivateKey.generate())",
+        (MACHINE,),
+    ),
+    Fault("masks without context", PRIMITIVES, "salt=salt, info", "salt=bytes(32), info", (unit("vectors"),)),
+    Fault("keys without purpose", PRIMITIVES, "canonical_cbor([purpose, *parties])", 'b""', (unit("vectors"),)),
+    Fault("keystream from the same counter twice", PRIMITIVES, "counter = (start * width // _AES_BLOCK)",
+          "counter = (0 * start * width)", (unit("primitives"),)),
+    # Shares
+    Fault("threshold of shares one too low", CLIENT, "shamir.share(seed, parties.threshold, indices)",
+          "shamir.share(seed, parties.threshold - 1, indices)", (SECRETS,)),
+    Fault("coefficients of 32 bits", SHAMIR, "secrets.randbelow(PRIME)", "secrets.randbelow(2**32)",
+          (unit("shamir"),)),
+    Fault("share of the wrong kind", CLIENT, "{dealer: self._held[dealer][0] for", "{dealer: self._held[dealer][1] for",
+          (ROUNDS,)),
+    Fault("both kinds of share", CLIENT, "for dealer in self.gone if dealer in self._held}",
+          "for dealer in self._held}", (OPENING,)),
+    Fault("dealt share not compared with its commitment", CLIENT, "return opened if actual == committed else None",
+          "return opened", (LIARS, ENCODING)),
+    Fault("leaf not compared", CLIENT,
+          "if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):", "if False:",
+          (LIARS, ENCODING)),
+    Fault("envelope for anybody", PRIMITIVES, "if not isinstance(opened, list) or opened[:2] != [dealer, recipient] or",
+          "if not isinstance(opened, list) or", (unit("primitives"),)),
+    Fault("envelope without context", PRIMITIVES, '"envelope", share_ctx, dealer, recipient])', '"envelope"])',
+          (unit("primitives"), unit("vectors"))),
+    Fault("revealed share not compared", SERVER,
+          "if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:", "if False:", (LIARS,)),
+    Fault("recovered seed not compared", SERVER,
+          "if seed_commitment(self.share_ctx, member, seed) != self._shares[member].seed_commitment:", "if False:",
+          (LIARS,)),
+    Fault("recovered key not compared", SERVER,
+          "if private.public_key().public_bytes_raw() != self._keys[member].mask_key:", "if False:", (LIARS,)),
+    Fault("holders not counted", SERVER, "self._require_holders(self.u4)", "pass", (LIARS,)),
+    # Points, signatures, contexts
+    Fault("no low-order check", PRIMITIVES, " and u not in _SMALL_ORDER", "", (unit("primitives"),)),
+    Fault("points not checked by members", CLIENT, "check_points(keys)", "pass", (SETUP,)),
+    Fault("signatures not checked", IDENTITY,
+          'verify_bytes(public_key, message.signature, message.to_sign(), f"{header.kind} of {sender}")', "pass",
+          (OPENING,)),
+    Fault("context not compared", IDENTITY, "expected = (body.kind, digest, sender, recipient)",
+          "expected = (body.kind, header.digest, sender, recipient)", (OPENING, REPLAY, SETUP, PROBING)),
+    Fault("survivors without a context", CONTEXTS, '_digest("survivors", [ctx, ', '_digest("survivors", [b"", ',
+          (unit("vectors"),)),
+    Fault("cohort not in the context", CONTEXTS, 'return _digest("share context", [setup_ctx, keys])',
+          'return _digest("share context", [setup_ctx])', (unit("vectors"),)),
+    # Sets
+    Fault("threshold from the cohort", PARTIES, "if len(senders) < minimum:",
+          "if len(senders) < min(minimum, 2 * len(senders) // 3 + 1):", (SETUP,)),
+    Fault("one member counted twice", PARTIES, "if len(set(senders)) != len(senders):", "if False:", (SETUP, OPENING)),
+    Fault("order of a set not checked", PARTIES, "if senders != sorted(senders):", "if False:", (SETUP, OPENING)),
+    Fault("strangers allowed", PARTIES, "if sender not in self.members:", "if sender not in self.roster.keys:",
+          (SETUP, OPENING, LIARS)),
+    Fault("own statement not required", CLIENT,
+          "if not any((s.header_bytes, s.signature) == (mine.header_bytes, mine.signature) for s in shown):",
+          "if False:", (SETUP, OPENING)),
+    Fault("dealers outside the cohort", CLIENT, "if outside or len(inbox.sealed) != len(dealers):",
+          "if len(inbox.sealed) != len(dealers):", (SETUP,)),
+    Fault("survivors do not make up the cohort", CLIENT,
+          "if sorted([*alive, *survivors.gone]) != sorted(self.dealers):", "if False:", (OPENING,)),
+    Fault("votes for another set counted", CLIENT, "if other or strangers:", "if strangers:", (OPENING,)),
+    Fault("votes of strangers counted", CLIENT, "if other or strangers:", "if other:", (OPENING,)),
+    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.minimum:", "if False:", (OPENING,)),
+    Fault("site's own minimum ignored", CLIENT, "return max(self.minimum_cohort, self.parties.threshold)",
+          "return self.parties.threshold", (SETUP,)),
+    Fault("proof without votes", PROOF, "if len(votes) < parties.threshold or len(", "if len(", (PROBING, ABSENCE)),
+    Fault("proof of another round", PROOF, "if before.round != current.round - 1 or any(", "if any(",
+          (PROBING, ABSENCE)),
+    # The order of things
+    Fault("spent adapters forgotten", HISTORY, "if adapter in self.spent:", "if False:", (ORDER,)),
+    Fault("opened rounds forgotten", HISTORY, "if round <= self.revealed_round:", "if False:",
+          (ORDER, unit("history"))),
+    Fault("older attempts not closed", HISTORY, "if position[0] != self.keyed[0]:", "if False:",
+          (ORDER, unit("history"))),
+    Fault("Keys twice for a set-up", HISTORY, "if position <= self.keyed:", "if False:", (ORDER, unit("history"))),
+    Fault("Masked twice for a set-up", HISTORY, "if position <= self.masked:", "if False:", (unit("history"),)),
+    Fault("Revealed not only for the last vector", HISTORY, "if position != self.masked:", "if False:",
+          (ORDER, unit("history"))),
+    Fault("a vector does not close the round before", MEMBER, "if p >= session.position}", "}", (ORDER,)),
+    Fault("an attempt does not close the one before", MEMBER, "if p[0] == offer.attempt}", "}", (ORDER, REPLAY)),
+    Fault("a reveal is not remembered", MEMBER, "self._history, session.state = history, None", "session.state = None",
+          (ORDER, RESTARTS)),
+    Fault("a finished step answers anew", MEMBER, "if session is not None and header.kind in session.answered:",
+          "if False:", (ORDER, REPLAY)),
+    Fault("contradictions are not kept", MEMBER, 'self._journal.keep_evidence(f"two different {kind}", pairs)', "pass",
+          (SETUP, OPENING)),
+    Fault("parent not compared", MEMBER, "carrier.ctx is not None and offer.parent != carrier.ctx", "False",
+          (SETUP, ORDER)),
+    Fault("data not compared with its signed hash", MEMBER, "message.check_blob()", "pass",
+          (ENCODING, PROBING, REPLAY)),
+    Fault("rounds of a data set not counted", MEMBER,
+          "self._journal.count_contribution(self._plan.job, session.position)", "pass", (ORDER,)),
+    Fault("any plan will do", POLICY, "if offer.plan != self.approved_plan:", "if False:", (SETUP,)),
+    Fault("any adapter will do", CONTRIBUTION, "if not difference <= SAME_ADAPTER:", "if False:", (ORDER,)),
+    # The journal
+    Fault("sent although the journal failed", MEMBER,
+          "self._journal.commit(self._history, departure, open=self._is_open())",
+          "with __import__('contextlib').suppress(Exception):\n"
+          "                self._journal.commit(self._history, departure, open=self._is_open())", (RESTARTS,)),
+    Fault("history not durable", JOURNAL, "return History((row[0], row[1]), (row[2], row[3]), row[4], spent)",
+          "return History(spent=spent)", (RESTARTS,)),
+    Fault("spent adapters not durable", JOURNAL, '"INSERT OR IGNORE INTO spent VALUES (?)", fresh',
+          '"INSERT OR IGNORE INTO spent VALUES (?)", []', (ORDER, RESTARTS, unit("journal"))),
+    Fault("commits do not wait for the disk", JOURNAL, "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF",
+          (RESTARTS, unit("journal"))),
+    Fault("journal readable by others", JOURNAL, "os.fchmod(handle, 0o600)", "os.fchmod(handle, 0o644)",
+          (SECRETS, unit("journal"))),
+    Fault("changed rows not noticed", JOURNAL, "if chain != stored:", "if False:", (unit("journal"),)),
+    Fault("two writers", JOURNAL, "self._require_only_writer()", "pass", (unit("journal"), RESTARTS)),
+    Fault("closed jobs speak", JOURNAL,
+          'if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:', "if False:",
+          (CLOSED,)),
+    # The coordinator's steps
+    Fault("steps not durable", STORE, '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", rows',
+          '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", []', (COORDINATOR,)),
+    Fault("a sum taken twice", SERVER, "self._sum += answers.total", "self._sum += 2 * answers.total", (COORDINATOR,)),
+    Fault("too few vectors kept", SERVER, "if masked and not self.ready:", "if False:", (ROLLBACK,)),
+    # Numbers and bytes
+    Fault("no head-room", RING, "return (half - 1) // self.members", "return half - 1", (unit("ring"),)),
+    Fault("biased rounding", RING, "np.floor(steps, out=steps)", "np.ceil(steps, out=steps)", (unit("ring"),)),
+    Fault("no rounding by chance", RING, "steps += rounding.random(len(part))", "steps += 0.5", (unit("ring"),)),
+    Fault("rounding beyond the range", RING, "np.minimum(steps, self.levels, out=steps)", "pass", (unit("ring"),)),
+    Fault("not only canonical CBOR", WIRE, "if canonical_cbor(value) != data:", "if False:",
+          (unit("wire"), unit("wire_malformed"))),
+    Fault("bytes left over", WIRE, "    if rest:\n", "    if False:\n", (unit("wire"), unit("wire_malformed"))),
+    Fault("a seed in the log", CLIENT, "    _seed: bytes = field(repr=False)\n\n    def on_inbox",
+          "    _seed: bytes = field()\n\n    def on_inbox", (SECRETS,)),
+)  # fmt: skip
