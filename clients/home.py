@@ -21,11 +21,11 @@ from clients import policy_file
 from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
 from federation import load_plan, settings
-from federation.errors import RengoError, SettingsFileInvalid
+from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED
-from federation.wire import canonical_cbor, read_cbor
+from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
 
@@ -66,6 +66,17 @@ class NothingApproved(RengoError):
         "`rengo member review` で確認し、`rengo member approve` で承認してください。"
     )
     exit_code = 9
+
+
+class ApprovedFileChanged(RengoError):
+    """{path} is not what this site approved: it was changed afterwards. Nothing was sent. Approve again what you mean
+    to take part in: `rengo member review`, then `rengo member approve`."""
+
+    ja = (
+        "{path} はこの拠点が承認した内容と異なります（承認後に改変されています）。何も送信していません。"
+        "`rengo member review` で確認し、`rengo member approve` で承認し直してください。"
+    )
+    exit_code = 10
 
 
 @dataclass(frozen=True)
@@ -165,19 +176,25 @@ class Home:
         return bool(answers) and answers[-1] == APPROVED
 
     def roster(self) -> Roster:
-        """The approved roster, verified again. Raises NothingApproved or SignatureInvalid."""
+        """The approved roster, verified again. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("roster")
         if not path.exists():
             raise NothingApproved(what="roster")
-        raw = read_cbor(path.read_bytes())
-        return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
+        try:
+            raw = read_cbor(path.read_bytes())
+            return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
+        except (Malformed, SignatureInvalid, KeyError, TypeError) as error:
+            raise ApprovedFileChanged(path=path) from error
 
     def plan(self) -> Plan:
-        """The approved plan. Raises NothingApproved."""
+        """The approved plan. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("plan.yaml")
         if not path.exists():
             raise NothingApproved(what="plan")
-        return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+        try:
+            return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+        except (ConfigInvalid, UnicodeDecodeError) as error:
+            raise ApprovedFileChanged(path=path) from error
 
 
 def write(path: Path, data: bytes) -> None:

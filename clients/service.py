@@ -20,18 +20,23 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
 from clients.contribution import Contribution
-from clients.home import Home, NothingApproved
+from clients.home import ApprovedFileChanged, Home, NothingApproved
 from clients.home import write as write_private
 from clients.journal import Journal
 from clients.loading import load
 from clients.member import Member, request_limits
 from clients.policy import Policy
 from federation.errors import RengoError
-from federation.identity import Identity
+from federation.identity import Identity, Roster
+from federation.plan import Plan
+from federation.registry import APPROVED
 
 _log = logging.getLogger(__name__)
 _PAUSE = 0.1
 """Seconds after a request that failed, so that a fault that stays does not fill the log."""
+
+STOPPED = "stopped"
+"""The last phase in status.json."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,7 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
     Raises NothingApproved, ModelMismatch before anything is loaded, and what model and data raise.
     """
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
-    if not home.approved(plan):
-        raise NothingApproved(what="plan")
+    _require_approved(home, plan, roster)
     learner, corpus = load(settings, plan)
     contribution = Contribution(plan, settings.id, learner, corpus)
     base = bytes.fromhex(plan.model.sha256)
@@ -69,7 +73,7 @@ class Service:
 
     def __init__(self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str) -> None:
         self._home, self._handle, self._largest, self._job = home, handle, largest, job
-        self._requests, self._closing = 0, threading.Event()
+        self._requests, self._closing, self._telling = 0, threading.Event(), threading.Lock()
         # A socket's path has to be short (108 bytes), and a home may be deep.
         self.folder = Path(tempfile.mkdtemp(prefix="rengo-"))
         self.key_file = home.file("keys/service.key")
@@ -82,11 +86,14 @@ class Service:
 
     def tell(self, phase: str, detail: str = "") -> None:
         """Write status.json. It is for people: a disk that takes nothing more does not end the service."""
-        status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
-        try:
-            write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
-        except OSError as error:
-            _log.warning("status.json cannot be written: %s", error)
+        with self._telling:
+            if self._closing.is_set() and phase != STOPPED:
+                return  # a request that was still under way
+            status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
+            try:
+                write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
+            except OSError as error:
+                _log.warning("status.json cannot be written: %s", error)
 
     def close(self) -> None:
         """Take no more requests. One that is being answered is not waited for."""
@@ -97,7 +104,7 @@ class Service:
         self._listener.close()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
-        self.tell("stopped")
+        self.tell(STOPPED)
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -121,3 +128,16 @@ class Service:
         # Before the answer: whoever has it may look at the status next.
         self.tell("waiting")
         relay.send_bytes(answer)
+
+
+def _require_approved(home: Home, plan: Plan, roster: Roster) -> None:
+    """A person's last word about this plan was yes, and about this roster. Raises NothingApproved, or
+    ApprovedFileChanged when something else stands in a file than what was approved last."""
+    approved = [a for a in home.approvals() if a.answer == APPROVED]
+    plans = [a.plan for a in approved if a.plan]  # a roster can be approved alone
+    if plans and plans[-1] != plan.digest().hex():
+        raise ApprovedFileChanged(path=home.file("plan.yaml"))
+    if approved and approved[-1].roster != roster.digest().hex():
+        raise ApprovedFileChanged(path=home.file("roster"))
+    if not home.approved(plan):
+        raise NothingApproved(what="plan")
