@@ -29,6 +29,7 @@ from federation.registry import (
     Introduction,
     Join,
     Joined,
+    Leave,
     Noted,
     Standing,
     context,
@@ -247,6 +248,8 @@ class Registry:
                 return self._ask(message, peer)
             case Consent.kind:
                 return self._consent(message, peer)
+            case Leave.kind:
+                return self._leave(message, peer)
         raise Malformed(detail=f"a {message.header.kind} is nothing that the registry answers")
 
     def _join(self, message: Signed, peer: str) -> Joined:
@@ -305,6 +308,14 @@ class Registry:
                 (*row, message.header_bytes, message.signature),
             )
             self._log(peer, f"{member.id} {consent.answer} plan {consent.plan.hex()[:16]}")
+        return Noted()
+
+    def _leave(self, message: Signed, peer: str) -> Noted:
+        member = self._member(message.header.sender)
+        self._open(message, Leave, member.identity_key)
+        with self._transaction():
+            self._db.execute("UPDATE members SET revoked = ? WHERE id = ?", (_now(), member.id))
+            self._log(peer, f"{member.id} left")
         return Noted()
 
     def _member(self, id: str) -> Registered:

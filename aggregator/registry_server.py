@@ -53,6 +53,7 @@ class RegistryServer:
             ws="none",
             lifespan="off",
             timeout_keep_alive=5,
+            timeout_graceful_shutdown=2,  # whoever holds a connection open does not keep us from stopping
             limit_concurrency=200,
         )
         self._server = uvicorn.Server(config)

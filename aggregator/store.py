@@ -88,7 +88,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         path = folder / _DATABASE
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        # Only when it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._db = _connect(path)
         row = self._db.execute("SELECT plan FROM job").fetchone()
         if row is None and any(folder.glob("round-*.safetensors")):

@@ -13,17 +13,20 @@ import datetime
 import json
 import os
 import re
+import shutil
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+from clients import policy_file
 from clients.keys import load_or_create
+from clients.policy_file import SitePolicy
 from federation import load_plan, settings
 from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
-from federation.settings import Range
+from federation.registry import APPROVED
 from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
@@ -34,13 +37,6 @@ id       = {id}       # the member's id in the roster
 registry = {registry} # where the coordinator's registry is
 data     = {data}     # folder with manuals and logs: read, never written
 model    = {model}    # folder with the base model; "demo" for the small one inside rengo
-"""
-
-_POLICY = """# What this site permits. A round that does not fit is refused, logged, and goes on without this site.
-minimum_cohort      = 3       # smallest number of members in a sum; the protocol's own threshold is never lowered
-rounds_per_data_set = 200     # how often this data may be in a sum, over all jobs: every sum leaks a little
-two_persons         = false   # true: who approves a plan has to be another person than who applied for it
-automatic_approval  = false   # true: plans within these limits are approved without a person
 """
 
 
@@ -97,16 +93,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class SitePolicy:
-    """policy.toml."""
-
-    minimum_cohort: Annotated[int, Range(3)]
-    rounds_per_data_set: Annotated[int, Range(1)]
-    two_persons: bool
-    automatic_approval: bool
-
-
-@dataclass(frozen=True)
 class Approval:
     """A person decided: about which plan under which roster (hex digests), when, who applied and who approved."""
 
@@ -134,9 +120,18 @@ class Home:
         values = {name: json.dumps(value, ensure_ascii=False) for name, value in asdict(chosen).items()}
         write(self.file("root.pub"), root)
         write(self.file("ca.pem"), authority.encode())
-        write(self.file("policy.toml"), _POLICY.encode())
+        write(self.file("policy.toml"), policy_file.DEFAULT.encode())
         # Last: with it, there is a member here.
         write(self.file("member.toml"), _TOML.format(**values).encode())
+
+    def leave(self) -> None:
+        """Remove keys and settings; the records (journal and approvals) stay, for this folder's owner alone."""
+        # First: without it, there is no member here.
+        self.file("member.toml").unlink()
+        for name in ("keys", "flower"):
+            shutil.rmtree(self.file(name), ignore_errors=True)
+        for name in ("policy.toml", "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
+            self.file(name).unlink(missing_ok=True)
 
     def settings(self) -> Settings:
         """What member.toml says. Raises NoMemberHere, SettingsFileInvalid or ConfigInvalid."""
@@ -145,8 +140,8 @@ class Home:
         return settings.read(Settings, _toml(self.file("member.toml")), lambda _: [])
 
     def policy(self) -> SitePolicy:
-        """What policy.toml says. Raises SettingsFileInvalid or ConfigInvalid."""
-        return settings.read(SitePolicy, _toml(self.file("policy.toml")), lambda _: [])
+        """What policy.toml says. Raises SettingsFileInvalid or PolicyInvalid."""
+        return policy_file.read(self.file("policy.toml"))
 
     def identity(self) -> Identity:
         """The member's signing key."""
@@ -190,6 +185,11 @@ class Home:
         """Every decision, oldest first."""
         path = self.file("approvals.json")
         return [Approval(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+    def approved(self, plan: Plan) -> bool:
+        """Whether a person's last word about this plan was yes."""
+        answers = [a.answer for a in self.approvals() if a.plan == plan.digest().hex()]
+        return bool(answers) and answers[-1] == APPROVED
 
     def roster(self) -> Roster:
         """The approved roster, verified again. Raises NothingApproved or ApprovedFileChanged."""

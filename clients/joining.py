@@ -1,13 +1,17 @@
 """`rengo member join`: from a join token to a site's folder. Keys are made here and never leave."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from clients.home import DEMO, Home, MemberExists, Settings, write
+from clients.journal import Departure, Journal
 from clients.registry_client import RegistryClient, introduce
+from clients.state_folder import require_usable
 from federation.identity import Identity
 from federation.token import JoinToken
 
@@ -16,26 +20,43 @@ _JOINING = "joining"
 
 
 def join(home: Home, token: JoinToken, data: Path, model: Path | None) -> tuple[Settings, Identity]:
-    """Verify the consortium, make keys, spend the token, write the folder; on any error nothing is left behind.
+    """Verify the consortium, make keys, spend the token, write the folder; on any error nothing is left behind, but for
+    the journal of a site that was a member before.
 
-    Raises MemberExists, FingerprintDiffers, RegistryRefused, RegistryUnreachable, CertificateUntrusted.
+    Raises MemberExists, what `require_usable` raises, FingerprintDiffers, RegistryRefused, RegistryUnreachable,
+    CertificateUntrusted.
     """
     if home.file("member.toml").exists():
         raise MemberExists(path=home.path)
-    consortium = introduce(token)
-    registry = RegistryClient(token.url, consortium.root, consortium.roster.coordinator_key, consortium.authority)
+    require_usable(home.path)
+    calls: list[Departure] = []
+    consortium = introduce(token, calls.append)
     identity = Identity.create(_JOINING)
     node = ec.generate_private_key(ec.SECP384R1())
     node_key = node.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    existed = home.path.exists()
-    try:
+    with _all_or_nothing(home), contextlib.closing(Journal(home.file("journal.sqlite"))) as journal:
+        for call in calls:
+            journal.record(call)
         # On disk before they are announced: a token spent for keys that are lost would need another.
         write(home.file("keys/member.key"), identity.private_bytes())
         write(home.file("keys/node.key"), node.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-        id = registry.join(token, identity, node_key)
+        address = token.url, consortium.root, consortium.roster.coordinator_key, consortium.authority
+        id = RegistryClient(*address, journal.record).join(token, identity, node_key)
         settings = Settings(id, token.url, str(data.absolute()), str(model.absolute()) if model else DEMO)
         home.create(settings, consortium.root, consortium.authority)
-    except BaseException:
-        shutil.rmtree(home.path if not existed else home.file("keys"), ignore_errors=True)
-        raise
     return settings, Identity.from_private_bytes(id, identity.private_bytes())
+
+
+@contextlib.contextmanager
+def _all_or_nothing(home: Home) -> Iterator[None]:
+    """On any error the folder is as it was before, but for rows in a journal that was there."""
+    before = set(home.path.iterdir()) if home.path.exists() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            shutil.rmtree(home.path, ignore_errors=True)
+        else:
+            for path in set(home.path.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise

@@ -1,16 +1,19 @@
 """The member's durable record: everything that left the site, what was revealed, and what that rules out from now on.
 
-One SQLite file, mode 0600, one writer. `commit` returns only when the rows are on disk, and the member sends nothing
-before it returned. Rows of `sent` are hash-chained, so that a later change shows.
+One SQLite file, mode 0600. `commit` returns only when the rows are on disk, and the member sends nothing before it
+returned. Rows of `sent` are hash-chained, so that a later change shows; each row of a round states the positions of its
+job and the adapters that are spent, so that a change to those tables shows too. Rounds have one writer; calls of the
+registry and people's decisions (`record`) come from any process.
 """
 
 import datetime
 import hashlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from federation.errors import RengoError
 from federation.secagg.history import History, Position
@@ -21,7 +24,8 @@ from federation.wire import ZERO_DIGEST, canonical_cbor
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
     number INTEGER PRIMARY KEY, utc TEXT NOT NULL, job TEXT NOT NULL, kinds TEXT NOT NULL, destination TEXT NOT NULL,
-    bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, chain BLOB NOT NULL);
+    bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, received INTEGER NOT NULL, app TEXT NOT NULL, note TEXT NOT NULL,
+    position TEXT NOT NULL, spent BLOB NOT NULL, chain BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (
     job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
     masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
@@ -34,8 +38,12 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
 """
 
 
+_CLOSE = "close"
+_COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, position, spent"
+
+
 class JournalDamaged(RengoError):
-    """The journal {path} was changed after it was written: row {number} does not fit the chain. Nothing is sent."""
+    """The journal {path} was changed after it was written: row {number} does not fit the rest. Nothing is sent."""
 
     ja = "送信記録簿 {path} は書き込み後に改変されています（行 {number}）。何も送信しません。"
     exit_code = 10
@@ -73,14 +81,43 @@ class NoOpenJob(RengoError):
 
 @dataclass(frozen=True)
 class Departure:
-    """One frame that is about to leave: which statements it holds, how large it is, and for whom. `sha256` is of the
-    statements' headers and signatures; a header names its data by their SHA-256, so that a vector is hashed once."""
+    """One frame that is about to leave: which statements it holds, how large it is, and for whom (host:port). `sha256`
+    is of the statements' headers and signatures; a header names its data by their SHA-256, so that a vector is hashed
+    once.
+
+    `received`: size of the request that it answers. `app`: SHA-256 (hex) of the Flower app that carries it. `note`:
+    what a person should know of it. What is not of a round has no job, and `sha256` is of the whole message; what only
+    came, or stays, has size 0.
+    """
 
     job: str
     kinds: tuple[str, ...]
     destination: str
     size: int
     sha256: bytes
+    received: int = 0
+    app: str = ""
+    note: str = ""
+
+
+Record = Callable[[Departure], None]
+"""Where whoever talks to the coordinator outside of rounds says so first: `Journal.record`."""
+
+
+class Sent(NamedTuple):
+    """One row of the journal; see Departure. `utc`: ISO 8601."""
+
+    utc: str
+    job: str
+    kinds: str
+    destination: str
+    size: int
+    sha256: bytes
+    received: int
+    app: str
+    note: str
+    number: int
+    chain: bytes
 
 
 class Journal:
@@ -88,18 +125,19 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Created with its final mode: SQLite would use the umask, and its -wal and -shm files copy this mode.
-        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        os.fchmod(handle, 0o600)
-        os.close(handle)
+        # Created with its final mode: SQLite would use the umask, and its -wal and -shm files copy this mode. Only when
+        # it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.chmod(path, 0o600)
         self.path = path
+        self._last, self._written = 0, frozenset[bytes]()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-            self._chain = self._verify()
-            self._written = self.spent()
+            self._read()
         except sqlite3.DatabaseError as error:
             raise JournalUnreadable(path=path, detail=str(error)) from error
 
@@ -146,6 +184,7 @@ class Journal:
             if job not in open_jobs:
                 raise NoOpenJob(job=job, path=self.path, open=", ".join(open_jobs) or "-")
             self._db.execute("INSERT INTO closed VALUES (?, ?)", (job, utc))
+            self._append(Departure("", (_CLOSE,), "", 0, hashlib.sha256(job.encode()).digest(), note=job), "", b"")
 
     def require_not_closed(self, job: str) -> None:
         """Raises JobClosed once `close_job` has ended the job."""
@@ -167,32 +206,45 @@ class Journal:
         Raises JournalInUse when another process wrote here: this one's memory of what was said is not the whole then;
         JobClosed when the job was closed and the frame is more than refusals.
         """
-        utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        spent = self._written | history.spent
+        (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
+        positions = (keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, int(open))
+        with _Transaction(self._db):
+            self._require_only_writer()
+            if set(departure.kinds) != {Refused.kind}:
+                self.require_not_closed(departure.job)
+            self._db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", (departure.job, *positions))
+            fresh = [(digest,) for digest in history.spent if digest not in self._written]
+            self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", fresh)
+            number = self._append(departure, _stated(positions), _spent_digest(spent))
+        self._last, self._written = number, spent
+
+    def record(self, departure: Departure) -> None:
+        """Make durable what crosses the site's border outside of rounds, before it does, or what a person decided."""
+        with _Transaction(self._db):
+            self._append(departure, "", b"")
+
+    def _append(self, departure: Departure, position: str, spent: bytes) -> int:
+        """One more row, linked to the last one, whoever wrote that; its number."""
         row = (
-            utc,
+            datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             departure.job,
             " ".join(departure.kinds),
             departure.destination,
             departure.size,
             departure.sha256,
+            departure.received,
+            departure.app,
+            departure.note,
+            position,
+            spent,
         )
-        chain = _link(self._chain, row)
-        (keyed_attempt, keyed_round), (masked_attempt, masked_round) = history.keyed, history.masked
-        with _Transaction(self._db):
-            self._require_only_writer()
-            if set(departure.kinds) != {Refused.kind}:
-                self.require_not_closed(departure.job)
-            self._db.execute(
-                "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (departure.job, keyed_attempt, keyed_round, masked_attempt, masked_round, history.revealed_round, open),
-            )
-            fresh = [(digest,) for digest in history.spent if digest not in self._written]
-            self._db.executemany("INSERT OR IGNORE INTO spent VALUES (?)", fresh)
-            self._db.execute(
-                "INSERT INTO sent (utc, job, kinds, destination, bytes, sha256, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*row, chain),
-            )
-        self._chain, self._written = chain, self._written | history.spent
+        last = self._db.execute("SELECT chain FROM sent ORDER BY number DESC LIMIT 1").fetchone()
+        added = self._db.execute(
+            f"INSERT INTO sent ({_COLUMNS}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (*row, _link(last[0] if last else ZERO_DIGEST, row)),
+        )
+        return int(added.lastrowid or 0)
 
     def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs."""
@@ -201,30 +253,66 @@ class Journal:
             rows = [(utc, reason, header, signature) for header, signature in statements]
             self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
 
-    def sent(self) -> list[tuple[str, str, str, str, int, bytes]]:
-        """Everything that left: (UTC, job, statements, destination, bytes, SHA-256 as in Departure), oldest first."""
-        return list(self._db.execute("SELECT utc, job, kinds, destination, bytes, sha256 FROM sent ORDER BY number"))
+    def sent(self) -> list[Sent]:
+        """Everything that crossed the site's border, oldest first."""
+        columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, number, chain"
+        rows = self._db.execute(f"SELECT {columns} FROM sent ORDER BY number")  # noqa: S608
+        return [Sent(*row) for row in rows]
 
     def evidence(self) -> list[tuple[str, bytes, bytes]]:
         """What was kept against the coordinator: (reason, header, signature)."""
         return list(self._db.execute("SELECT reason, header, signature FROM evidence"))
 
     def _require_only_writer(self) -> None:
-        row = self._db.execute("SELECT chain FROM sent ORDER BY number DESC LIMIT 1").fetchone()
-        if (row[0] if row else ZERO_DIGEST) != self._chain:
+        if self._last_of_rounds() != self._last:
             raise JournalInUse(path=self.path)
 
-    def _verify(self) -> bytes:
+    def _last_of_rounds(self) -> int:
+        """The number of the last row that belongs to a round, 0 without one."""
+        return int(self._db.execute("SELECT coalesce(max(number), 0) FROM sent WHERE job <> ''").fetchone()[0])
+
+    def _read(self) -> None:
+        """Take in where this journal stands, as of one moment: another process may write. Raises JournalDamaged."""
+        self._db.execute("BEGIN")
+        try:
+            self._last, self._written = self._last_of_rounds(), self.spent()
+            self._verify()
+        finally:
+            self._db.execute("COMMIT")
+
+    def _verify(self) -> None:
+        """Raises JournalDamaged, naming the first row that does not fit."""
         chain = ZERO_DIGEST
-        rows = "SELECT utc, job, kinds, destination, bytes, sha256, chain, number FROM sent ORDER BY number"
-        for *row, stored, number in self._db.execute(rows):
-            chain = _link(chain, tuple(row))
+        stated: dict[tuple[str, str], tuple[object, int]] = {("spent", ""): (_spent_digest(()), 0)}
+        for *row, stored, number in self._db.execute(f"SELECT {_COLUMNS}, chain, number FROM sent ORDER BY number"):  # noqa: S608
+            chain = _link(chain, row)
             if chain != stored:
                 raise JournalDamaged(path=self.path, number=number)
-        return chain
+            _, job, kinds, *_, note, position, spent = row
+            if position:
+                stated["jobs", job], stated["spent", ""] = (position, number), (spent, number)
+            elif kinds == _CLOSE:
+                stated["closed", note] = True, number
+        # What rules out a second answer is in these tables: they have to be as the last rows of the chain state them.
+        actual: dict[tuple[str, str], object] = {("spent", ""): _spent_digest(self._written)}
+        actual |= {("jobs", job): _stated(positions) for job, *positions in self._db.execute("SELECT * FROM jobs")}
+        actual |= {("closed", job): True for (job,) in self._db.execute("SELECT job FROM closed")}
+        for key in sorted(actual.keys() | stated.keys()):
+            expected, number = stated.get(key, (None, 0))
+            if actual.get(key) != expected:
+                raise JournalDamaged(path=self.path, number=number)
 
 
-def _link(chain: bytes, row: tuple[object, ...]) -> bytes:
+def _stated(positions: Iterable[object]) -> str:
+    """A job's row of positions, as a row of the chain states it."""
+    return " ".join(map(str, positions))
+
+
+def _spent_digest(spent: Iterable[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(sorted(spent))).digest()
+
+
+def _link(chain: bytes, row: Sequence[object]) -> bytes:
     return hashlib.sha256(chain + canonical_cbor(list(row))).digest()
 
 

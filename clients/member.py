@@ -56,7 +56,7 @@ class _Session:
 
 
 class Member:
-    """One member in one approved job."""
+    """One member in one approved job. `destination` and `app`: for the journal, see its Departure."""
 
     def __init__(
         self,
@@ -67,10 +67,12 @@ class Member:
         contribution: Contribution,
         journal: Journal,
         destination: str,
+        app: str = "",
     ) -> None:
         self._identity, self._plan, self._policy = identity, plan, policy
         self._parties = Parties(roster, plan.members)
-        self._contribution, self._journal, self._destination = contribution, journal, destination
+        self._contribution, self._journal = contribution, journal
+        self._destination, self._app = destination, app
         self._history = journal.history(plan.job)
         self._sessions: dict[Position, _Session] = {}
         self._limits = request_limits(plan, contribution)
@@ -90,8 +92,8 @@ class Member:
             answers = self._answers(request)
             frame = write_frame(answers)
             kinds = tuple(answer.header.kind for answer in answers)
-            digest = statements_digest("departure", answers)
-            departure = Departure(self._plan.job, kinds, self._destination, len(frame), digest)
+            digest, received = statements_digest("departure", answers), len(request)
+            departure = Departure(self._plan.job, kinds, self._destination, len(frame), digest, received, self._app)
             self._journal.commit(self._history, departure, open=self._is_open())
         except Exception:
             self._history = history

@@ -64,7 +64,7 @@ class NodeProcess:
     time. `restarts` counts."""
 
     def __init__(self, node: Node) -> None:
-        self._node, self._stopping = node, threading.Event()
+        self._node, self._stopping, self._lock = node, threading.Event(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         self._thread = threading.Thread(target=self._keep_running, name="node", daemon=True)
@@ -77,8 +77,9 @@ class NodeProcess:
 
     def stop(self) -> None:
         """End the node and everything that it started."""
-        self._stopping.set()
-        process = self._process
+        with self._lock:
+            self._stopping.set()
+            process = self._process
         if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -90,8 +91,11 @@ class NodeProcess:
 
     def _keep_running(self) -> None:
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
-            self._process = self._start()
+        while True:
+            with self._lock:  # none is started behind the back of `stop`
+                if self._stopping.is_set():
+                    return
+                self._process = self._start()
             code = self._process.wait()
             if self._stopping.is_set():
                 return

@@ -1,5 +1,6 @@
 """What this site permits. A refusal is a normal event: it is logged, the coordinator is told, and nothing leaves."""
 
+import datetime
 from dataclasses import dataclass
 
 from federation.plan import Plan
@@ -7,6 +8,7 @@ from federation.secagg.contexts import SUITE
 from federation.secagg.messages import Offer
 from federation.secagg.refusals import (
     BaseModelDiffers,
+    OutsideHours,
     PlanNotApproved,
     RosterNotApproved,
     RoundsExhausted,
@@ -15,12 +17,26 @@ from federation.secagg.refusals import (
 
 
 @dataclass(frozen=True)
+class Hours:
+    """A part of the day, local time, from `start` up to `end`; over midnight where `end` is the earlier."""
+
+    start: datetime.time
+    end: datetime.time
+
+    def __contains__(self, time: datetime.time) -> bool:
+        if self.start <= self.end:
+            return self.start <= time < self.end
+        return time >= self.start or time < self.end
+
+
+@dataclass(frozen=True)
 class Policy:
     """The site's own conditions, beside the protocol's.
 
     `approved_plan` and `approved_roster` are the digests that a person at this site approved; `base_model` is the
     digest of the model on this site's disk. `minimum_cohort` can only raise the protocol's threshold.
-    `rounds_per_data_set` caps how often this data takes part, across all jobs: every sum leaks a little.
+    `rounds_per_data_set` caps how often this data takes part, across all jobs: every sum leaks a little. `hours`: when
+    a round may begin here; one that has begun is finished.
     """
 
     approved_plan: bytes
@@ -28,6 +44,7 @@ class Policy:
     base_model: bytes
     minimum_cohort: int
     rounds_per_data_set: int
+    hours: Hours | None = None
 
     def check(self, offer: Offer, plan: Plan) -> None:
         """Raises the refusal that applies to a round's offer."""
@@ -49,8 +66,15 @@ class Policy:
         # One more than the rounds that train: the last one only measures the final adapter.
         if not 1 <= offer.round <= plan.rounds + 1:
             raise WrongTerms(what="round", actual=offer.round, expected=f"1 to {plan.rounds + 1}")
+        self._check_hours()
 
     def check_rounds(self, count: int) -> None:
         """Raises RoundsExhausted when the data set has taken part in as many rounds as are allowed."""
         if count >= self.rounds_per_data_set:
             raise RoundsExhausted(count=count, limit=self.rounds_per_data_set)
+
+    def _check_hours(self) -> None:
+        now = datetime.datetime.now().astimezone().time()
+        if self.hours is not None and now not in self.hours:
+            words = (f"{time:%H:%M}" for time in (self.hours.start, self.hours.end, now))
+            raise OutsideHours(**dict(zip(("start", "end", "now"), words, strict=True)))

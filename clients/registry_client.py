@@ -2,9 +2,11 @@
 
 Trust begins with the join token. The first call is made without knowing the server's certificate and brings nothing
 but a document that the root's fingerprint verifies; in it stands the authority that every later call insists on. So a
-secret is sent only where the token's fingerprint leads.
+secret is sent only where the token's fingerprint leads. Each call is in the site's record before it is made, and its
+answer after it has come.
 """
 
+import hashlib
 import ssl
 import time
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from clients.journal import Departure, Record
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed
-from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Noted, Standing, context
+from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Leave, Noted, Standing, context
 from federation.secagg.messages import Refused
 from federation.token import JoinToken, fingerprint
 from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
@@ -76,14 +79,14 @@ class Verified:
 
 
 class RegistryClient:
-    """The registry at `url` as a site that knows `root` and the coordinator's `authority` (PEM) calls it."""
+    """The registry at `url` as a site that knows `root` and the coordinator's `authority` (PEM) calls it. `record`:
+    hears of every call, see Journal.record."""
 
-    def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str) -> None:
-        self._url, self._host = url, urlsplit(url).hostname or url
+    def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str, record: Record) -> None:
+        self._url, self._host, self._record = url, urlsplit(url).hostname or url, record
         self._context, self._key = context(root), coordinator_key
-        trust = ssl.create_default_context(cadata=authority)
-        trust.minimum_version = ssl.TLSVersion.TLSv1_3
-        self._http = httpx.Client(verify=trust, timeout=_SECONDS, trust_env=True)
+        self._trust = ssl.create_default_context(cadata=authority)
+        self._trust.minimum_version = ssl.TLSVersion.TLSv1_3
 
     def join(self, token: JoinToken, identity: Identity, node_key: str) -> str:
         """Spend the token; the id that it was for. Raises RegistryRefused (exit code 4)."""
@@ -98,12 +101,21 @@ class RegistryClient:
         """Tell the coordinator what a person decided."""
         self._call(identity, Consent(plan, roster, answer, reason), Noted)
 
+    def leave(self, identity: Identity) -> None:
+        """Tell the coordinator that this site takes part no more."""
+        self._call(identity, Leave(), Noted)
+
     def _call(self, identity: Identity, body: Body, kind: type[B]) -> B:
         frame = write_frame([identity.sign(body, self._context, COORDINATOR)])
+        digest = hashlib.sha256(frame).digest()
+        self._record(Departure("", (body.kind,), place(self._url), len(frame), digest))
         try:
-            response = self._http.post(f"{self._url}/v1/registry", content=frame)
+            # One connection a call: they are few, and an open one would keep the coordinator from stopping.
+            with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=True) as http:
+                response = http.post(f"{self._url}/v1/registry", content=frame)
         except httpx.HTTPError as error:
             raise _unreachable(self._host, error) from error
+        self._record(_answered(self._url, body.kind, response.content))
         message = _one(response, self._host)
         opened = _refused(message)
         expected = Refused if opened else kind
@@ -123,17 +135,25 @@ class RegistryClient:
         return answer
 
 
-def introduce(token: JoinToken) -> Verified:
+def place(url: str) -> str:
+    """host:port, as a proxy's log names it."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 443}"
+
+
+def introduce(token: JoinToken, record: Record) -> Verified:
     """Who is at the token's address: verified against its fingerprint, or FingerprintDiffers. Sends no secret."""
     host = urlsplit(token.url).hostname or token.url
     # Nothing is trusted because of this connection: what comes over it is signed, from the token's fingerprint on.
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    record(Departure("", (f"get_{Introduction.kind}",), place(token.url), 0, hashlib.sha256(b"").digest()))
     try:
         with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
             response = http.get(f"{token.url}/v1/introduction")
     except httpx.HTTPError as error:
         raise _unreachable(host, error) from error
+    record(_answered(token.url, f"get_{Introduction.kind}", response.content))
     message = _one(response, host)
     shown = read_body(Introduction, message.header.body)
     if fingerprint(shown.root) != token.root:
@@ -150,6 +170,11 @@ def introduce(token: JoinToken) -> Verified:
         recipient="anyone",
     )
     return Verified(shown.root, roster, shown.authority)
+
+
+def _answered(url: str, kind: str, content: bytes) -> Departure:
+    """An answer, for the record: nothing left with it."""
+    return Departure("", (f"answer_to_{kind}",), place(url), 0, hashlib.sha256(content).digest(), len(content))
 
 
 def _one(response: httpx.Response, host: str) -> Signed:

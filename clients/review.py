@@ -1,16 +1,18 @@
 """A plan in plain words, for the person who decides about it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from clients.home import Home
+from clients.policy_file import Breach
 from federation.errors import Language
 from federation.identity import Roster
 from federation.plan import Plan
 from federation.token import fingerprint, spoken
 
 
-def facts(plan: Plan, me: str) -> dict[str, Any]:
-    """What a program wants to know of a plan."""
+def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
+    """What a program wants to know of a plan. `found`: what in it goes beyond policy.toml."""
     return {
         "consortium": plan.consortium,
         "job": plan.job,
@@ -24,11 +26,13 @@ def facts(plan: Plan, me: str) -> dict[str, Any]:
         "ring_bits": plan.secagg.ring_bits,
         "tokens_per_round": plan.train.tokens_per_round,
         "update_norm": plan.privacy.update_norm,
+        "policy": [{"line": b.line, "key": b.key, "detail": b.en} for b in found],
     }
 
 
-def text(plan: Plan, roster: Roster, home: Home, language: Language) -> str:
-    """The plan, what it makes leave this site, and the roster's changes since the last approval."""
+def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], language: Language) -> str:
+    """The plan, what it makes leave this site, what policy.toml says to it, and the roster's changes since the last
+    approval."""
     count, t = len(plan.members), plan.threshold
     colluders = count - t
     noise = {"en": "none is added", "ja": "加えません"}[language]
@@ -66,12 +70,35 @@ def text(plan: Plan, roster: Roster, home: Home, language: Language) -> str:
         ],
     }[language]
     body = [f"{name}: {value}" for name, value in lines]
-    return "\n".join([*body, *_changes(home, roster, language)])
+    before = home.roster() if home.file("roster").exists() else None
+    return "\n".join([*body, *_policy(home, found, language), *_changes(before, roster, language)])
 
 
-def _changes(home: Home, roster: Roster, language: Language) -> list[str]:
+def roster_text(roster: Roster, approved: Roster | None, language: Language) -> str:
+    """A roster, and what changed since the approved one."""
+    head = {
+        "en": f"{roster.consortium}, roster {roster.version}: {len(roster.members)} members; "
+        + (f"approved here: version {approved.version}" if approved else "none is approved here yet"),
+        "ja": f"{roster.consortium} 参加者名簿 版 {roster.version}: {len(roster.members)} 拠点（この拠点の承認: "
+        + (f"版 {approved.version}）" if approved else "なし）"),
+    }[language]
+    rows = [f"  {m.id:24} {m.name}\n      {spoken(fingerprint(m.public_key))}" for m in roster.members]
+    return "\n".join([head, *rows, *_changes(approved, roster, language)])
+
+
+def _policy(home: Home, found: Sequence[Breach], language: Language) -> list[str]:
+    """What policy.toml says to a plan."""
+    path = home.file("policy.toml")
+    if not found:
+        return [{"en": f"Policy: permitted by {path}", "ja": f"社内許可条件: {path} の範囲内です"}[language]]
+    head = {"en": f"Policy: not permitted by {path}", "ja": f"社内許可条件: {path} の範囲外です"}[language]
+    where = {"en": "line {0.line}, {0.key}: {0.en}", "ja": "{0.line} 行目 {0.key}: {0.ja}"}[language]
+    return [head, *("  " + where.format(breach) for breach in found)]
+
+
+def _changes(approved: Roster | None, roster: Roster, language: Language) -> list[str]:
     """Who came and who went since the roster that this site approved, with the fingerprints to compare."""
-    before = home.roster().keys if home.file("roster").exists() else {}
+    before = approved.keys if approved else {}
     came = [m for m in roster.members if before.get(m.id) != m.public_key]
     went = sorted(set(before) - set(roster.keys))
     new, gone = {"en": ("new", "gone"), "ja": ("追加", "削除")}[language]

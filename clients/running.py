@@ -1,4 +1,4 @@
-"""A member at work, until SIGTERM or Ctrl-C: service and node in one program (`run`), or the service (`serve`)."""
+"""`rengo member start`: the service and the node, until SIGTERM or Ctrl-C. `rengo member serve`: the service alone."""
 
 import contextlib
 import signal
@@ -7,10 +7,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from clients import clock
+from clients.approving import approve_within_policy
 from clients.home import Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
-from clients.service import Service, alone, make_member
+from clients.process import alone
+from clients.registry_client import RegistryClient
+from clients.relay.node import app_sha256
+from clients.service import Service, make_member
+from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 
 _WORDS: dict[str, Words] = {
@@ -23,46 +29,65 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: ready for job {job}; the relay finds it at {socket}",
         "ja": "{id}: ジョブ {job} の準備ができました。中継は {socket} で待ち受けています",
     },
+    "approved": {
+        "en": "{id}: plan {plan} is within policy.toml and was approved without a person",
+        "ja": "{id}: 計画 {plan} は社内許可条件の範囲内のため、自動的に承認しました",
+    },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
 
 
-def run(home: Home, printer: Printer) -> None:
+def run(home: Home, registry: RegistryClient, journal: Journal, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part."""
-    with _service(home, None, printer) as (service, stopping):
-        files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
-        node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()))
-        printer.line("ready", _WORDS["ready"], id=home.settings().id, job=home.plan().job, superlink=home.carrier())
-        try:
-            stopping.wait()
-        finally:
-            node.stop()
+    id = home.settings().id
+    with _alone(home) as stopping:
+        standing, offset = clock.standing(registry, home.identity())
+        clock.require_right(offset)
+        home.keep_carrier(standing.carrier)
+        if plan := approve_within_policy(home, standing, registry, journal):
+            printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
+        with _service(home, journal, None, printer) as service:
+            files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
+            node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()))
+            printer.line("ready", _WORDS["ready"], id=id, job=home.plan().job, superlink=home.carrier())
+            try:
+                stopping.wait()
+            finally:
+                node.stop()
+    printer.line("stopped", _WORDS["stopped"], id=id)
 
 
-def serve(home: Home, folder: Path, printer: Printer) -> None:
-    """The service alone, behind a socket in `folder` that this process's group may use. It uses no network."""
-    with _service(home, folder, printer) as (service, stopping):
-        facts = {"id": home.settings().id, "job": home.plan().job, "socket": str(service.address)}
-        printer.line("serving", _WORDS["serving"], **facts)
+def serve(home: Home, journal: Journal, folder: Path, printer: Printer) -> None:
+    """The service alone, behind a socket in `folder` that this process's group may use. It uses no network: what it
+    needs to know of the registry, `review` and `approve` have kept."""
+    id = home.settings().id
+    with _alone(home) as stopping, _service(home, journal, folder, printer) as service:
+        printer.line("serving", _WORDS["serving"], id=id, job=home.plan().job, socket=str(service.address))
         stopping.wait()
+    printer.line("stopped", _WORDS["stopped"], id=id)
 
 
 @contextlib.contextmanager
-def _service(home: Home, shared: Path | None, printer: Printer) -> Iterator[tuple[Service, threading.Event]]:
-    """The service, listening, and the event that a signal sets."""
-    id = home.settings().id
+def _alone(home: Home) -> Iterator[threading.Event]:
+    """The one member of a usable folder, and the event that a signal sets."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with alone(home), contextlib.ExitStack() as closing:
-        printer.line("loading", _WORDS["loading"], id=id)
-        journal = Journal(home.file("journal.sqlite"))
-        closing.callback(journal.close)
-        member, largest = make_member(home, home.identity(), journal, home.carrier())
-        service = Service(home, member.handle, largest, home.plan().job, shared)
-        closing.callback(service.close)
-        yield service, stopping
-    printer.line("stopped", _WORDS["stopped"], id=id)
+    require_usable(home.path)
+    with alone(home.path):
+        yield stopping
+
+
+@contextlib.contextmanager
+def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator[Service]:
+    """Model and documents loaded, and the service listening."""
+    printer.line("loading", _WORDS["loading"], id=home.settings().id)
+    member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
+    service = Service(home, member.handle, largest, home.plan().job, shared)
+    try:
+        yield service
+    finally:
+        service.close()
 
 
 def _free_port() -> int:

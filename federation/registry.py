@@ -4,6 +4,7 @@
     Join -> Joined          once, with the secret of a join token
     Ask -> Standing         the newest roster and plan
     Consent -> Noted        a person at the site approved, or refused, a plan
+    Leave -> Noted          the site takes part no more
 
 They travel as frames over HTTPS (wire.py). All stand in one context: the consortium's root.
 """
@@ -102,6 +103,13 @@ class Consent(Body):
     roster: bytes
     answer: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Leave(Body):
+    """The site takes part no more; its keys are not accepted from now on."""
+
+    kind: ClassVar[str] = "leave"
 
 
 @dataclass(frozen=True)

@@ -132,3 +132,9 @@ class RoundsExhausted(Refusal):
     """This data set has taken part in {count} rounds; the site's policy allows {limit}."""
 
     ja = "このデータは既に {count} 回の学習に参加しました（社内許可条件の上限 {limit}）。"
+
+
+class OutsideHours(Refusal):
+    """This site trains from {start} to {end} only (its local time), and it is {now} there."""
+
+    ja = "この拠点の学習時間帯は {start} から {end}（現地時刻）です。現在 {now} です。"

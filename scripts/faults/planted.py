@@ -156,7 +156,7 @@ PLANTED: tuple[Fault, ...] = (
           '"INSERT OR IGNORE INTO spent VALUES (?)", []', (ORDER, RESTARTS, unit("journal"))),
     Fault("commits do not wait for the disk", JOURNAL, "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF",
           (RESTARTS, unit("journal"))),
-    Fault("journal readable by others", JOURNAL, "os.fchmod(handle, 0o600)", "os.fchmod(handle, 0o644)",
+    Fault("journal readable by others", JOURNAL, "os.chmod(path, 0o600)", "os.chmod(path, 0o644)",
           (SECRETS, unit("journal"))),
     Fault("changed rows not noticed", JOURNAL, "if chain != stored:", "if False:", (unit("journal"),)),
     Fault("two writers", JOURNAL, "self._require_only_writer()", "pass", (unit("journal"), RESTARTS)),

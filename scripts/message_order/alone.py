@@ -62,7 +62,7 @@ class _Frozen:
     sessions: dict[Position, Any]
     labels: dict[Position, Label]
     journal: sqlite3.Connection
-    chain: bytes
+    last: int
     written: frozenset[bytes]
 
 
@@ -175,12 +175,12 @@ class Alone:
         self._journal._db.backup(memory)
         member, journal = self._member, self._journal
         return _Frozen(
-            member._history, _copied(member._sessions), dict(self._labels), memory, journal._chain, journal._written
+            member._history, _copied(member._sessions), dict(self._labels), memory, journal._last, journal._written
         )
 
     def _thaw(self, frozen: _Frozen) -> None:
         frozen.journal.backup(self._journal._db)
-        self._journal._chain, self._journal._written = frozen.chain, frozen.written
+        self._journal._last, self._journal._written = frozen.last, frozen.written
         vars(self._member).update(_history=frozen.history, _sessions=_copied(frozen.sessions))
         self._labels = dict(frozen.labels)
 

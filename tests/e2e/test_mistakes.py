@@ -34,7 +34,7 @@ def test_a_site_with_another_base_model_stops_before_anything_is_sent(site: Home
     toml = site.file("member.toml")
     toml.write_text(toml.read_text().replace('"demo"', f'"{other}"', 1))
     journal = Journal(site.file("journal.sqlite"))
-    before = journal.sent()
+    before = [row for row in journal.sent() if row.job]
     journal.close()
     done = start(site)
     assert (done.code, done.facts["error"]) == (3, "model-mismatch")
@@ -45,7 +45,7 @@ def test_a_site_with_another_base_model_stops_before_anything_is_sent(site: Home
     assert facts["actual"] in done.facts["message"]
     assert not site.file("flower").exists()  # the node was never started
     journal = Journal(site.file("journal.sqlite"))
-    assert journal.sent() == before
+    assert [row for row in journal.sent() if row.job] == before
     journal.close()
 
 

@@ -217,7 +217,7 @@ class Consortium:
 
     def left(self, name: str) -> list[str]:
         """Every statement that left a member's site, by its journal."""
-        return [kind for row in self.journals[name].sent() for kind in row[2].split()]
+        return [kind for row in self.journals[name].sent() if row.job for kind in row.kinds.split()]
 
 
 def make_consortium(

@@ -77,6 +77,7 @@ def opened_rounds_not_on_disk(patch: Patch) -> None:
     honest = Journal.history
     patch.setattr(Journal, "history", lambda *known: replace(honest(*known), revealed_round=0, spent=frozenset()))
     patch.setattr(Journal, "spent", lambda *_: frozenset())
+    patch.setattr(Journal, "_verify", lambda *_: None)  # its chain states the spent adapters, and would notice
     patch.setattr(Member, "_handle", in_memory(Member._handle))
 
 

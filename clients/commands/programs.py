@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 from clients import systemd
+from clients.commands.site import HOME, opened_journal
 from clients.home import Home, NoMemberHere, write
 from clients.node_process import Node
 from clients.service import door
-from federation.commands import Option, Printer, Result, Verb, option
+from federation.commands import Printer, Result, Verb, option
 
 NODE_PORT = 9094
 """Flower's own default for a node's local interface."""
@@ -38,11 +39,13 @@ _PORT = option(
 
 def serve(options: argparse.Namespace, printer: Printer) -> None:
     """The service alone: documents, model and keys behind a local socket, no network."""
-    # It brings torch along, which help and wrong arguments must not wait for.
-    from clients import running
+    home = Home(options.home.absolute())
+    with opened_journal(home) as journal:
+        # It brings torch along, which help and wrong arguments must not wait for.
+        from clients import running
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    running.serve(Home(options.home.absolute()), options.run_folder.absolute(), printer)
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        running.serve(home, journal, options.run_folder.absolute(), printer)
 
 
 def node(options: argparse.Namespace, printer: Printer) -> None:
@@ -73,55 +76,53 @@ def service(options: argparse.Namespace, printer: Printer) -> Result:
     return Result({"files": [str(file) for file in files]}, "\n".join(map(str, files)))
 
 
-def verbs(home: Option) -> tuple[Verb, ...]:
-    """The verbs; `home` is the option that says where the member's folder is."""
-    return (
-        Verb(
-            "serve",
-            serve,
-            {
-                "en": "the service alone, without network (see service)",
-                "ja": "サービスのみを起動（通信なし、service 参照）",
-            },
-            "rengo member serve --home /var/lib/rengo --run-folder /run/rengo",
-            (home, _RUN),
-        ),
-        Verb(
-            "node",
-            node,
-            {"en": "the Flower node alone (see service)", "ja": "Flower ノードのみを起動（service 参照）"},
-            "rengo member node --files FOLDER --run-folder /run/rengo --state /var/lib/rengo-relay",
-            (
-                option(
-                    "--files",
-                    type=Path,
-                    required=True,
-                    en="folder with carrier, ca.pem and node.key",
-                    ja="carrier・ca.pem・node.key のあるフォルダー",
-                ),
-                _RUN,
-                option("--state", type=Path, required=True, en="the node's own folder", ja="ノード用のフォルダー"),
-                _PORT,
+VERBS = {
+    "serve": Verb(
+        "serve",
+        serve,
+        {
+            "en": "the service alone, without network (see service)",
+            "ja": "サービスのみを起動（通信なし、service 参照）",
+        },
+        "rengo member serve --home /var/lib/rengo --run-folder /run/rengo",
+        (HOME, _RUN),
+    ),
+    "node": Verb(
+        "node",
+        node,
+        {"en": "the Flower node alone (see service)", "ja": "Flower ノードのみを起動（service 参照）"},
+        "rengo member node --files FOLDER --run-folder /run/rengo --state /var/lib/rengo-relay",
+        (
+            option(
+                "--files",
+                type=Path,
+                required=True,
+                en="folder with carrier, ca.pem and node.key",
+                ja="carrier・ca.pem・node.key のあるフォルダー",
             ),
+            _RUN,
+            option("--state", type=Path, required=True, en="the node's own folder", ja="ノード用のフォルダー"),
+            _PORT,
         ),
-        Verb(
-            "service",
-            service,
-            {"en": "print systemd units, for you to install", "ja": "systemd のユニットを出力（導入は各拠点で実施）"},
-            "rengo member service print systemd --out units",
-            (
-                option("action", choices=["print"], en="print", ja="print（出力）"),
-                option("kind", choices=["systemd"], en="systemd", ja="systemd"),
-                home,
-                option("--out", type=Path, en="write files to this folder instead", ja="画面でなくフォルダーに保存"),
-                option(
-                    "--programs",
-                    type=Path,
-                    default=Path(sys.executable).parent,
-                    en="folder with rengo and Flower's programs (default: this one's)",
-                    ja="rengo と Flower のプログラムのフォルダー（既定: 実行中のもの）",
-                ),
-                _PORT,
+    ),
+    "service": Verb(
+        "service",
+        service,
+        {"en": "print systemd units, for you to install", "ja": "systemd のユニットを出力（導入は各拠点で実施）"},
+        "rengo member service print systemd --out units",
+        (
+            option("action", choices=["print"], en="print", ja="print（出力）"),
+            option("kind", choices=["systemd"], en="systemd", ja="systemd"),
+            HOME,
+            option("--out", type=Path, en="write files to this folder instead", ja="画面でなくフォルダーに保存"),
+            option(
+                "--programs",
+                type=Path,
+                default=Path(sys.executable).parent,
+                en="folder with rengo and Flower's programs (default: this one's)",
+                ja="rengo と Flower のプログラムのフォルダー（既定: 実行中のもの）",
             ),
+            _PORT,
         ),
-    )
+    ),
+}

@@ -1,0 +1,141 @@
+"""What this site decides about plans and rosters: recorded here first, then told to the coordinator."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from clients import home as homes
+from clients import policy_file
+from clients.home import Approval, Home, NothingApproved
+from clients.journal import Departure, Journal
+from clients.policy_file import RefusedByPolicy
+from clients.registry_client import RegistryClient
+from federation import load_plan
+from federation.errors import RengoError
+from federation.identity import Roster, SignedRoster
+from federation.plan import Plan
+from federation.registry import APPROVED, REFUSED, Standing
+
+BY_POLICY = "policy.toml"
+"""Who decided, where no person did."""
+
+
+class NothingProposed(RengoError):
+    """The coordinator proposes no plan at present. Try again later."""
+
+    ja = "事務局から提案されている計画はありません。後でもう一度お試しください。"
+    exit_code = 9
+
+
+class RosterOlder(RengoError):
+    """The coordinator shows roster {shown}, which is older than the approved {approved}. Nothing was changed; ask the
+    coordinator why."""
+
+    ja = (
+        "事務局の名簿（版 {shown}）は承認済みの版 {approved} より古いものです。"
+        "何も変更していません。事務局に確認してください。"
+    )
+    exit_code = 10
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What stands at the registry, verified: the roster and, if there is one, the proposed plan."""
+
+    roster: SignedRoster
+    plan: Plan | None
+
+    def required_plan(self) -> Plan:
+        """The plan. Raises NothingProposed."""
+        if self.plan is None:
+            raise NothingProposed
+        return self.plan
+
+
+def proposal(home: Home, standing: Standing) -> Proposal:
+    """Raises SignatureInvalid, Malformed, RosterOlder or ConfigInvalid."""
+    roster = standing.verified_roster(home.root())
+    if home.file("roster").exists() and roster.version < home.roster().version:
+        raise RosterOlder(shown=roster.version, approved=home.roster().version)
+    plan = load_plan.from_yaml(standing.plan.decode(), Plan) if standing.plan else None
+    return Proposal(SignedRoster(roster, standing.roster_signature), plan)
+
+
+def require_permitted(home: Home, plan: Plan, journal: Journal) -> None:
+    """Raises RefusedByPolicy unless this site is in the plan and policy.toml permits it."""
+    if home.settings().id not in plan.members:
+        raise RefusedByPolicy(detail="this site is not in the plan", detail_ja="この拠点は計画に含まれていません")
+    policy_file.require_within(home.file("policy.toml"), plan, journal.contributions())
+
+
+def approve(
+    home: Home, roster: SignedRoster, plan: Plan, registry: RegistryClient, journal: Journal, who: tuple[str, str]
+) -> Approval:
+    """Approve the plan under the roster. `who`: applicant and approver. Raises RefusedByPolicy."""
+    require_permitted(home, plan, journal)
+    applicant, approver = who
+    if home.policy().two_persons and approver == applicant:
+        detail = "applicant and approver have to be two persons (policy.toml, two_persons)"
+        raise RefusedByPolicy(
+            detail=detail, detail_ja="申請者と承認者は別人でなければなりません（policy.toml two_persons）"
+        )
+    approval = _decision(APPROVED, plan, roster.roster, applicant, approver)
+    home.approve(roster, plan, approval)
+    _note(journal, approval)
+    registry.consent(home.identity(), plan.digest(), roster.roster.digest(), APPROVED, "")
+    return approval
+
+
+def refuse(
+    home: Home, roster: Roster, plan: Plan, registry: RegistryClient, journal: Journal, person: str, reason: str
+) -> Approval:
+    """Refuse the plan, and tell the coordinator the reason. An approval given earlier is void."""
+    refusal = _decision(REFUSED, plan, roster, person, person, reason)
+    home.note(refusal)
+    _note(journal, refusal)
+    registry.consent(home.identity(), plan.digest(), roster.digest(), REFUSED, reason[:500])
+    return refusal
+
+
+def approve_roster(
+    home: Home, roster: SignedRoster, registry: RegistryClient, journal: Journal, person: str
+) -> Plan | None:
+    """Approve the roster alone; the plan whose approval stands is then approved under it too, and returned."""
+    plan = home.plan() if home.file("plan.yaml").exists() and home.approved(home.plan()) else None
+    approval = _decision(APPROVED, plan, roster.roster, person, person)
+    home.approve(roster, None, approval)
+    _note(journal, approval)
+    if plan is not None:
+        registry.consent(home.identity(), plan.digest(), roster.roster.digest(), APPROVED, "")
+    return plan
+
+
+def approve_within_policy(home: Home, standing: Standing, registry: RegistryClient, journal: Journal) -> Plan | None:
+    """Approve a plan that nobody has decided about, where policy.toml says so; the plan, or None when there was nothing
+    to do. Never a roster: its fingerprints are for people to compare. Raises RefusedByPolicy or NothingApproved."""
+    if not home.policy().automatic_approval:
+        return None
+    proposed = proposal(home, standing)
+    plan, roster = proposed.plan, proposed.roster
+    if plan is None or any(a.plan == plan.digest().hex() for a in home.approvals()):
+        return None
+    if not home.file("roster").exists() or home.roster().digest() != roster.roster.digest():
+        raise NothingApproved(what=f"roster {roster.roster.version}")
+    approve(home, roster, plan, registry, journal, (BY_POLICY, BY_POLICY))
+    return plan
+
+
+def _decision(
+    answer: str, plan: Plan | None, roster: Roster, applicant: str, approver: str, reason: str = ""
+) -> Approval:
+    digests = plan.digest().hex() if plan else "", roster.digest().hex()
+    return Approval(homes.now(), answer, *digests, applicant, approver, reason)
+
+
+def _note(journal: Journal, approval: Approval) -> None:
+    """Into the journal's chain, so that a later change of approvals.json shows."""
+    digest = hashlib.sha256(json.dumps(asdict(approval), ensure_ascii=False).encode()).digest()
+    what = f"plan {approval.plan[:16]}, " if approval.plan else ""
+    who = f"applicant {approval.applicant}, approver {approval.approver}"
+    note = f"{approval.answer} {what}roster {approval.roster[:16]}; {who}; {approval.reason}".rstrip("; ")
+    journal.record(Departure("", ("decision",), "", 0, digest, note=note))

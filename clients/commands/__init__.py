@@ -1,0 +1,1 @@
+"""The verbs of `rengo member`, by what they are about."""

@@ -1,0 +1,97 @@
+"""journal, data: what left this site, and what is read at it."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from clients import data_report, journal_export
+from clients.commands.site import HOME
+from clients.home import Home, NoMemberHere
+from clients.ingest import read_documents
+from clients.journal import Journal
+from federation.commands import Printer, Result, Verb, option
+from federation.errors import Language, UsageError
+from federation.output import disk_errors
+
+
+def journal(options: argparse.Namespace, printer: Printer) -> Result | None:
+    """Check the record of everything that left, or write it out. Also after leaving."""
+    path = Home(options.home.absolute()).file("journal.sqlite")
+    if not path.exists():
+        raise NoMemberHere(path=path.parent)
+    with disk_errors(path.parent), contextlib.closing(Journal(path)) as opened:  # and verified
+        rows = opened.sent()
+    if options.what == "verify":
+        return _verified(options, path, journal_export.verified(rows, path, options.head), printer.language)
+    written = journal_export.FORMATS[options.format](rows, printer.language)
+    if options.out is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(written)
+        return None
+    if options.out.exists():
+        raise UsageError(detail=f"{options.out} exists already.", command="rengo member journal")
+    with disk_errors(options.out.absolute()), options.out.open("xb") as file:
+        file.write(written)
+    words = {"en": f"{options.out}: {len(rows)} rows", "ja": f"{options.out}: {len(rows)} 行"}[printer.language]
+    return Result({"file": str(options.out), "rows": len(rows)}, words)
+
+
+def data(options: argparse.Namespace, printer: Printer) -> Result:
+    """What is read at this site, where, how, and what of it is not used."""
+    folder = Path(Home(options.home).settings().data)
+    reading = read_documents(folder)
+    match options.what:
+        case "report":
+            return data_report.report(folder, reading, printer.language)
+        case "where":
+            return data_report.where(folder, reading, printer.language)
+    return data_report.sample(folder, reading, options.file, options.lines, printer.language)
+
+
+def _verified(options: argparse.Namespace, path: Path, facts: Mapping[str, object], language: Language) -> Result:
+    note = options.head is None and facts["rows"]
+    words = {
+        "en": f"{path}: {facts['rows']} rows, unchanged. The last link is\n  {facts['head']}"
+        + ("\nNote it elsewhere: `verify --head` then shows whether rows were cut off at the end." if note else ""),
+        "ja": f"{path}: {facts['rows']} 行、改変はありません。最後の連鎖値:\n  {facts['head']}"
+        + ("\n別の場所に控えてください。`verify --head` で末尾の削除を検出できます。" if note else ""),
+    }[language]
+    return Result(facts, words)
+
+
+VERBS = {
+    "journal": Verb(
+        "journal",
+        journal,
+        {"en": "check or write out the record of what left", "ja": "送信記録簿の検証・書き出し"},
+        "rengo member journal export --format csv --out journal.csv --lang ja",
+        (
+            HOME,
+            option(
+                "what", choices=("export", "verify"), en="export or verify", ja="export（書き出し）か verify（検証）"
+            ),
+            option("--format", choices=tuple(journal_export.FORMATS), default="csv", en="default: csv", ja="既定: csv"),
+            option("--out", type=Path, en="a new file (default: standard output)", ja="出力ファイル（既定: 標準出力）"),
+            option("--head", en="verify: a link that was noted earlier", ja="verify: 以前に控えた連鎖値"),
+        ),
+    ),
+    "data": Verb(
+        "data",
+        data,
+        {"en": "what is read here, where, and what is set aside", "ja": "読み取るデータ・場所・除外したもの"},
+        "rengo member data sample --file 手順書/点検.pdf --lines 20",
+        (
+            HOME,
+            option(
+                "what",
+                choices=("report", "where", "sample"),
+                en="report (counts), where (files) or sample (text)",
+                ja="report（集計）・where（ファイル一覧）・sample（本文の例）",
+            ),
+            option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),
+            option("--lines", type=int, default=5, en="sample: lines a file (default 5)", ja="sample: 行数（既定 5）"),
+        ),
+    ),
+}

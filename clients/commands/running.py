@@ -1,0 +1,96 @@
+"""start, status, stop, doctor: the member's processes."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import time
+from typing import Any
+
+from clients.commands.site import HOME, opened_journal, registry_of
+from clients.home import Home
+from clients.process import running
+from federation.commands import Printer, Result, Verb, option
+
+
+def start(options: argparse.Namespace, printer: Printer) -> None:
+    """Load model and data, listen, connect outward, until told to stop."""
+    home = Home(options.home.absolute())
+    with opened_journal(home) as journal:
+        registry = registry_of(home, journal)
+        # They bring torch and Flower along, which help and wrong arguments must not wait for.
+        from clients.running import run
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        for noisy in ("httpx", "httpcore"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        run(home, registry, journal, printer)
+
+
+def status(options: argparse.Namespace, printer: Printer) -> Result:
+    """What the service wrote last. Exit code 9 when it does not run."""
+    home = Home(options.home)
+    home.settings()
+    facts = _status(home)
+    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value != "")
+    return Result(facts, text, 0 if facts["running"] else 9)
+
+
+def stop(options: argparse.Namespace, printer: Printer) -> Result:
+    """Ask the running member to end, and wait until it has."""
+    home = Home(options.home)
+    home.settings()
+    done = stopped(home)
+    words = {"en": "stopped" if done else "it is still running", "ja": "停止" if done else "まだ動作中です"}
+    return Result({"stopped": done}, words[printer.language], 0 if done else 9)
+
+
+def doctor(options: argparse.Namespace, printer: Printer) -> Result:
+    """Everything that could keep this site from taking part, each with how to mend it."""
+    from clients.doctor import report
+
+    return report(Home(options.home.absolute()), printer.language, measure=not options.quick)
+
+
+def stopped(home: Home) -> bool:
+    """Whether no member runs here any more, after a running one was asked to end and given a minute."""
+    if pid := running(home.path):
+        os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 60
+        while running(home.path) and time.monotonic() < until:
+            time.sleep(0.2)
+    return running(home.path) is None
+
+
+def _status(home: Home) -> dict[str, Any]:
+    path, pid = home.file("status.json"), running(home.path)
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"pid": 0}
+    if pid and facts["pid"] != pid:  # of the one before
+        facts = {"pid": pid, "phase": "loading"}
+    return facts | {"running": pid is not None}
+
+
+VERBS = {
+    "doctor": Verb(
+        "doctor",
+        doctor,
+        {"en": "check this machine, its network, model and data", "ja": "この機械・通信・モデル・データの点検"},
+        "rengo member doctor --lang ja",
+        (
+            HOME,
+            option("--quick", action="store_true", en="do not load the model", ja="モデルを読み込まない"),
+        ),
+    ),
+    "start": Verb(
+        "start",
+        start,
+        {"en": "load model and data, connect outward, take part", "ja": "モデルとデータを読み込み、参加を開始"},
+        "rengo member start",
+        (HOME,),
+    ),
+    "status": Verb(
+        "status", status, {"en": "what it is doing", "ja": "動作状況"}, "rengo member status --json", (HOME,)
+    ),
+    "stop": Verb("stop", stop, {"en": "stop it", "ja": "停止"}, "rengo member stop", (HOME,)),
+}

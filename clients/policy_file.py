@@ -1,0 +1,154 @@
+"""policy.toml: what this site permits, as its people wrote it down, and what in it a plan goes beyond."""
+
+import datetime
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from clients.policy import Hours
+from federation import settings
+from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
+from federation.plan import Plan
+from federation.settings import Range
+
+ANY = "any"
+_LANGUAGES: tuple[Language, Language] = ("en", "ja")
+
+DEFAULT = """# What this site permits. Stop the member before you edit this, and start it again.
+# A plan that goes beyond it cannot be approved; a round that does is refused, logged, and goes on without this site.
+minimum_cohort      = 3       # smallest number of members in a sum; the protocol's own threshold is never lowered
+rounds_per_data_set = 200     # how often this data may be in a sum, over all jobs: every sum leaks a little
+rounds_per_plan     = 200     # the longest plan that may be approved
+base_models         = ["any"] # SHA-256 of the base models that may be trained here, as `rengo member review` shows them
+training_hours      = "any"   # when a round may begin, local time: "20:00-06:00"
+two_persons         = false   # true: who approves a plan has to be another person than who applied for it
+automatic_approval  = false   # true: `rengo member start` approves a new plan within these limits without a person
+"""
+
+
+class PolicyInvalid(RengoError):
+    """{path} has {count} fault(s); nothing was started:
+    {listing}"""
+
+    ja = "{path} に {count} 件の誤りがあります（何も開始していません）:\n{listing_ja}"
+    exit_code = 3
+
+
+class RefusedByPolicy(RengoError):
+    """This site's policy does not permit it: {detail}."""
+
+    ja = "社内許可条件により許可されません: {detail_ja}。"
+    exit_code = 11
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """policy.toml; see DEFAULT for what each means."""
+
+    minimum_cohort: Annotated[int, Range(3)]
+    rounds_per_data_set: Annotated[int, Range(1)]
+    rounds_per_plan: Annotated[int, Range(1)]
+    base_models: tuple[str, ...]
+    training_hours: str
+    two_persons: bool
+    automatic_approval: bool
+
+    @property
+    def hours(self) -> Hours | None:
+        """`training_hours`; None for any."""
+        return None if self.training_hours == ANY else _hours(self.training_hours)
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One line of policy.toml that a plan goes beyond."""
+
+    key: str
+    line: int
+    en: str
+    ja: str
+
+
+def read(path: Path) -> SitePolicy:
+    """What the file says. Raises SettingsFileInvalid, or PolicyInvalid with every fault."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsFileInvalid(path=path, detail=error) from error
+    try:
+        return settings.read(SitePolicy, raw, _faults)
+    except ConfigInvalid as error:
+        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
+        raise PolicyInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
+
+
+def breaches(path: Path, plan: Plan, contributions: int) -> list[Breach]:
+    """Every line that `plan` goes beyond; `contributions`: how often this data set was in a sum already."""
+    policy, text = read(path), path.read_text(encoding="utf-8")
+    found = []
+
+    def breach(key: str, en: str, ja: str) -> None:
+        line = next(n for n, line in enumerate(text.splitlines(), 1) if re.match(rf'\s*"?{key}"?\s*=', line))
+        found.append(Breach(key, line, en, ja))
+
+    if len(plan.members) < policy.minimum_cohort:
+        count = len(plan.members)
+        breach("minimum_cohort", f"the plan has {count} members", f"計画の参加拠点は {count} です")
+    # One more than the rounds that train: the last one measures the final adapter, on this data too.
+    needed = plan.rounds + 1
+    if contributions + needed > policy.rounds_per_data_set:
+        breach(
+            "rounds_per_data_set",
+            f"this data was in {contributions} sums, and the plan adds up to {needed}",
+            f"このデータは既に {contributions} 回の合計に参加し、計画でさらに最大 {needed} 回加わります",
+        )
+    if plan.rounds > policy.rounds_per_plan:
+        breach("rounds_per_plan", f"the plan has {plan.rounds} rounds", f"計画は {plan.rounds} 回です")
+    allowed = [model.lower() for model in policy.base_models]
+    if ANY not in allowed and plan.model.sha256.lower() not in allowed:
+        model = f"{plan.model.name} {plan.model.sha256}"
+        breach("base_models", f"the plan's base model is {model}", f"計画の基盤モデルは {model} です")
+    return found
+
+
+def require_within(path: Path, plan: Plan, contributions: int) -> None:
+    """Raises RefusedByPolicy, naming each line."""
+    found = breaches(path, plan, contributions)
+    if found:
+        lines = [f"{path.name} line {b.line}, {b.key}: {b.en}" for b in found]
+        lines_ja = [f"{path.name} {b.line} 行目 {b.key}: {b.ja}" for b in found]
+        raise RefusedByPolicy(detail="; ".join(lines), detail_ja="、".join(lines_ja))
+
+
+def _faults(values: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with values of the right type."""
+    faults: list[Fault] = []
+    for model in values.get("base_models", ()):
+        if model != ANY and not re.fullmatch("[0-9a-fA-F]{64}", model):
+            en, ja = (
+                f"{model!r} is not {ANY!r} or a SHA-256 (64 hexadecimal digits)",
+                f"{model!r} は SHA-256 ではありません",
+            )
+            faults.append(Inconsistent(where="base_models", detail=en, detail_ja=ja))
+    hours = values.get("training_hours", ANY)
+    if hours != ANY and _hours(hours) is None:
+        en, ja = f'{hours!r} is not "any" or "HH:MM-HH:MM"', f'{hours!r} は "any" でも "HH:MM-HH:MM" でもありません'
+        faults.append(Inconsistent(where="training_hours", detail=en, detail_ja=ja))
+    if values.get("two_persons") and values.get("automatic_approval"):
+        en, ja = "two_persons = true needs persons: set one of them to false", "two_persons = true と両立しません"
+        faults.append(Inconsistent(where="automatic_approval", detail=en, detail_ja=ja))
+    return faults
+
+
+def _hours(text: str) -> Hours | None:
+    match = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", text)
+    if match is None:
+        return None
+    try:
+        start, end = map(datetime.time.fromisoformat, match.groups())
+    except ValueError:
+        return None
+    return Hours(start, end) if start != end else None
