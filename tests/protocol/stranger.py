@@ -383,7 +383,7 @@ class Stranger:
         return Ring(self.plan["secagg"]["ring_bits"], self.n, shapes, ranges, scalars_of(self.plan, before))
 
     def _check_proof(self, offer: Words, proof: Words) -> None:
-        same = ("suite", "consortium", "job", "roster", "plan", "model")
+        same = ("suite", "consortium", "job", "plan", "model")
         before = proof["offer"]
         require(before["round"] == offer["round"] - 1 and all(before[f] == offer[f] for f in same), "round-unproven")
         terms = [proof[f] for f in ("adapter", "dimension", "ring_bits", "encoding", "privacy", "last")]
