@@ -79,7 +79,7 @@ class RegistryClient:
     """The registry at `url` as a site that knows `root` and the coordinator's `authority` (PEM) calls it."""
 
     def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str) -> None:
-        self._url, self._host = url, urlsplit(url).hostname or url
+        self._url = url
         self._context, self._key = context(root), coordinator_key
         trust = ssl.create_default_context(cadata=authority)
         trust.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -100,11 +100,7 @@ class RegistryClient:
 
     def _call(self, identity: Identity, body: Body, kind: type[B]) -> B:
         frame = write_frame([identity.sign(body, self._context, COORDINATOR)])
-        try:
-            response = self._http.post(f"{self._url}/v1/registry", content=frame)
-        except httpx.HTTPError as error:
-            raise _unreachable(self._host, error) from error
-        message = _one(response, self._host)
+        message = _one(self._http, "POST", f"{self._url}/v1/registry", frame)
         opened = _refused(message)
         expected = Refused if opened else kind
         answer = open_signed(
@@ -129,12 +125,8 @@ def introduce(token: JoinToken) -> Verified:
     # Nothing is trusted because of this connection: what comes over it is signed, from the token's fingerprint on.
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-    try:
-        with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
-            response = http.get(f"{token.url}/v1/introduction")
-    except httpx.HTTPError as error:
-        raise _unreachable(host, error) from error
-    message = _one(response, host)
+    with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
+        message = _one(http, "GET", f"{token.url}/v1/introduction")
     shown = read_body(Introduction, message.header.body)
     if fingerprint(shown.root) != token.root:
         raise FingerprintDiffers(
@@ -152,16 +144,34 @@ def introduce(token: JoinToken) -> Verified:
     return Verified(shown.root, roster, shown.authority)
 
 
-def _one(response: httpx.Response, host: str) -> Signed:
-    if response.status_code != 200:
-        raise RegistryUnreachable(host=host, detail=f"it answers {response.status_code} {response.reason_phrase}")
+def _one(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> Signed:
+    host = urlsplit(url).hostname or url
     try:
-        messages = read_frame(response.content[:_LARGEST], LIMITS)
+        # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
+        with http.stream(method, url, content=frame, headers={"Accept-Encoding": "identity"}) as response:
+            if response.status_code != 200:
+                detail = f"it answers {response.status_code} {response.reason_phrase}"
+                raise RegistryUnreachable(host=host, detail=detail)
+            answer = _bounded(response, host)
+    except httpx.HTTPError as error:
+        raise _unreachable(host, error) from error
+    try:
+        messages = read_frame(answer, LIMITS)
     except Malformed as error:
         raise RegistryUnreachable(host=host, detail=f"what answers is no rengo coordinator ({error})") from error
     if len(messages) != 1:
         raise SignatureInvalid(what="the registry's answer")
     return messages[0]
+
+
+def _bounded(response: httpx.Response, host: str) -> bytes:
+    """The answer as it travels. Raises RegistryUnreachable for one without an end, in bytes or in time."""
+    until, answer = time.monotonic() + _SECONDS, bytearray()
+    for chunk in response.iter_raw():
+        answer += chunk
+        if len(answer) > _LARGEST or time.monotonic() > until:
+            raise RegistryUnreachable(host=host, detail="its answer does not end")
+    return bytes(answer)
 
 
 def _refused(message: Signed) -> bool:
