@@ -133,7 +133,7 @@ def roster(options: argparse.Namespace, printer: Printer) -> Result:
     """Write the next roster for the root to sign, or publish a signed one."""
     registry = serving.open_registry(Home(options.home))
     if options.publish:
-        signed = roster_files.read(options.publish)
+        signed = roster_files.read_signed(options.publish, Home(options.home).key("root.pub").read_bytes())
         registry.publish_roster(signed)
         current, where = signed.roster, "published"
     elif options.out:

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
+
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.registry import (
@@ -63,6 +67,13 @@ class NameTaken(RengoError):
 
     ja = "{id} は既に参加拠点です。招待し直す前に `rengo coordinator revoke {id}` で失効させてください。"
     exit_code = 2
+
+
+class KeyTaken(RengoError):
+    """A key of this join belongs to a member already, or did. Keys are made anew for each join."""
+
+    ja = "この参加要求の鍵は既に登録されています。鍵は参加のたびに新しく作成されます。"
+    exit_code = 4
 
 
 class UnknownToRegistry(RengoError):
@@ -138,13 +149,14 @@ class Registry:
             self._log("coordinator", f"invited {id} until {expires.isoformat(timespec='seconds')}")
 
     def revoke(self, id: str) -> None:
-        """The member takes part no more: it is missing from the next roster. Raises UnknownToRegistry."""
+        """The member takes part no more: it is missing from the next roster; an invitation that nobody has used is
+        withdrawn. Raises UnknownToRegistry."""
         with self._transaction():
             done = self._db.execute("UPDATE members SET revoked = ? WHERE id = ? AND revoked IS NULL", (_now(), id))
-            self._db.execute("DELETE FROM invitations WHERE id = ?", (id,))
+            withdrawn = self._db.execute("DELETE FROM invitations WHERE id = ?", (id,))
+            if not done.rowcount + withdrawn.rowcount:
+                raise UnknownToRegistry(id=id)
             self._log("coordinator", f"revoked {id}")
-        if not done.rowcount:
-            raise UnknownToRegistry(id=id)
 
     def members(self) -> list[Registered]:
         """Everyone who ever joined, by id."""
@@ -242,6 +254,7 @@ class Registry:
         # Whoever announces a key shows that it has it.
         self._open(message, Join, join.identity_key)
         self._require_protocol(join.protocol, join.rengo)
+        node_key = _node_key(join.node_key)
         digest, now = secret_digest(join.secret), _now()
         with self._transaction():
             row = self._db.execute(
@@ -254,11 +267,14 @@ class Registry:
                 raise TokenRefused(detail="it was used already", detail_ja="既に使用されています")
             if expires < now:
                 raise TokenRefused(detail="it has expired", detail_ja="期限が切れています")
+            keys = (join.identity_key, node_key)
+            if self._db.execute("SELECT 1 FROM members WHERE identity_key = ? OR node_key = ?", keys).fetchone():
+                raise KeyTaken
             self._db.execute("UPDATE invitations SET used = ? WHERE id = ?", (now, id))
             self._db.execute(
                 "INSERT OR REPLACE INTO members (id, name, identity_key, node_key, joined, rengo) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (id, name, join.identity_key, join.node_key, now, join.rengo),
+                (id, name, *keys, now, join.rengo),
             )
             self._log(peer, f"{id} joined")
         return Joined(id)
@@ -319,6 +335,18 @@ class Registry:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _node_key(text: str) -> str:
+    """A node's public key in the one form that is stored and given to Flower, which takes no other curve. Raises
+    Malformed: what is no key would stop the carrier for everyone."""
+    try:
+        key = load_ssh_public_key(text.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise Malformed(detail="the node's key is no OpenSSH public key") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise Malformed(detail="the node's key is not on an elliptic curve of NIST's")
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _now() -> str:

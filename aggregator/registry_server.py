@@ -50,6 +50,8 @@ class RegistryServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            ws="none",
+            lifespan="off",
             timeout_keep_alive=5,
             limit_concurrency=200,
         )
@@ -74,7 +76,7 @@ class RegistryServer:
         async for chunk in request.stream():
             body += chunk
             if len(body) > LARGEST_REQUEST:
-                return Response(status_code=413)
+                return Response(status_code=413, headers={"Connection": "close"})  # there may be no end of it
         peer = request.client.host if request.client else "?"
         try:
             frame = await run_in_threadpool(self._locked_answer, bytes(body), peer)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from federation.errors import Language, RengoError
+from federation.errors import Language, RengoError, SignatureInvalid
 from federation.identity import Roster, SignedRoster
 from federation.token import fingerprint, spoken
 from federation.wire import Malformed, canonical_cbor, read_cbor
@@ -31,6 +31,16 @@ def read(path: Path) -> SignedRoster:
         return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"] or b"")
     except (Malformed, OSError, TypeError) as error:
         raise RosterFileInvalid(path=path, detail=str(error)) from error
+
+
+def read_signed(path: Path, root: bytes) -> SignedRoster:
+    """A roster that the root signed. Raises RosterFileInvalid."""
+    signed = read(path)
+    try:
+        signed.verify(root)
+    except (Malformed, SignatureInvalid) as error:
+        raise RosterFileInvalid(path=path, detail=str(error)) from error
+    return signed
 
 
 def facts(roster: Roster) -> dict[str, Any]:

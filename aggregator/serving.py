@@ -148,6 +148,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     _require_current(plan, roster)
     folder = home.job(plan.job)
     store = Store(folder, plan.digest())
+    store.latest()  # damage is told before anyone is asked
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
     watch = Watch(home.path / "status.json", plan, settings.deadline, printer)

@@ -20,7 +20,7 @@ _DAYS = 3650
 def make_authority(consortium: str) -> tuple[bytes, bytes]:
     """(private key, certificate) of a new authority, both PEM."""
     key = ec.generate_private_key(ec.SECP384R1())
-    name = _name(f"{consortium[:50]} (rengo)")
+    name = _name(f"rengo {consortium}")
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -50,7 +50,7 @@ def make_server(authority_key: bytes, authority: bytes, hosts: list[str]) -> tup
     issuer = x509.load_pem_x509_certificate(authority)
     key = ec.generate_private_key(ec.SECP384R1())
     certificate = (
-        _builder(_name(hosts[0][:60]), issuer.subject, key.public_key())
+        _builder(_name(hosts[0]), issuer.subject, key.public_key())
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -78,7 +78,8 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
 
 
 def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    # X.509 allows 64; in bytes, and a Japanese character has three.
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text.encode()[:64].decode(errors="ignore"))])
 
 
 def _general_name(host: str) -> x509.GeneralName:

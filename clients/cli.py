@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import home as homes
-from clients import review
+from clients import review, service_cli
 from clients.home import Approval, Home
 from clients.joining import join as join_consortium
 from clients.registry_client import RegistryClient
@@ -134,7 +134,7 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    running.run(Home(options.home.absolute()), _client(Home(options.home)), printer)
+    running.run(Home(options.home.absolute()), printer)
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:
@@ -166,6 +166,8 @@ def _proposed(home: Home) -> tuple[SignedRoster, Plan, RegistryClient]:
     client = _client(home)
     standing = client.standing(home.identity())
     roster = _newer(home, standing)
+    # The long-lived service asks nobody: it may run without any network.
+    home.keep_carrier(standing.carrier)
     if not standing.plan:
         raise NothingProposed
     return roster, load_plan.from_yaml(standing.plan.decode(), Plan), client
@@ -255,4 +257,5 @@ _VERBS = (
     ),
     Verb("status", status, {"en": "what it is doing", "ja": "動作状況"}, "rengo member status --json", (_HOME,)),
     Verb("stop", stop, {"en": "stop it", "ja": "停止"}, "rengo member stop", (_HOME,)),
+    *service_cli.verbs(_HOME),
 )

@@ -2,8 +2,9 @@
 
 member.toml         names, addresses and data folders; written by `join`, a person may edit it
 policy.toml         what this site permits
-keys/               member.key (identity), node.key (Flower node), service.key (local socket)
+keys/               member.key (identity), node.key (Flower node)
 root.pub, ca.pem    whom this site trusts, from the join token on
+carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
 """
@@ -11,6 +12,7 @@ journal.sqlite      what left
 import datetime
 import json
 import os
+import re
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,13 +20,14 @@ from typing import Annotated, Any
 
 from clients.keys import load_or_create
 from federation import load_plan, settings
-from federation.errors import RengoError, SettingsFileInvalid
+from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
 from federation.settings import Range
-from federation.wire import canonical_cbor, read_cbor
+from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _TOML = """# One member's site. Stop the member before you edit this, and start it again.
 id       = {id}       # the member's id in the roster
@@ -70,6 +73,17 @@ class NothingApproved(RengoError):
         "`rengo member review` で確認し、`rengo member approve` で承認してください。"
     )
     exit_code = 9
+
+
+class ApprovedFileChanged(RengoError):
+    """{path} is not what this site approved: it was changed afterwards. Nothing was sent. Approve again what you mean
+    to take part in: `rengo member review`, then `rengo member approve`."""
+
+    ja = (
+        "{path} はこの拠点が承認した内容と異なります（承認後に改変されています）。何も送信していません。"
+        "`rengo member review` で確認し、`rengo member approve` で承認し直してください。"
+    )
+    exit_code = 10
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,19 @@ class Home:
         """The consortium's root key, as the join token pinned it."""
         return self.file("root.pub").read_bytes()
 
+    def keep_carrier(self, carrier: str) -> None:
+        """Note where the node has to connect to (host:port). Raises Malformed: it ends on a command line."""
+        if not _ADDRESS.fullmatch(carrier):
+            raise Malformed(detail="the registry's carrier is not HOST:PORT")
+        write(self.file("carrier"), carrier.encode("ascii"))
+
+    def carrier(self) -> str:
+        """Where the node connects to. Raises NothingApproved: nobody has asked the registry yet."""
+        path = self.file("carrier")
+        if not path.exists():
+            raise NothingApproved(what="plan")
+        return path.read_text(encoding="ascii")
+
     def approve(self, roster: SignedRoster, plan: Plan | None, approval: Approval) -> None:
         """Keep what a person approved, and who that was."""
         write(
@@ -165,19 +192,25 @@ class Home:
         return [Approval(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
     def roster(self) -> Roster:
-        """The approved roster, verified again. Raises NothingApproved or SignatureInvalid."""
+        """The approved roster, verified again. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("roster")
         if not path.exists():
             raise NothingApproved(what="roster")
-        raw = read_cbor(path.read_bytes())
-        return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
+        try:
+            raw = read_cbor(path.read_bytes())
+            return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
+        except (Malformed, SignatureInvalid, KeyError, TypeError) as error:
+            raise ApprovedFileChanged(path=path) from error
 
     def plan(self) -> Plan:
-        """The approved plan. Raises NothingApproved."""
+        """The approved plan. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("plan.yaml")
         if not path.exists():
             raise NothingApproved(what="plan")
-        return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+        try:
+            return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+        except (ConfigInvalid, UnicodeDecodeError) as error:
+            raise ApprovedFileChanged(path=path) from error
 
 
 def write(path: Path, data: bytes) -> None:

@@ -1,4 +1,5 @@
-"""The site's Flower node as a child process: started, watched, started again, stopped."""
+"""The site's Flower node: as a child process that is started, watched, started again and stopped, or in place of this
+process, for whoever has a supervisor already."""
 
 import contextlib
 import logging
@@ -9,6 +10,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +27,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
 
 @dataclass(frozen=True)
 class Node:
-    """Where the node connects to, what it trusts, and where the member's service listens."""
+    """Where the node connects to, what it trusts, and where the member's service listens. With `superexec_key`, the app
+    runs in a `flower-superexec` of its own, which has this key; else the node starts one."""
 
     superlink: str
     authority: Path
@@ -34,11 +37,26 @@ class Node:
     socket_key: Path
     folder: Path
     port: int
+    superexec_key: Path | None = None
 
     def command(self) -> list[str]:
         """The command line of clients/relay/node.py."""
-        paths = (self.authority, self.key, self.socket, self.socket_key)
-        return [sys.executable, "-m", "clients.relay.node", self.superlink, *map(str, paths), str(self.port)]
+        files = [str(path) for path in (self.authority, self.key, self.socket, self.socket_key)]
+        apart = [str(self.superexec_key)] if self.superexec_key else []
+        return [sys.executable, "-m", "clients.relay.node", self.superlink, *files, str(self.port), *apart]
+
+    def environment(self) -> dict[str, str]:
+        """Its environment: this process's, proxies included, and Flower kept quiet."""
+        # Flower looks for its own programs on PATH.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        # The relay's own connections are local; a proxy is for the way out.
+        local = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
+        return {**os.environ, **QUIET, "PATH": path, "FLWR_HOME": str(self.folder), "NO_PROXY": local}
+
+    def become(self) -> NoReturn:
+        """Go on as the node, in place of this program."""
+        command = self.command()
+        os.execve(command[0], command, self.environment())  # noqa: S606  # no shell is meant
 
 
 class NodeProcess:
@@ -83,14 +101,9 @@ class NodeProcess:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        folder = self._node.folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Flower looks for its own programs on PATH.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        environment = {**os.environ, **QUIET, "PATH": path, "FLWR_HOME": str(folder)}
-        # The relay's own connections are local; a proxy is for the way out.
-        environment["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY", ""), "127.0.0.1", "localhost"]))
-        with (folder / "node.log").open("ab") as log:
+        node = self._node
+        node.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (node.folder / "node.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603
-                self._node.command(), env=environment, stdout=log, stderr=log, start_new_session=True
+                node.command(), env=node.environment(), stdout=log, stderr=log, start_new_session=True
             )

@@ -80,6 +80,15 @@ def dispatch(noun: str, words: Words, verbs: Sequence[Verb], argv: Sequence[str]
             detail=f"`rengo {noun} {name or ' '.join(arguments)}` does not exist.", command=f"rengo {noun}"
         )
     arguments.remove(verb.name)
+    return _run(noun, verb, arguments, as_json, language)
+
+
+def alone(verb: Verb, argv: Sequence[str], language: Language) -> int:
+    """`rengo NAME …`: a noun that is its own verb. Otherwise as `dispatch`."""
+    return _run("", verb, [a for a in argv if a != "--json"], "--json" in argv, language)
+
+
+def _run(noun: str, verb: Verb, arguments: list[str], as_json: bool, language: Language) -> int:
     if {"-h", "--help"} & set(arguments):
         print(_help(noun, verb, language))
         return 0
@@ -119,7 +128,7 @@ def _parser(noun: str, verb: Verb, language: Language) -> _Parser:
     raw = argparse.RawDescriptionHelpFormatter
     epilog = {"en": "Example:", "ja": "例:"}[language] + f"\n  {verb.example}"
     parser = _Parser(
-        prog=f"rengo {noun} {verb.name}",
+        prog=" ".join(filter(None, ["rengo", noun, verb.name])),
         description=verb.words[language],
         epilog=epilog,
         add_help=False,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -41,6 +42,10 @@ Announce = Callable[[int, int, list[str]], None]
 _CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
+_DEEPEST = 8
+"""No plan nests deeper than half of this."""
+
+
 class OverrideRefused(Fault):
     """The argument `{argument}` cannot be used: {detail}."""
 
@@ -51,6 +56,12 @@ class CompositionFailed(Fault):
     """Hydra cannot put this configuration together: {detail}"""
 
     ja = "Hydra がこの設定を組み立てられません: {detail}"
+
+
+class NotYaml(Fault):
+    """This is not YAML that rengo wrote: {detail}."""
+
+    ja = "rengo が書いた YAML ではありません: {detail_ja}。"
 
 
 class SweepFailed(RengoError):
@@ -111,9 +122,26 @@ def to_yaml(config: Any) -> str:
 
 
 def from_yaml(text: str, kind: type[C]) -> C:
-    """What `to_yaml` wrote, or ConfigInvalid."""
-    with _faults():
-        return plan.read(kind, _plain(OmegaConf.create(text)))
+    """What `to_yaml` wrote, or ConfigInvalid. It may have come over a network: aliases, which could make it grow
+    without bound, are refused, and interpolations (`${oc.env:NAME}`) stay the text that they are."""
+    try:
+        _refuse_unbounded(text)
+        with _faults():
+            raw: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+            return plan.read(kind, raw)
+    except yaml.YAMLError as error:
+        raise ConfigInvalid([NotYaml(detail=str(error).splitlines()[0])]) from error
+
+
+def _refuse_unbounded(text: str) -> None:
+    """Raises ConfigInvalid for YAML that would take more memory or time than its length lets expect."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigInvalid([NotYaml(detail="it is nested too deeply", detail_ja="入れ子が深すぎます")])
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigInvalid([NotYaml(detail="it has aliases", detail_ja="エイリアスがあります")])
 
 
 class _Flags(argparse.ArgumentParser):

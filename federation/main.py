@@ -32,6 +32,10 @@ _HELP: dict[str, dict[Language, str]] = {
         "en": "sign the roster with the consortium's root key",
         "ja": "コンソーシアムのルート鍵で参加者名簿に署名",
     },
+    "bundle": {
+        "en": "wheels with hashes, for a site without a package index",
+        "ja": "パッケージ取得元に接続できない拠点向けのインストール一式",
+    },
     "simulate": {"en": "every member on this machine: no network, no set-up", "ja": "全拠点をこの 1 台で模擬実行"},
     "compare": {"en": "runs side by side: loss against rounds and bytes", "ja": "実行結果の比較: 損失と学習回・通信量"},
 }

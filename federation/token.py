@@ -47,7 +47,7 @@ class JoinToken:
         if len(parts) != 2 or parts[0] != _PREFIX or parts[1].count(".") < 2:
             raise TokenInvalid(detail="it does not begin with rengo1", detail_ja="rengo1 で始まっていません")
         url, root, secret = parts[1].rsplit(".", 2)
-        if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+        if not _is_https(url):
             raise TokenInvalid(detail="its address is not https", detail_ja="アドレスが https ではありません")
         if not re.fullmatch("[0-9a-f]{64}", root) or not re.fullmatch("[A-Za-z0-9_-]{43}", secret):
             raise TokenInvalid(detail="it is not whole", detail_ja="途中で切れています")
@@ -60,6 +60,14 @@ class JoinToken:
     def secret_digest(self) -> bytes:
         """What the registry keeps of the secret."""
         return secret_digest(self.secret)
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, brackets that do not close
+        return False
 
 
 def secret_digest(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""README.md and README.ja.md say the same: the same headings by level, the same code blocks, links and pictures.
+"""README and guides say the same in both languages: the same headings by level, code blocks, links and pictures.
 
 Prose cannot be compared by a script; what a reader types, clicks and sees can.
 """
@@ -8,19 +8,25 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAIRS = (("README.md", "README.ja.md"),)
+PAIRS = (
+    ("README.md", "README.ja.md"),
+    ("docs/member-guide.md", "docs/member-guide.ja.md"),
+    ("docs/coordinator-guide.md", "docs/coordinator-guide.ja.md"),
+)
 
 
 def skeleton(text: str) -> dict[str, list[str]]:
-    """What has to be alike in two languages. Comments in code blocks may be translated."""
+    """What has to be alike in two languages. Comments in code blocks may be translated; blocks marked as text are what
+    a program prints in the reader's language: only their place is compared."""
+    text = re.sub(r"^```text$.*?^```", "```text\n```", text, flags=re.M | re.S)
     blocks = re.findall(r"^```.*?^```", text, flags=re.M | re.S)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
     links = re.findall(r"\]\(([^)]+)\)", prose)
     return {
         "headings": [match.group(1) for match in re.finditer(r"^(#+) ", prose, flags=re.M)],
         "code blocks": ["\n".join(re.sub(r"\s+#.*$", "", line) for line in block.splitlines()) for block in blocks],
-        # A link within the page names its heading, which is translated.
-        "links": ["#" if link[0] == "#" else link for link in links if not link.startswith("README")],
+        # A page links to pages in its own language, and names headings, which are translated.
+        "links": [re.sub("#.*", "#", link.replace(".ja.md", ".md")) for link in links],
     }
 
 

@@ -9,6 +9,7 @@ or the relay dies, both are started anew, nodes reconnect by themselves, and who
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -25,6 +26,8 @@ from pathlib import Path
 
 from aggregator.carriers import Exchange
 from federation.errors import RengoError
+
+_log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
@@ -77,8 +80,12 @@ class Flower:
                 relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
             relay.send_bytes(b"")
             while answer := relay.recv_bytes():
-                if len(answer) > 8:
-                    yield self._members[int.from_bytes(answer[:8], "big")], answer[8:]
+                member, given = self._members[int.from_bytes(answer[:8], "big")], answer[8:9] == b"\1"
+                if given:
+                    yield member, answer[9:]
+                else:
+                    # A site's text: shown as what it is, never as lines of its own.
+                    _log.warning("%s: no answer (%r)", member, answer[9:].decode(errors="replace"))
         except (EOFError, OSError):
             self._relay = None
 

@@ -1,12 +1,15 @@
 """Small real runs of `rengo simulate`: the demo's own base model and documents, few members, few tokens."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from aggregator.simulate.table import DEMO_MEMBERS
+from tests.e2e.sites import PATIENCE, Consortium, Program, succeeds
+from tests.e2e.watching import Watch
 
 SMALL = (
     "model.threads=1",
@@ -41,3 +44,57 @@ def seven_members(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def overrides(seven_members: Path) -> Callable[..., Sequence[str]]:
     """Overrides of a small job over the seven members."""
     return lambda *more: [*SMALL, f"data={seven_members}", "dropouts.each_round=1", "rounds=4", *more]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A job that is done: who took part, what the programs wrote, and what they were seen to do."""
+
+    consortium: Consortium
+    plan: Path
+    coordinator: Program
+    members: dict[str, Program]
+    watch: Watch
+
+
+@pytest.fixture(scope="session")
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
+    """Watches every program of the consortium, from the first to the last."""
+    watch = Watch(tmp_path_factory.mktemp("watch"))
+    yield watch
+    watch.stop()
+
+
+@pytest.fixture(scope="session")
+def consortium(watch: Watch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    """Four members (t = 3) that have joined and stand in the roster; the registry listens."""
+    folder = tmp_path_factory.mktemp("consortium")
+    data = copy_members(folder / "data", 4)
+    names = sorted(each.name for each in data.iterdir())
+    made = Consortium(folder, names, data, watch.environment)
+    try:
+        made.create()
+        made.serve()
+        for name in names:
+            assert made.join(name, made.token(name)).code == 0
+        made.sign_roster()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(consortium: Consortium, watch: Watch) -> Trained:
+    """Their job, from the plan to the exported adapter; afterwards the registry listens again."""
+    consortium.running[-1].stop()
+    plan = consortium.make_plan()
+    coordinator = consortium.serve(plan)
+    coordinator.says("0 of 4 members approved")
+    for name in consortium.names:
+        succeeds("member", "approve", "--home", consortium.folder / name, "--yes", **consortium.environment)
+    members = {name: consortium.start_member(name) for name in consortium.names}
+    assert coordinator.process.wait(4 * PATIENCE) == 0, coordinator.text()
+    for name in consortium.names:
+        succeeds("member", "stop", "--home", consortium.folder / name)
+    consortium.serve()
+    return Trained(consortium, plan, coordinator, members, watch)

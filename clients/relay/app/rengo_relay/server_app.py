@@ -1,7 +1,8 @@
 """At the coordinator: requests of the round loop out to nodes, each answer back as it arrives, none of them read.
 
 The round loop sends b"nodes" and hears who is connected; or a deadline in seconds and (node id, frame) pairs, one a
-message, ended by an empty one, and hears (node id, frame) pairs until the deadline, ended by an empty one.
+message, ended by an empty one, and hears (node id, 1, frame) or (node id, 0, why there is none) until the deadline,
+ended by an empty one.
 """
 
 import time
@@ -49,16 +50,19 @@ def serve(grid: Grid, loop: Connection, asked: bytes) -> None:
 
 
 def answers(grid: Grid, asked_of: dict[str, int], deadline: float) -> Iterator[tuple[int, bytes]]:
-    """(node id, frame) as they arrive; what failed at a site is an empty frame."""
+    """(node id, what its message says) as they arrive."""
     while asked_of and time.monotonic() < deadline:
         for message in grid.pull_messages(list(asked_of)):
             node = asked_of.pop(message.metadata.reply_to_message_id, None)
             if node is not None:
-                yield node, frame_of(message)
+                yield node, said(message)
         time.sleep(POLL)
 
 
-def frame_of(message: Message) -> bytes:
-    """What the member answered; nothing when the relay or the service failed."""
-    frame = message.content["answer"]["frame"] if message.has_content() else b""
-    return frame if isinstance(frame, bytes) else b""
+def said(message: Message) -> bytes:
+    """1 and what the member answered; 0 and why not, when the app or the service failed or the site refused to run
+    this app."""
+    if message.has_error():
+        return b"\0" + f"{message.error.code} {message.error.reason}".encode()[:300]
+    frame = message.content["answer"]["frame"] if "answer" in message.content else b""
+    return b"\1" + frame if isinstance(frame, bytes) else b"\0" + b"no frame"

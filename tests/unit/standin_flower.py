@@ -1,0 +1,115 @@
+"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` registers nodes and
+starts the real server side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json.
+
+    flower-superlink … --port PORT
+    flwr supernode register KEY_FILE SUPERLINK --format json
+    flwr run APP SUPERLINK --run-config CONFIG --format json
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+HOME = Path(os.environ.get("FLWR_HOME", "."))
+
+
+def node_id(node_key: str) -> int:
+    """A node's number, as the stand-in gives it."""
+    return zlib.crc32(node_key.encode())
+
+
+def superlink(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        (HOME / "superlinks").open("a").write(f"{os.getpid()}\n")
+        while True:
+            listening.accept()[0].close()
+
+
+def run(app: str, config: str) -> None:
+    command = [sys.executable, __file__, "relay", app, config]
+    relay = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=(HOME / "relay.log").open("a"))
+    (HOME / "relays").open("a").write(f"{relay.pid}\n")
+
+
+class Grid:
+    """Flower's side of the relay: nodes that echo, hang or fail."""
+
+    def __init__(self) -> None:
+        self._sent: list[Any] = []
+        nodes = json.loads((HOME / "nodes.json").read_text())
+        self._behaviour = {node_id(key): behaviour for key, behaviour in nodes.items()}
+
+    def get_node_ids(self) -> Sequence[int]:
+        return [node for node, behaviour in self._behaviour.items() if behaviour != "away"]
+
+    def push_messages(self, messages: Sequence[Any]) -> list[str]:
+        ids = []
+        for message in messages:
+            message.metadata.__dict__["_message_id"] = f"{len(self._sent)}-{message.metadata.dst_node_id}"
+            ids.append(message.metadata.message_id)
+            self._sent.append(message)
+        return ids
+
+    def pull_messages(self, ids: Sequence[str]) -> list[Any]:
+        answers = [self._answer(message) for message in self._sent if message.metadata.message_id in ids]
+        return [answer for answer in answers if answer is not None]
+
+    def _answer(self, message: Any) -> Any:
+        from flwr.app import ConfigRecord, Error, Message, RecordDict
+
+        match self._behaviour[message.metadata.dst_node_id]:
+            case "echo":
+                frame = b"answer to " + message.content["request"]["frame"]
+                return Message(RecordDict({"answer": ConfigRecord({"frame": frame})}), reply_to=message)
+            case "fail":
+                return Message(Error(8, "the app is refused"), reply_to=message)
+            case "other":
+                return Message(RecordDict({"answer": ConfigRecord({"frame": "text"})}), reply_to=message)
+        return None
+
+
+def relay(app: str, config: str) -> None:
+    sys.path.insert(0, app)
+    from flwr.supercore.task_identity import TaskIdentity
+
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1  # as flwr-serverapp does
+    from rengo_relay import server_app  # type: ignore[import-not-found]
+
+    settings = dict(re.findall(r'([\w-]+)="([^"]*)"', config))
+    server_app.main(Grid(), SimpleNamespace(run_config=settings))
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["relay", app, config]:
+            relay(app, config)
+        case ["supernode", "register", path, *_]:
+            print(json.dumps({"success": True, "node-id": str(node_id(Path(path).read_text()))}))
+        case ["run", app, _, "--run-config", config, *_]:
+            if (HOME / "no-relay").exists():
+                print(json.dumps({"success": False, "error-message": "the app does not build"}))
+            else:
+                run(app, config)
+                print(json.dumps({"success": True, "run-id": "1"}))
+        case [*_, "--port", port]:
+            superlink(int(port))
+
+
+def write_programs(folder: Path) -> None:
+    """Programs under Flower's names that are this file."""
+    for name in ("flwr", "flower-superlink"):
+        script = folder / name
+        script.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({__file__!r}, run_name='__main__')\n")
+        script.chmod(0o700)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

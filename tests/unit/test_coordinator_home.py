@@ -1,0 +1,243 @@
+"""The coordinator's folder, the rosters that travel as files, plans from overrides, and the status file."""
+
+import json
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aggregator import roster_files
+from aggregator.carriers import Exchange
+from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.home import (
+    CoordinatorExists,
+    Home,
+    KeyMissing,
+    NoCoordinatorHere,
+    Settings,
+    read_identity,
+    write_private,
+)
+from aggregator.planning import NoSuchLayer, TooFewForAPlan, layers, make_plan, shapes_from_json
+from aggregator.roster_files import RosterFileInvalid
+from aggregator.rounds import AttemptFailed
+from aggregator.status import Watch
+from federation.commands import Printer
+from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
+from federation.load_plan import from_yaml, to_yaml
+from federation.plan import Plan
+
+CHOSEN = Settings('名古屋 "製造業" \\ 研究会', "https://rengo.example.jp", "rengo.example.jp:8444", "0.0.0.0", 60, 5)  # noqa: S104
+
+
+def roster(count: int = 3, version: int = 2) -> Roster:
+    entries = tuple(RosterEntry(f"m{i}", f"{i} 工業", Identity.create("x").public_key) for i in range(count))
+    return Roster("研究会", version, Identity.create(COORDINATOR).public_key, entries)
+
+
+class TestHome:
+    def test_settings_come_back_as_they_were_chosen(self, tmp_path: Path) -> None:
+        home = Home(tmp_path / "c")
+        home.create(CHOSEN)
+        assert home.settings() == CHOSEN
+        assert (home.settings().registry_port, home.settings().carrier_port) == (443, 8444)
+
+    def test_is_for_its_owner_alone(self, tmp_path: Path) -> None:
+        home = Home(tmp_path / "c")
+        home.create(CHOSEN)
+        assert stat.S_IMODE((home.path / "coordinator.toml").stat().st_mode) == 0o600
+        assert stat.S_IMODE((home.path / "keys").stat().st_mode) == 0o700
+
+    def test_is_never_made_over_another(self, tmp_path: Path) -> None:
+        home = Home(tmp_path)
+        home.create(CHOSEN)
+        with pytest.raises(CoordinatorExists):
+            home.create(replace(CHOSEN, consortium="other"))
+        assert home.settings() == CHOSEN
+
+    def test_that_is_missing_or_damaged_is_told(self, tmp_path: Path) -> None:
+        home = Home(tmp_path)
+        with pytest.raises(NoCoordinatorHere) as missing:
+            home.settings()
+        assert missing.value.exit_code == 9
+        (tmp_path / "coordinator.toml").write_text("consortium = ")
+        with pytest.raises(SettingsFileInvalid) as damaged:
+            home.settings()
+        assert damaged.value.exit_code == 3
+        assert str(tmp_path / "coordinator.toml") in str(damaged.value)
+
+    def test_every_fault_of_its_settings_is_told_at_once(self, tmp_path: Path) -> None:
+        Home(tmp_path).create(CHOSEN)
+        path = tmp_path / "coordinator.toml"
+        path.write_text(path.read_text().replace("deadline   = 60", 'deadline = "soon"').replace("wait ", "wiat "))
+        with pytest.raises(ConfigInvalid) as caught:
+            Home(tmp_path).settings()
+        assert {fault.facts["where"] for fault in caught.value.faults} == {"deadline", "wait", "wiat"}
+
+    @pytest.mark.parametrize("content", [None, b"", b"short", bytes(33)])
+    def test_a_key_that_is_none_is_told(self, content: bytes | None, tmp_path: Path) -> None:
+        path = tmp_path / "coordinator.key"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(KeyMissing) as caught:
+            read_identity(path, COORDINATOR, "hint", "助言")
+        assert caught.value.exit_code == 4
+
+    def test_private_files_are_never_overwritten(self, tmp_path: Path) -> None:
+        write_private(tmp_path / "root.key", b"first")
+        with pytest.raises(FileExistsError):
+            write_private(tmp_path / "root.key", b"second")
+        assert (tmp_path / "root.key").read_bytes() == b"first"
+
+
+class TestRosterFiles:
+    def test_come_back_signed_and_unsigned(self, tmp_path: Path) -> None:
+        root, made = Identity.create("root"), roster()
+        signed = SignedRoster.sign(made, root)
+        roster_files.write(tmp_path / "unsigned", made, None)
+        roster_files.write(tmp_path / "signed", made, signed.signature)
+        assert roster_files.read(tmp_path / "unsigned") == SignedRoster(made, b"")
+        assert roster_files.read_signed(tmp_path / "signed", root.public_key) == signed
+
+    def test_unsigned_are_not_taken_for_signed(self, tmp_path: Path) -> None:
+        roster_files.write(tmp_path / "unsigned", roster(), None)
+        with pytest.raises(RosterFileInvalid):
+            roster_files.read_signed(tmp_path / "unsigned", Identity.create("root").public_key)
+
+    def test_a_changed_byte_anywhere_is_refused_with_the_files_name(self, tmp_path: Path) -> None:
+        root, path = Identity.create("root"), tmp_path / "roster"
+        made = roster()
+        roster_files.write(path, made, SignedRoster.sign(made, root).signature)
+        good = path.read_bytes()
+        for position in range(0, len(good), 5):
+            path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
+            with pytest.raises(RosterFileInvalid) as caught:
+                roster_files.read_signed(path, root.public_key)
+            assert str(path) in str(caught.value)
+            assert caught.value.exit_code == 10
+
+    @pytest.mark.parametrize("content", [b"", b"not a roster", b"\xa0", b"\xa2froster\x01isignature\xf6"])
+    def test_of_other_content_are_refused(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "roster").write_bytes(content)
+        with pytest.raises(RosterFileInvalid):
+            roster_files.read(tmp_path / "roster")
+
+    def test_a_person_sees_every_member_with_a_fingerprint(self) -> None:
+        made = roster(3)
+        shown, facts = roster_files.text(made, "ja"), roster_files.facts(made)
+        for member in facts["members"]:
+            assert member["name"] in shown
+            assert member["fingerprint"] in shown
+
+
+class TestPlanning:
+    def test_a_plan_is_for_the_rosters_members(self) -> None:
+        plan, shapes = make_plan(["job=溶接", "rounds=3"], roster(4))
+        assert plan.members == ("m0", "m1", "m2", "m3")
+        assert (plan.consortium, plan.rounds) == ("研究会", 3)
+        assert layers(plan, shapes_from_json(json.dumps(shapes))) == layers(plan, shapes)
+        assert from_yaml(to_yaml(plan), Plan) == plan
+
+    def test_two_members_are_too_few(self) -> None:
+        with pytest.raises(TooFewForAPlan) as caught:
+            make_plan(["job=a"], roster(2))
+        assert caught.value.exit_code == 9
+
+    @pytest.mark.scenario(14)
+    @pytest.mark.parametrize("typo", ["lora.rank=8", "+lora.rank=8", "++lora.rank=8"])
+    def test_all_faults_are_told_at_once_with_the_key_that_was_meant(self, typo: str) -> None:
+        with pytest.raises(ConfigInvalid) as caught:
+            make_plan([typo, "rounds=0", "privcy.update_norm=1"], roster())
+        told = str(caught.value)
+        assert "Did you mean `lora.r`?" in told
+        assert "`rounds` is 0" in told
+        assert "privcy" in told
+
+    def test_a_target_that_the_model_does_not_have_is_told(self) -> None:
+        with pytest.raises(NoSuchLayer) as caught:
+            make_plan(["job=a", "lora.targets=[q_proj,w_proj]"], roster())
+        assert "w_proj" in str(caught.value)
+        assert caught.value.exit_code == 3
+
+
+class TestPlansFromTheNetwork:
+    """A proposed plan is a stranger's text until a person approved it."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "a: [1\n{",
+            "[" * 5000,
+            "a: &a [1]\nb: [*a, *a]",
+            "a: \x00",
+            "!!python/object/apply:os.getpid []",
+            "? [a]\n: 1",
+            "- 1",
+            "",
+            "plan",
+        ],
+    )
+    def test_what_is_no_plan_is_refused_as_such(self, text: str) -> None:
+        with pytest.raises(ConfigInvalid):
+            from_yaml(text, Plan)
+
+    def test_nothing_of_this_machine_is_filled_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RENGO_TEST_SECRET", "hunter2")
+        plan, _ = make_plan(["job=溶接"], roster())
+        text = to_yaml(plan).replace("研究会", "${oc.env:RENGO_TEST_SECRET}")
+        assert from_yaml(text, Plan).consortium == "${oc.env:RENGO_TEST_SECRET}"
+
+
+class TestStatus:
+    @pytest.fixture
+    def plan(self) -> Plan:
+        return make_plan(["job=溶接", "rounds=3"], roster())[0]
+
+    @pytest.fixture
+    def watch(self, plan: Plan, tmp_path: Path) -> Watch:
+        return Watch(tmp_path / "status.json", plan, 60, Printer("ja", as_json=False))
+
+    @pytest.fixture
+    def facts(self, tmp_path: Path) -> Callable[[], dict[str, object]]:
+        return lambda: json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
+
+    def test_tells_round_step_deadline_and_who_has_answered(
+        self, watch: Watch, facts: Callable[[], dict[str, object]]
+    ) -> None:
+        watch.observe(Answered(Exchange(2, "masked"), "m1", 100))
+        watch.observe(Answered(Exchange(2, "masked"), "m0", 100))
+        now = facts()
+        assert (now["round"], now["step"], now["answered"]) == (2, "masked", ["m0", "m1"])
+        assert float(now["deadline"]) - float(now["since"]) == pytest.approx(60, abs=1)  # type: ignore[arg-type]
+        watch.observe(Answered(Exchange(2, "agreed"), "m2", 100))
+        assert (facts()["step"], facts()["answered"]) == ("agreed", ["m2"])
+
+    @pytest.mark.parametrize("kind", [Declined, Rejected])
+    def test_tells_who_is_out_and_why(
+        self,
+        kind: type[Declined] | type[Rejected],
+        watch: Watch,
+        facts: Callable[[], dict[str, object]],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        watch.observe(kind(Exchange(1, "keys"), "m1", "plan-not-approved", "because"))
+        assert facts()["refused"] == {"m1": "plan-not-approved: because"}
+        assert "m1" in (said := capsys.readouterr().out)
+        assert "because" in said
+
+    def test_an_attempt_that_failed_is_printed(self, watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
+        watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
+        assert "試行 2" in capsys.readouterr().out
+
+    def test_is_always_whole(self, watch: Watch, facts: Callable[[], dict[str, object]], tmp_path: Path) -> None:
+        watch.phase("waiting for members", {"m1"})
+        assert facts()["online"] == ["m1"]
+        assert [file.name for file in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_every_error_of_the_coordinator_has_its_exit_code() -> None:
+    codes = {TooFewForAPlan: 9, NoSuchLayer: 3, RosterFileInvalid: 10, KeyMissing: 4, NoCoordinatorHere: 9}
+    assert all(issubclass(kind, RengoError) and kind.exit_code == code for kind, code in codes.items())

@@ -1,0 +1,175 @@
+"""The carrier over Flower, with the real relay and its real socket; only Flower's own programs are stand-ins."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aggregator.carriers import Exchange, flower
+from aggregator.carriers.flower import Flower, FlowerFailed, Servers
+from tests.unit import standin_flower
+
+DEADLINE = 3.0
+MASKED = Exchange(1, "masked")
+
+
+@dataclass
+class Office:
+    carrier: Flower
+    folder: Path
+
+    def behave(self, **nodes: str) -> None:
+        """How nodes behave that connect from now on."""
+        (self.folder / "nodes.json").write_text(json.dumps(nodes))
+
+    def last(self, program: str) -> int:
+        """The process id of the newest SuperLink or relay."""
+        return int((self.folder / program).read_text().split()[-1])
+
+    def count(self, program: str) -> int:
+        return len((self.folder / program).read_text().split())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A carrier over the nodes `quick`, `slow`, `broken`, `odd` and `gone`, with a relay that runs already."""
+    folder, programs = tmp_path_factory.mktemp("flower"), tmp_path_factory.mktemp("programs")
+    standin_flower.write_programs(programs)
+    files = [programs / name for name in ("server.pem", "tls.key", "authority.pem")]
+    servers = Servers("127.0.0.1", free_port(), *files)
+    nodes = {name: name for name in ("quick", "slow", "broken", "odd", "gone")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flower, "_program", lambda name: str(programs / name))
+        office = Office(Flower(servers, nodes, DEADLINE, folder), folder)
+        office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
+        assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
+        yield office
+        office.carrier.close()
+
+
+def exchanged(office: Office, *members: str) -> tuple[dict[str, bytes], float]:
+    """What members answered, and after how many seconds all was over."""
+    began = time.monotonic()
+    answers = dict(office.carrier.exchange(MASKED, {m: f"to {m}".encode() for m in members}))
+    return answers, time.monotonic() - began
+
+
+def test_an_exchange_ends_when_all_have_answered(office: Office) -> None:
+    answers, seconds = exchanged(office, "quick")
+    assert answers == {"quick": b"answer to to quick"}
+    assert seconds < DEADLINE
+
+
+def test_a_node_that_hangs_costs_no_more_than_the_deadline(office: Office) -> None:
+    answers, seconds = exchanged(office, "quick", "slow")
+    assert answers == {"quick": b"answer to to quick"}
+    assert DEADLINE <= seconds < DEADLINE + 3
+
+
+def test_errors_and_answers_of_another_form_are_no_answers_and_are_logged(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers, seconds = exchanged(office, "quick", "broken", "odd")
+    assert sorted(caplog.messages) == ["broken: no answer ('8 the app is refused')", "odd: no answer ('no frame')"]
+    assert set(answers) == {"quick"}
+    assert seconds < DEADLINE  # an error is heard, and not waited for
+
+
+def test_who_is_away_or_unknown_is_left_out(office: Office) -> None:
+    assert exchanged(office, "gone", "nobody")[0] == {}
+    assert exchanged(office)[0] == {}
+
+
+def test_an_answer_is_there_before_the_last_one_is(office: Office) -> None:
+    exchange = office.carrier.exchange(MASKED, {"quick": b"1", "slow": b"2"})
+    began = time.monotonic()
+    assert next(exchange) == ("quick", b"answer to 1")
+    assert time.monotonic() - began < DEADLINE
+    assert list(exchange) == []
+
+
+def test_a_relay_that_is_killed_within_an_exchange_leaves_drop_outs_and_is_started_anew(office: Office) -> None:
+    exchange = office.carrier.exchange(MASKED, {"quick": b"1", "slow": b"2"})
+    assert next(exchange) == ("quick", b"answer to 1")
+    os.kill(office.last("relays"), signal.SIGKILL)
+    began = time.monotonic()
+    assert list(exchange) == []
+    assert time.monotonic() - began < DEADLINE
+    relays, superlinks = office.count("relays"), office.count("superlinks")
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert (office.count("relays"), office.count("superlinks")) == (relays + 1, superlinks + 1)
+
+
+def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
+    superlinks = office.count("superlinks")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    until = time.monotonic() + 10
+    while Path(f"/proc/{office.last('superlinks')}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
+    assert office.count("superlinks") == superlinks + 1
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+
+
+def test_the_relays_socket_and_key_are_for_this_user_alone(office: Office) -> None:
+    folder = office.carrier._sockets
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "relay.key").stat().st_mode) == 0o600
+
+
+def test_what_flower_says_when_it_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    standin_flower.write_programs(programs)
+    monkeypatch.setattr(flower, "_program", lambda name: str(programs / name))
+    files = [programs / name for name in ("server.pem", "tls.key", "authority.pem")]
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "no-relay").touch()
+    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, home)
+    with pytest.raises(FlowerFailed) as caught:
+        carrier.online()
+    carrier.close()
+    assert "the app does not build" in str(caught.value)
+    assert str(home / "superlink.log") in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower, "_program", lambda _: "/bin/false")
+    files = [tmp_path / name for name in ("server.pem", "tls.key", "authority.pem")]
+    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, tmp_path / "home")
+    with pytest.raises(FlowerFailed, match="does not listen"):
+        carrier.online()
+    carrier.close()
+
+
+def test_close_leaves_nothing_behind(office: Office) -> None:
+    office.carrier.close()
+    for program in ("superlinks", "relays"):
+        until = time.monotonic() + 10
+        while alive(office.last(program)):
+            assert time.monotonic() < until, program
+            time.sleep(0.05)
+    assert not office.carrier._sockets.exists()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,148 @@
+"""The registry over real HTTPS: what is too large or no request is turned away, TLS is the coordinator's own."""
+
+import datetime
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+
+from aggregator import tls
+from aggregator.registry_server import LARGEST_REQUEST, CannotListen, RegistryServer
+from federation.identity import Identity
+from federation.registry import Ask, Standing
+from federation.wire import VERSION
+from tests.unit.registering import Office, open_office
+
+
+@dataclass
+class Served:
+    office: Office
+    url: str
+    trust: ssl.SSLContext
+    files: tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("registry")
+    authority_key, authority = tls.make_authority("研究会")
+    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1", "localhost"])
+    files = folder / "server.pem", folder / "tls.key"
+    for path, data in zip(files, (certificate, key), strict=True):
+        path.write_bytes(data)
+    office = open_office(folder)
+    server = RegistryServer(office.registry, "127.0.0.1", port := free_port(), *files)
+    trust = ssl.create_default_context(cadata=authority.decode())
+    yield Served(office, f"https://127.0.0.1:{port}", trust, files)
+    server.stop()
+    office.registry.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def post(served: Served, content: bytes) -> httpx.Response:
+    return httpx.post(f"{served.url}/v1/registry", content=content, verify=served.trust)
+
+
+def test_a_signed_request_is_answered(served: Served) -> None:
+    member = served.office.member("toyo")
+    response = post(served, served.office.request(Ask(0, VERSION, "0"), member))
+    assert response.status_code == 200
+    assert isinstance(served.office.opened(response.content, "toyo", Standing), Standing)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"RNGO\1\1", bytes(LARGEST_REQUEST)])
+def test_what_is_no_request_gets_400_and_not_a_word_more(content: bytes, served: Served) -> None:
+    response = post(served, content)
+    assert (response.status_code, response.content) == (400, b"")
+
+
+def test_an_oversized_request_gets_413(served: Served) -> None:
+    assert post(served, bytes(LARGEST_REQUEST + 1)).status_code == 413
+
+
+def test_a_request_without_an_end_is_turned_away_before_it_ends(served: Served) -> None:
+    """A body of no announced length of which more and more comes."""
+    head = b"POST /v1/registry HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    size = LARGEST_REQUEST + 1
+    port = int(served.url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        served.trust.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(head + f"{size:x}\r\n".encode() + bytes(size) + b"\r\n")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/registry"), ("POST", "/v1/introduction"), ("GET", "/docs")])
+def test_there_are_two_addresses_and_no_more(method: str, path: str, served: Served) -> None:
+    assert httpx.request(method, served.url + path, verify=served.trust).status_code in (404, 405)
+
+
+def test_clients_that_trust_public_authorities_do_not_trust_it(served: Served) -> None:
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx.get(f"{served.url}/v1/introduction")
+
+
+def test_a_certificate_for_another_host_is_not_accepted(served: Served) -> None:
+    with pytest.raises(httpx.ConnectError, match=r"CERTIFICATE_VERIFY_FAILED|refused"):
+        httpx.get(served.url.replace("127.0.0.1", "127.0.0.2"), verify=served.trust, timeout=5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_taken_port_is_told(served: Served) -> None:
+    port = int(served.url.rpartition(":")[2])
+    with pytest.raises(CannotListen) as caught:
+        RegistryServer(served.office.registry, "127.0.0.1", port, *served.files)
+    assert caught.value.exit_code == 5
+
+
+@pytest.fixture(scope="module")
+def pair() -> tuple[x509.Certificate, x509.Certificate]:
+    key, authority = tls.make_authority("名古屋製造業コンソーシアム" * 8)
+    _, server = tls.make_server(key, authority, ["rengo.example.jp", "192.0.2.7", "2001:db8::1"])
+    return x509.load_pem_x509_certificate(authority), x509.load_pem_x509_certificate(server)
+
+
+class TestCertificates:
+    def test_name_every_host_by_its_kind(self, pair: tuple[x509.Certificate, x509.Certificate]) -> None:
+        names = pair[1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == ["rengo.example.jp"]
+        assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.7", "2001:db8::1"]
+
+    def test_can_sign_no_others(self, pair: tuple[x509.Certificate, x509.Certificate]) -> None:
+        authority, server = pair
+        assert not server.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        constraints = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
+        assert (constraints.ca, constraints.path_length) == (True, 0)
+        server.verify_directly_issued_by(authority)
+
+    def test_are_good_for_a_clock_that_is_hours_behind(self, pair: tuple[x509.Certificate, x509.Certificate]) -> None:
+        """So that `doctor` can say what is wrong, and not TLS."""
+        behind = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=20)
+        assert all(each.not_valid_before_utc < behind for each in pair)
+
+
+def test_the_database_is_for_its_owner_alone(served: Served) -> None:
+    for file in served.files[0].parent.glob("registry.sqlite*"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_anyone_may_read_the_introduction_and_nobody_learns_more_from_it(served: Served) -> None:
+    invited = served.office.invite("secret-supplier")
+    shown = httpx.get(f"{served.url}/v1/introduction", verify=served.trust).content
+    assert b"secret-supplier" not in shown
+    assert invited.secret.encode() not in shown
+    assert Identity.create("x").public_key not in shown
