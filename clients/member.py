@@ -118,6 +118,9 @@ class Member:
             session = self._session_of(message)
             if session is not None and header.kind in session.answered:
                 return self._again(session, message)
+            # An Offer is kept for as long as its session is: data that it drags along would be, too.
+            if len(message.blob) and header.kind != Broadcast.kind:
+                raise Malformed(detail=f"{header.kind} carries data that it should not")
             message.check_blob()
             if header.kind == Offer.kind:
                 return self._on_offer(message)

@@ -83,7 +83,7 @@ class RegistryClient:
     hears of every call, see Journal.record."""
 
     def __init__(self, url: str, root: bytes, coordinator_key: bytes, authority: str, record: Record) -> None:
-        self._url, self._host, self._record = url, urlsplit(url).hostname or url, record
+        self._url, self._record = url, record
         self._context, self._key = context(root), coordinator_key
         self._trust = ssl.create_default_context(cadata=authority)
         self._trust.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -109,14 +109,11 @@ class RegistryClient:
         frame = write_frame([identity.sign(body, self._context, COORDINATOR)])
         digest = hashlib.sha256(frame).digest()
         self._record(Departure("", (body.kind,), place(self._url), len(frame), digest))
-        try:
-            # One connection a call: they are few, and an open one would keep the coordinator from stopping.
-            with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=True) as http:
-                response = http.post(f"{self._url}/v1/registry", content=frame)
-        except httpx.HTTPError as error:
-            raise _unreachable(self._host, error) from error
-        self._record(_answered(self._url, body.kind, response.content))
-        message = _one(response, self._host)
+        # One connection a call: they are few, and an open one would keep the coordinator from stopping.
+        with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=True) as http:
+            answer_frame = _fetched(http, "POST", f"{self._url}/v1/registry", frame)
+        self._record(_answered(self._url, body.kind, answer_frame))
+        message = _one(answer_frame, self._url)
         opened = _refused(message)
         expected = Refused if opened else kind
         answer = open_signed(
@@ -148,13 +145,10 @@ def introduce(token: JoinToken, record: Record) -> Verified:
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     record(Departure("", (f"get_{Introduction.kind}",), place(token.url), 0, hashlib.sha256(b"").digest()))
-    try:
-        with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
-            response = http.get(f"{token.url}/v1/introduction")
-    except httpx.HTTPError as error:
-        raise _unreachable(host, error) from error
-    record(_answered(token.url, f"get_{Introduction.kind}", response.content))
-    message = _one(response, host)
+    with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
+        frame = _fetched(http, "GET", f"{token.url}/v1/introduction")
+    record(_answered(token.url, f"get_{Introduction.kind}", frame))
+    message = _one(frame, token.url)
     shown = read_body(Introduction, message.header.body)
     if fingerprint(shown.root) != token.root:
         raise FingerprintDiffers(
@@ -177,16 +171,39 @@ def _answered(url: str, kind: str, content: bytes) -> Departure:
     return Departure("", (f"answer_to_{kind}",), place(url), 0, hashlib.sha256(content).digest(), len(content))
 
 
-def _one(response: httpx.Response, host: str) -> Signed:
-    if response.status_code != 200:
-        raise RegistryUnreachable(host=host, detail=f"it answers {response.status_code} {response.reason_phrase}")
+def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> bytes:
+    """The bytes that answer. Raises RegistryUnreachable or CertificateUntrusted."""
+    host = urlsplit(url).hostname or url
     try:
-        messages = read_frame(response.content[:_LARGEST], LIMITS)
+        # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
+        with http.stream(method, url, content=frame, headers={"Accept-Encoding": "identity"}) as response:
+            if response.status_code != 200:
+                detail = f"it answers {response.status_code} {response.reason_phrase}"
+                raise RegistryUnreachable(host=host, detail=detail)
+            return _bounded(response, host)
+    except httpx.HTTPError as error:
+        raise _unreachable(host, error) from error
+
+
+def _one(frame: bytes, url: str) -> Signed:
+    host = urlsplit(url).hostname or url
+    try:
+        messages = read_frame(frame, LIMITS)
     except Malformed as error:
         raise RegistryUnreachable(host=host, detail=f"what answers is no rengo coordinator ({error})") from error
     if len(messages) != 1:
         raise SignatureInvalid(what="the registry's answer")
     return messages[0]
+
+
+def _bounded(response: httpx.Response, host: str) -> bytes:
+    """The answer as it travels. Raises RegistryUnreachable for one without an end, in bytes or in time."""
+    until, answer = time.monotonic() + _SECONDS, bytearray()
+    for chunk in response.iter_raw():
+        answer += chunk
+        if len(answer) > _LARGEST or time.monotonic() > until:
+            raise RegistryUnreachable(host=host, detail="its answer does not end")
+    return bytes(answer)
 
 
 def _refused(message: Signed) -> bool:

@@ -11,14 +11,15 @@ from federation.secagg.messages import Agreed, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.refusals import RoundUnproven
 
-_SAME = ("suite", "consortium", "job", "roster", "plan", "model")
+_SAME = ("suite", "consortium", "job", "plan", "model")
+"""Not the roster: a job goes on under a newer one. That its members voted is checked with the keys of this one."""
 
 
 def check_proof(proof: RoundProof, current: Offer, parties: Parties) -> None:
     """Raises RoundUnproven, or what is wrong with a vote, unless `proof` is of the round before `current`."""
     before = proof.offer
     if before.round != current.round - 1 or any(getattr(before, f) != getattr(current, f) for f in _SAME):
-        raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job, plan or roster")
+        raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job or plan")
     terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy, proof.last)
     ctx = round_context_from(share_context_from(setup_context(before), proof.keys), proof.shares, terms)
     votes = parties.open_all(proof.agreed, Agreed, ctx, "Agreed", minimum=0)

@@ -277,11 +277,11 @@ class Stranger:
             (h["kind"], h["digest"], h["from"], h["to"]) == (kind, digest, "coordinator", self.id), "signature-invalid"
         )
         require(fits(h["body"], FIELDS[kind]), "malformed")
-        require(h["blob"] is None or hashlib.sha256(m.data).digest() == h["blob"][1], "malformed")
+        sha256 = hashlib.sha256(m.data).digest() if kind == "broadcast" else None
+        require(h["blob"] is None or h["blob"][1] == sha256, "malformed")
         signed = b"rengo signed message v1\0" + m.header
         require(verifies(self.roster["coordinator"], m.signature, signed), "signature-invalid")
-        body: Words = h["body"]
-        return body
+        return dict(h["body"])
 
     def _statements(self, shown: list[list[bytes]], kind: str, digest: bytes, minimum: int) -> dict[str, Words]:
         headers = [Message(*statement).h for statement in shown]
@@ -383,7 +383,7 @@ class Stranger:
         return Ring(self.plan["secagg"]["ring_bits"], self.n, shapes, ranges, scalars_of(self.plan, before))
 
     def _check_proof(self, offer: Words, proof: Words) -> None:
-        same = ("suite", "consortium", "job", "roster", "plan", "model")
+        same = ("suite", "consortium", "job", "plan", "model")
         before = proof["offer"]
         require(before["round"] == offer["round"] - 1 and all(before[f] == offer[f] for f in same), "round-unproven")
         terms = [proof[f] for f in ("adapter", "dimension", "ring_bits", "encoding", "privacy", "last")]

@@ -65,6 +65,21 @@ def test_a_member_that_was_restarted_asks_for_proof_too(folder: Path) -> None:
     assert second_round(consortium, opening).refused == {}
 
 
+@pytest.mark.parametrize(("restarts", "opened"), [(2, True), (1, False)])
+def test_what_is_not_stopped_restarts_between_two_rounds(folder: Path, restarts: int, opened: bool) -> None:
+    """Eight members, t = 6: two colluders, two called lost in round 1, and 2t - N - f = 2 that were restarted."""
+    consortium = make_consortium(folder, 8)
+    colluders, lost, present = consortium.names[:2], consortium.names[2:4], consortium.names[4:]
+    opening = Play(consortium).do("keys", unreached=lost).through("revealed").result()
+    for name in (*colluders, *present[:restarts]):  # a colluder is one that remembers nothing
+        consortium.start_member(name)
+    play = Play(consortium, make_offer(consortium, 2, 2), crafted(opening)).do("keys").do("shares").do("masked")
+    assert play.refused == dict.fromkeys(present[restarts:], "adapter-unexplained")
+    assert (len(play.answers["masked"]) >= consortium.plan.threshold) == opened
+    if opened:
+        assert len(play.through("revealed").aggregation.total())
+
+
 Forge = Callable[[Play, RoundProof], RoundProof]
 FORGERIES: dict[str, tuple[Forge, str]] = {
     "too few votes": (lambda _, proof: dataclasses.replace(proof, agreed=proof.agreed[:3]), "round-unproven"),

@@ -16,7 +16,8 @@ from federation.identity import COORDINATOR
 from federation.secagg import client
 from federation.wire import Signed, read_frame, write_frame
 from tests.protocol.consortium import Consortium, make_consortium
-from tests.protocol.play import LIMITS, STEPS, Play, make_offer, refusal
+from tests.protocol.liars import altered
+from tests.protocol.play import LIMITS, STEPS, Play, ask, make_offer, refusal
 
 VICTIM = "m00"
 
@@ -186,6 +187,19 @@ def test_a_blob_that_is_not_the_signed_one_is_refused(folder: Path) -> None:
     answers = read_frame(consortium.members[VICTIM].handle(write_frame([inbox, other])), LIMITS)
     assert refusal(answers) == "malformed"
     assert consortium.learners[VICTIM].calls == 0
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_data_on_a_message_that_has_none_is_refused_and_not_kept(folder: Path, step: str) -> None:
+    """Really signed. An Offer's data stayed in memory with its session, as large as a round's adapter."""
+    consortium = make_consortium(folder, 4)
+    play = Play(consortium)
+    for earlier in STEPS[: STEPS.index(step)]:
+        play.do(earlier)
+    honest = play.prepare(step)[VICTIM]
+    dragging = altered(consortium.coordinator, honest[0], blob=b"data")
+    assert refusal(ask(consortium, VICTIM, dragging)) == "malformed"
+    assert [answer.header.kind for answer in ask(consortium, VICTIM, *honest)] == [step]
 
 
 def standing_at(consortium: Consortium, step: str) -> bytearray:

@@ -10,6 +10,7 @@ import pytest
 from aggregator.carriers import Exchange
 from aggregator.store import StepDamaged
 from federation.errors import JobStopped
+from federation.identity import Identity, RosterEntry
 from federation.output import OutputNotWritable, disk_errors
 from federation.plan import Scheme
 from tests.protocol.consortium import Consortium, Killed, Losing, Lost, digest, make_consortium, undisturbed
@@ -238,6 +239,20 @@ def test_a_new_roster_closes_the_open_round(folder: Path) -> None:
     assert digest(consortium.run()) == undisturbed(folder)
     assert not consortium.failed
     assert consortium.rounds[0].aggregation.offer.attempt == 2
+
+
+def test_a_job_goes_on_under_a_new_roster(folder: Path) -> None:
+    """Every member has restarted with it, so none can recompute the adapter: the proof is of a round under the old."""
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(1, "commit", "after")))
+    joined = RosterEntry("m99", "新規株式会社", Identity.create("m99").public_key)
+    consortium.roster = replace(consortium.roster, version=2, members=(*consortium.roster.members, joined))
+    for name in consortium.names:
+        consortium.start_member(name)
+    assert digest(consortium.run()) == undisturbed(folder)
+    assert not consortium.failed
+    assert consortium.rounds[-1].aggregation.offer.roster == consortium.roster.digest()
 
 
 def test_a_coordinator_that_has_finished_has_nothing_left_to_do(folder: Path) -> None:
