@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aggregator.carriers import Carrier, Exchange
 from aggregator.store import Store
 from federation.errors import RengoError
-from federation.secagg.messages import Refused
+from federation.secagg.messages import Refused, Revealed
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
 from federation.wire import Limits, Signed, read_frame, write_frame
@@ -45,6 +45,20 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class Refusals:
+    """What an exchange's requests were refused with: (member, kind of the request, its context)."""
+
+    found: frozenset[tuple[str, str, bytes]]
+
+    def of(self, request: str, context: bytes) -> frozenset[str]:
+        """The members that refused this request in this context."""
+        return frozenset(member for member, *refused in self.found if refused == [request, context])
+
+
+_DAMAGED = ("malformed", "signature-invalid")
+"""What a carrier can do to a request: a refusal that says nothing of the member."""
+
 Report = Callable[[Answered | Declined | Rejected], None]
 Requests = Mapping[str, Sequence[Signed]]
 
@@ -56,42 +70,72 @@ class Exchanges:
         self._carrier, self._store, self._parties, self._limits = carrier, store, parties, limits
         self._report = report
 
-    def collect(self, exchange: Exchange, requests: Requests, awaiting: Sequence[Aggregation]) -> None:
-        """`ask`, unless that was done before a restart: then the answers that it brought are taken from the store."""
+    def under(self, parties: Parties) -> "Exchanges":
+        """The same under another roster."""
+        return Exchanges(self._carrier, self._store, parties, self._limits, self._report)
+
+    def collect(self, exchange: Exchange, requests: Requests, awaiting: Sequence[Aggregation]) -> bool:
+        """`ask`, unless that was done before a restart: then the answers that it brought are taken from the store, and
+        this is true."""
+        kept = self.replay(awaiting)
+        if not kept:
+            self.ask(exchange, requests, awaiting)
+        return kept
+
+    def replay(self, awaiting: Sequence[Aggregation]) -> bool:
+        """Take the answers to a finished step from the store; false if the first of `awaiting` has not finished it."""
         kept = [self._store.kept(aggregation.offer.round, aggregation.step) for aggregation in awaiting]
         if kept[0] is None:
-            self.ask(exchange, requests, awaiting)
-            return
+            return False
         for aggregation, answers in zip(awaiting, kept, strict=True):
             if answers is not None:
                 aggregation.replay(answers)
+        return True
 
-    def ask(self, exchange: Exchange, requests: Requests, awaiting: Sequence[Aggregation]) -> None:
-        """Send each member its messages in one frame; give each answer to the first of `awaiting` that expects it.
+    def accept_revealed(self, aggregation: Aggregation) -> None:
+        """Take what had been revealed when an exchange was interrupted."""
+        for statement in self._store.revealed(aggregation.offer.round):
+            aggregation.accept(statement)
 
-        An exchange that a kill interrupts leaves nothing: it is asked again, verbatim, and members that have answered
-        send the same bytes.
+    def ask(self, exchange: Exchange, requests: Requests, awaiting: Sequence[Aggregation]) -> Refusals:
+        """Send each member its messages in one frame; give each answer to the first of `awaiting` that expects it. With
+        nobody awaiting, only refusals count.
+
+        An exchange that a kill interrupts leaves nothing but what was revealed: it is asked again, verbatim, and
+        members that have answered send the same bytes.
         """
         frames = {member: write_frame(messages) for member, messages in requests.items()}
+        refused: set[tuple[str, str, bytes]] = set()
         for member, answer in self._carrier.exchange(exchange, frames):
             try:
                 for statement in read_frame(answer, self._limits):
-                    self._take(exchange, member, statement, awaiting)
+                    if statement.header.kind == Refused.kind:
+                        refused |= self._refused(exchange, statement)
+                    elif awaiting:
+                        self._take(statement, awaiting)
             except RengoError as error:
                 self._report(Rejected(exchange, member, error.code, str(error)))
             else:
                 self._report(Answered(exchange, member, len(answer)))
         self._store.keep([answers for aggregation in awaiting if (answers := aggregation.answers()) is not None])
+        return Refusals(frozenset(refused))
 
-    def _take(self, exchange: Exchange, member: str, statement: Signed, awaiting: Sequence[Aggregation]) -> None:
+    def _refused(self, exchange: Exchange, statement: Signed) -> set[tuple[str, str, bytes]]:
+        sender, context = statement.header.sender, statement.header.digest
+        refused = self._parties.open(statement, Refused, context, exchange.step)
+        # Who signed it, whatever the carrier says.
+        self._report(Declined(exchange, sender, refused.code, refused.reason))
+        return set() if refused.code in _DAMAGED else {(sender, refused.request, context)}
+
+    def _take(self, statement: Signed, awaiting: Sequence[Aggregation]) -> None:
         kind = statement.header.kind
-        if kind == Refused.kind:
-            refused = self._parties.open(statement, Refused, statement.header.digest, exchange.step)
-            # Who signed it, whatever the carrier says.
-            self._report(Declined(exchange, statement.header.sender, refused.code, refused.reason))
-            return
         expecting = next((a for a in awaiting if a.step.value == kind), awaiting[0])
+        if expecting.has(statement):
+            return  # before a restart
         expecting.accept(statement)
+        if kind == Revealed.kind:
+            # At once: who sent it may restart before the exchange ends, and would not reveal in another attempt.
+            self._store.keep_revealed(expecting.offer.round, statement)
 
 
 def together(*parts: Mapping[str, Signed]) -> dict[str, list[Signed]]:

@@ -4,10 +4,11 @@ hides is in federation/secagg. Deadlines belong to the carrier, durable state to
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
 from aggregator.exchange import Answered, Declined, Exchanges, Rejected, together
+from aggregator.revealing import collect_revealed
 from aggregator.store import Checkpoint, Store
 from federation import step, tensors
 from federation.errors import JobStopped
@@ -20,6 +21,7 @@ from federation.secagg.contexts import SUITE, last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
+from federation.secagg.proof import verifiable
 from federation.secagg.server import Aggregation, FalseDealer, Step, TooFewMembers
 from federation.tensors import Means, Tensors
 from federation.wire import ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
@@ -96,6 +98,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
     exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe)
+    store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)
     carried: Aggregation | None = None
@@ -106,7 +109,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         opened = _open_sum(job, exchanges, store, opening, carried, observe)
         carried, survivors = opened.carried, opened.aggregation.u3
         mean, decoded = ring.decode(opened.total, len(survivors))
-        scalars = _require_learning(plan, round, decoded)
+        scalars = _figures(plan, decoded)
         if step.trains(plan, round):
             state = _moved(plan, state, step.next_state(plan, state, mean))
         last = _checkpoint(opening, opened, scheme.broadcast(state))
@@ -114,6 +117,12 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
     return state
+
+
+def unmeasured(job: Job, store: Store) -> State | None:
+    """The state that holds the final adapter when all that is missing is its measurement."""
+    last = store.latest()
+    return _state_after(job, last) if last and last.round == job.plan.rounds else None
 
 
 def _moved(plan: Plan, before: State, after: State) -> State:
@@ -129,17 +138,13 @@ def _moved(plan: Plan, before: State, after: State) -> State:
     return after
 
 
-def _require_learning(plan: Plan, round: int, scalars: Mapping[str, float]) -> Mapping[str, float]:
-    """The round's figures, losses over those whose training did not diverge. Raises JobStopped when all diverged."""
+def _figures(plan: Plan, scalars: Mapping[str, float]) -> Mapping[str, float]:
+    """The round's figures, losses over those whose training did not diverge. Without losses when that is nobody: all
+    diverged, and then the adapter does not move; or one member said so in everybody's name, which stops nothing."""
     learning = 1.0 - scalars[step.DIVERGED]
-    if learning < 0.5 / len(plan.members):
-        raise JobStopped(
-            job=plan.job,
-            round=round,
-            detail="training diverged at every member. Lower train.optimizer.learning_rate.",
-            detail_ja="すべての拠点で学習が発散しました。train.optimizer.learning_rate を下げてください。",
-        )
     losses = (step.HELD_OUT_LOSS, step.BASE_LOSS)
+    if learning < 0.5 / len(plan.members):
+        return {name: figure for name, figure in scalars.items() if name not in losses}
     return {name: figure / learning if name in losses else figure for name, figure in scalars.items()}
 
 
@@ -152,6 +157,8 @@ def _open_sum(
     for _ in range(job.plan.secagg.attempts):
         offer = begun or _offer(job, round, store.next_attempt(), ZERO_DIGEST)
         try:
+            if offer.roster != job.roster.digest():
+                return _finish(job, exchanges, store, opening, offer)
             aggregation = carried or _set_up(job, exchanges, offer)
             return _attempt(job, exchanges, opening, aggregation)
         except TooFewMembers as error:
@@ -171,14 +178,26 @@ def _open_sum(
 
 
 def _begun(job: Job, store: Store, round: int) -> Offer | None:
-    """The set-up to go on with after a restart. One for another roster is given up: a change closes what was open."""
+    """The set-up to go on with after a restart. One for another roster is given up, since a change closes what was
+    open; unless somebody has revealed: then that adapter is spent, and the round is finished as it was begun."""
     kept = store.kept(round, Step.KEYS)
     if kept is None:
         return None
-    if kept.offer == _offer(job, round, kept.offer.attempt, kept.offer.parent):
+    begun = job
+    if kept.offer.roster != job.roster.digest() and store.revealed(round):
+        begun = replace(job, roster=store.roster(kept.offer.roster))
+    if kept.offer == _offer(begun, round, kept.offer.attempt, kept.offer.parent):
         return kept.offer
     store.give_up()
     return None
+
+
+def _finish(job: Job, exchanges: Exchanges, store: Store, opening: _Opening, offer: Offer) -> _Opened:
+    """Finish a round under the roster that it was begun under. The set-up that it carried is let go."""
+    begun = replace(job, roster=store.roster(offer.roster))
+    exchanges = exchanges.under(begun.parties)
+    opened = _attempt(begun, exchanges, opening, _set_up(begun, exchanges, offer))
+    return replace(opened, carried=None)
 
 
 def _set_up(job: Job, exchanges: Exchanges, offer: Offer) -> Aggregation:
@@ -193,7 +212,7 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     """Steps 2 to 4. The next round's steps 0 and 1 ride on 3 and 4, so that a steady round costs three exchanges."""
     round = opening.round
     # 2. Everyone in the cohort trains on the adapter and sends the update masked; it is added on arrival.
-    last, words = _last_sum(opening.last)
+    last, words = _last_sum(job, opening.last)
     told = last_sum_digest(last, words)
     inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
     broadcasts = _broadcasts(job, aggregation, opening)
@@ -202,38 +221,14 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     survivors, following = aggregation.survivors(), _following(job, aggregation, round)
     offers = following.offers() if following else {}
     awaiting = [aggregation, following] if following else [aggregation]
-    exchanges.collect(Exchange(round, "agreed"), together(survivors, offers), awaiting)
+    votes = together(survivors, offers)
+    resumed = exchanges.collect(Exchange(round, "agreed"), votes, awaiting)
     # 4. Who signed reveals what unmasks this sum and nothing else; the next round's cohort deals its shares.
     unmasks, (following, cohorts) = aggregation.unmasks(), _cohorts(following)
     awaiting = [aggregation, following] if following else [aggregation]
-    exchanges.collect(Exchange(round, "revealed"), together(unmasks, cohorts), awaiting)
-    _ask_again(job, exchanges, aggregation, unmasks, round)
+    collect_revealed(job.plan, exchanges, awaiting, unmasks, cohorts, votes if resumed else {})
     total = aggregation.total(os.cpu_count() or 1)
     return _Opened(aggregation, total, following if following and following.ready else None)
-
-
-def _ask_again(
-    job: Job, exchanges: Exchanges, aggregation: Aggregation, unmasks: Mapping[str, Signed], round: int
-) -> None:
-    """Ask for missing Revealed again, verbatim. Once some have revealed there is no other attempt on this adapter:
-    a member that opened one sum refuses a second, so without t answers the job stops. Raises JobStopped."""
-    for _ in range(job.plan.secagg.attempts):
-        missing = sorted(set(unmasks) - aggregation.answered)
-        if aggregation.ready:
-            return
-        exchanges.ask(Exchange(round, "revealed"), together({m: unmasks[m] for m in missing}), [aggregation])
-    if not aggregation.ready:
-        count, needed = aggregation.fewest_shares, job.parties.threshold
-        raise JobStopped(
-            job=job.plan.job,
-            round=round,
-            detail=f"{count} members revealed their shares, {needed} are needed, and a member that revealed does not "
-            "take part in a second sum on the same adapter. Start again when more of them can be reached; if they have "
-            "restarted meanwhile, only a new job can go on.",
-            detail_ja=f"シェアを開示した拠点が {count}（必要数 {needed}）です。開示した拠点は同じ差分の二度目の合計には"
-            "参加しません。他の拠点と通信できるようになってから再開してください。"
-            "その拠点が再起動していた場合は、新しいジョブが必要です。",
-        )
 
 
 def _following(job: Job, aggregation: Aggregation, round: int) -> Aggregation | None:
@@ -260,16 +255,16 @@ def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
 def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[str, Signed]:
     """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
-    last, words = _last_sum(opening.last)
+    last, words = _last_sum(job, opening.last)
     body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
     return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
 
 
-def _last_sum(last: Checkpoint | None) -> tuple[LastSum | None, bytes]:
+def _last_sum(job: Job, last: Checkpoint | None) -> tuple[LastSum | None, bytes]:
     """What the members are told of the last round, and its sum in ring words; nothing in the first."""
     if last is None:
         return None, b""
-    proof = read_body(RoundProof, read_cbor(last.proof))
+    proof = verifiable(read_body(RoundProof, read_cbor(last.proof)), job.parties)
     return LastSum(last.count, last.ranges, last.scalars, proof), last.total.tobytes()
 
 

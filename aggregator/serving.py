@@ -21,10 +21,11 @@ from aggregator.status import Watch
 from aggregator.store import Store
 from federation import load_plan
 from federation.commands import Printer, Words
-from federation.errors import RengoError
+from federation.errors import JobStopped, RengoError
 from federation.identity import Roster
 from federation.plan import Plan
 from federation.registry import APPROVED
+from federation.schemes import State
 
 _POLL = 2.0
 _HANDED = "handed-plan.yaml"
@@ -42,6 +43,10 @@ _WORDS: dict[str, Words] = {
         "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}",
     },
     "stopped": {"en": "job {job} stopped: {reason} [{code}]", "ja": "ジョブ {job} は停止しました: {reason} [{code}]"},
+    "unmeasured": {
+        "en": "every round is trained, but the final adapter could not be measured: adapter {sha256} in {path}",
+        "ja": "学習はすべて完了しましたが、最終評価はできませんでした。追加学習差分 {sha256} を {path} に保存しました",
+    },
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},
 }
 
@@ -168,13 +173,23 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
             if isinstance(event, rounds.RoundDone):
                 _require_same(registry, roster)
 
-        state = rounds.run(job, carrier, store, observe)
+        try:
+            state = rounds.run(job, carrier, store, observe)
+        except JobStopped:
+            unmeasured = rounds.unmeasured(job, store)
+            if unmeasured is not None:
+                _export(folder, plan, unmeasured, "unmeasured", printer)
+            raise
     finally:
         carrier.close()
         store.close()
-    sha256 = write_peft(folder / "adapter", plan, state)
+    _export(folder, plan, state, "done", printer)
     watch.phase("done")
-    printer.line("done", _WORDS["done"], sha256=sha256, path=str(folder / "adapter"))
+
+
+def _export(folder: Path, plan: Plan, state: State, said: str, printer: Printer) -> None:
+    sha256 = write_peft(folder / "adapter", plan, state)
+    printer.line(said, _WORDS[said], sha256=sha256, path=str(folder / "adapter"))
 
 
 def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer) -> None:

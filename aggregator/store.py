@@ -17,6 +17,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from federation.errors import RengoError
+from federation.identity import Roster
 from federation.secagg.messages import Offer
 from federation.secagg.primitives import Words
 from federation.secagg.server import Answers, Step
@@ -32,6 +33,8 @@ CREATE TABLE IF NOT EXISTS job (plan TEXT NOT NULL, attempt INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS rounds (round INTEGER PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (round INTEGER NOT NULL, step TEXT NOT NULL, record BLOB NOT NULL,
     sha256 BLOB NOT NULL, PRIMARY KEY (round, step));
+CREATE TABLE IF NOT EXISTS revealed (round INTEGER NOT NULL, record BLOB NOT NULL, sha256 BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rosters (digest BLOB PRIMARY KEY, roster BLOB NOT NULL);
 """
 
 
@@ -135,9 +138,36 @@ class Store:
             total = load(data)[_MASKED_SUM]
         return Answers(read_body(Offer, plain["offer"]), step, statements, total)
 
+    def keep_revealed(self, round: int, statement: Signed) -> None:
+        """Make one member's Revealed durable as it arrives, before its exchange has ended."""
+        record = canonical_cbor([statement.header_bytes, statement.signature])
+        self._db.execute("INSERT INTO revealed VALUES (?, ?, ?)", (round, record, hashlib.sha256(record).digest()))
+
+    def revealed(self, round: int) -> list[Signed]:
+        """What has arrived of the open attempt's last step, checked."""
+        found = []
+        for record, sha256 in self._db.execute("SELECT record, sha256 FROM revealed WHERE round = ?", (round,)):
+            if hashlib.sha256(record).digest() != sha256:
+                raise StepDamaged(path=self._folder / _DATABASE, step=Step.REVEALED.value, round=round)
+            found.append(Signed(*read_cbor(record)))
+        return found
+
+    def keep_roster(self, roster: Roster) -> None:
+        """Make a roster durable before a round begins under it."""
+        self._db.execute("INSERT OR IGNORE INTO rosters VALUES (?, ?)", (roster.digest(), roster.to_bytes()))
+
+    def roster(self, digest: bytes) -> Roster:
+        """The kept roster of this digest."""
+        row = self._db.execute("SELECT roster FROM rosters WHERE digest = ?", (digest,)).fetchone()
+        roster = Roster.from_bytes(row[0]) if row else None
+        if roster is None or roster.digest() != digest:
+            raise StoreUnreadable(path=self._folder / _DATABASE, detail=f"roster {digest.hex()[:16]} is not in it")
+        return roster
+
     def give_up(self) -> None:
         """Forget the steps of the open attempt, and the next round's that it carried: it is not gone on with."""
-        self._db.execute("DELETE FROM steps")
+        with self._transaction():
+            self._forget_attempt()
 
     def commit(self, checkpoint: Checkpoint, *, carried: bool = False) -> None:
         """Make a round durable. Its steps are forgotten; the next round's set-up stays if the round `carried` it.
@@ -158,6 +188,7 @@ class Store:
         with self._transaction():
             self._db.execute("INSERT INTO rounds VALUES (?, ?)", (checkpoint.round, json.dumps(record)))
             self._db.execute("DELETE FROM steps WHERE round <= ? OR NOT ?", (checkpoint.round, carried))
+            self._db.execute("DELETE FROM revealed")
         # One file back is enough to look at what changed; older sums need not stay around.
         (self._folder / f"round-{checkpoint.round - 2:05d}.safetensors").unlink(missing_ok=True)
         (self._folder / _MASKED_SUM_FILE).unlink(missing_ok=True)
@@ -167,7 +198,7 @@ class Store:
         members would refuse."""
         with self._transaction():
             self._db.execute("DELETE FROM rounds WHERE round > ?", (round,))
-            self._db.execute("DELETE FROM steps")
+            self._forget_attempt()
 
     def latest(self) -> Checkpoint | None:
         """The newest committed round, checked against its record; None before the first."""
@@ -184,6 +215,10 @@ class Store:
         total = arrays.pop(_SUM)
         ranges, scalars = tuple(record["ranges"]), tuple(record["scalars"])
         return Checkpoint(round, arrays, total, record["count"], ranges, scalars, bytes.fromhex(record["proof"]))
+
+    def _forget_attempt(self) -> None:
+        self._db.execute("DELETE FROM steps")
+        self._db.execute("DELETE FROM revealed")
 
     def _row(self, answers: Answers) -> tuple[int, str, bytes, bytes]:
         """A step's row; the sum, if it has one, is on disk when this returns."""

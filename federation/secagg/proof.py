@@ -6,10 +6,14 @@ f colluders and N - t absent members to accept it, fewer than t in all, since th
 it, a coordinator that skips a round number would make everyone absent.
 """
 
+from dataclasses import replace
+
+from federation.errors import RengoError
 from federation.secagg.contexts import Terms, round_context_from, setup_context, share_context_from
 from federation.secagg.messages import Agreed, Offer, RoundProof
 from federation.secagg.parties import Parties
 from federation.secagg.refusals import RoundUnproven
+from federation.wire import Signed
 
 _SAME = ("suite", "consortium", "job", "plan", "model")
 """Not the roster: a job goes on under a newer one. That its members voted is checked with the keys of this one."""
@@ -20,9 +24,26 @@ def check_proof(proof: RoundProof, current: Offer, parties: Parties) -> None:
     before = proof.offer
     if before.round != current.round - 1 or any(getattr(before, f) != getattr(current, f) for f in _SAME):
         raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job or plan")
-    terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy, proof.last)
-    ctx = round_context_from(share_context_from(setup_context(before), proof.keys), proof.shares, terms)
-    votes = parties.open_all(proof.agreed, Agreed, ctx, "Agreed", minimum=0)
+    votes = parties.open_all(proof.agreed, Agreed, _context(proof), "Agreed", minimum=0)
     if len(votes) < parties.threshold or len({vote.survivors for vote in votes.values()}) != 1:
         detail = f"{parties.threshold} votes for one survivor set are needed, {len(votes)} are shown"
         raise RoundUnproven(round=before.round, detail=detail)
+
+
+def verifiable(proof: RoundProof, parties: Parties) -> RoundProof:
+    """`proof` without the votes that do not verify under this roster: a voter that has joined again has another key."""
+
+    def verifies(vote: Signed) -> bool:
+        try:
+            parties.open(vote, Agreed, ctx, "Agreed")
+        except RengoError:
+            return False
+        return True
+
+    ctx = _context(proof)
+    return replace(proof, agreed=tuple(vote for vote in proof.agreed if verifies(vote)))
+
+
+def _context(proof: RoundProof) -> bytes:
+    terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy, proof.last)
+    return round_context_from(share_context_from(setup_context(proof.offer), proof.keys), proof.shares, terms)

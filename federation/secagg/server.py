@@ -155,7 +155,7 @@ class Aggregation:
         """Step 4: show the votes to those who voted."""
         agreed = self._close(Step.AGREED, Step.REVEALED)
         self.u4 = tuple(sorted(agreed))
-        self._require_holders(self.u4)
+        self.require_holders(self.u4)
         self._votes = tuple(agreed[m] for m in self.u4)
         body = Unmask(self._votes)
         return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
@@ -181,6 +181,18 @@ class Aggregation:
         """By step: who answered the step before and not this one. Complete once `total` has been called."""
         sets = (self.parties.members, self.u1, self.u2, self.u3, self.u4, tuple(sorted(self._revealed)))
         return {s: tuple(sorted(set(a) - set(b))) for s, a, b in zip(Step, sets, sets[1:], strict=False)}
+
+    def require_holders(self, members: Collection[str]) -> None:
+        """Raises TooFewMembers when the sum could not be opened by all of `members` together. To be known before any
+        of them reveals: afterwards there is no other attempt on this adapter."""
+        count, dealer = self._fewest_shares(members)
+        if count < self.parties.threshold:
+            raise TooFewMembers(count=count, step=f"shares of {dealer}", needed=self.parties.threshold)
+
+    def has(self, statement: Signed) -> bool:
+        """Whether this very statement was accepted in the current step."""
+        mine = self._answers.get(statement.header.sender)
+        return mine is not None and (mine.header_bytes, mine.signature) == (statement.header_bytes, statement.signature)
 
     def accept(self, statement: Signed) -> None:
         """Take one member's answer to the current step, or raise: Malformed, SignatureInvalid, Refusal, FalseShare."""
@@ -254,13 +266,6 @@ class Aggregation:
     def _fewest_shares(self, members: Collection[str]) -> tuple[int, str]:
         """(shares that `members` hold, dealer), for the dealer of whom they hold fewest: some could not be opened."""
         return min((sum(dealer not in self._unopened[m] for m in members), dealer) for dealer in self.u2)
-
-    def _require_holders(self, members: Collection[str]) -> None:
-        """Raises TooFewMembers when the sum could not be opened by all of `members` together. To be known before any
-        of them reveals: afterwards there is no other attempt on this adapter."""
-        count, dealer = self._fewest_shares(members)
-        if count < self.parties.threshold:
-            raise TooFewMembers(count=count, step=f"shares of {dealer}", needed=self.parties.threshold)
 
     def _require_awaited(self, statement: Signed) -> None:
         sender, kind = statement.header.sender, statement.header.kind

@@ -84,7 +84,7 @@ PLANTED: tuple[Fault, ...] = (
           (LIARS,)),
     Fault("recovered key not compared", SERVER,
           "if private.public_key().public_bytes_raw() != self._keys[member].mask_key:", "if False:", (LIARS,)),
-    Fault("holders not counted", SERVER, "self._require_holders(self.u4)", "pass", (LIARS,)),
+    Fault("holders not counted", SERVER, "self.require_holders(self.u4)", "pass", (LIARS,)),
     # Points, signatures, contexts
     Fault("no low-order check", PRIMITIVES, " and u not in _SMALL_ORDER", "", (unit("primitives"),)),
     Fault("points not checked by members", CLIENT, "check_points(keys)", "pass", (SETUP,)),

@@ -62,16 +62,16 @@ class Dying(Recorded):
 
 
 class DyingWithin(Losing):
-    """A carrier whose coordinator is killed in the middle of an exchange: some members have answered, some not."""
+    """A carrier whose coordinator is killed in the middle of an exchange: `after` members have answered, others not."""
 
-    def __init__(self, consortium: Consortium, dies: Exchange) -> None:
+    def __init__(self, consortium: Consortium, dies: Exchange, after: int = 2) -> None:
         super().__init__(consortium)
-        self._dies = dies
+        self._dies, self._after = dies, after
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
         for count, answered in enumerate(super().exchange(exchange, requests), start=1):
             yield answered
-            if exchange == self._dies and count == 2:
+            if exchange == self._dies and count == self._after:
                 raise Killed
 
 

@@ -13,6 +13,7 @@ from aggregator.carriers import Exchange
 from aggregator.exchange import Rejected
 from clients.dataset import Blocks
 from clients.member import Member
+from federation import step
 from federation.errors import JobStopped
 from federation.plan import SecAgg, Train
 from federation.secagg.client import KeysSent, SharesSent
@@ -45,6 +46,23 @@ def resealed(statement: Signed, change: Callable[[int, Sealed], Sealed]) -> tupl
     sealed = [change(index, read_body(Sealed, item)) for index, item in enumerate(plain)]
     leaves = tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed)
     return canonical_cbor([s.to_plain() for s in sealed]), leaves
+
+
+def test_one_member_that_says_all_have_diverged_stops_no_job(folder: Path) -> None:
+    """It takes the round's losses with it, which the sum hides who did."""
+    consortium = make_consortium(folder)
+
+    def all_diverged(statement: Signed) -> Signed:
+        words = np.frombuffer(bytes(statement.blob), "<u4").copy()
+        words[-1] += 1 << 28  # the highest limb of the last scalar
+        return altered(consortium.identities[LIAR], statement, blob=words.tobytes())
+
+    lie(consortium, "masked", all_diverged)
+    assert digest(consortium.run()) == undisturbed(folder)
+    first, *others = (done.scalars for done in consortium.rounds)
+    assert first[step.DIVERGED] > 1
+    assert step.HELD_OUT_LOSS not in first
+    assert all(figures[step.HELD_OUT_LOSS] > 0 for figures in others)
 
 
 def test_a_false_share_is_named_and_the_round_goes_on(folder: Path) -> None:
