@@ -29,6 +29,7 @@ from aggregator.simulate.table import Table, set_table
 from aggregator.store import Checkpoint, Store
 from federation import load_plan, step
 from federation.secagg.server import Answers
+from federation.wire import Signed
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Timed(Store):
     def keep(self, steps: Sequence[Answers]) -> None:
         started = time.perf_counter()
         super().keep(steps)
+        self.steps += time.perf_counter() - started
+
+    def keep_revealed(self, round: int, statement: Signed) -> None:
+        started = time.perf_counter()
+        super().keep_revealed(round, statement)
         self.steps += time.perf_counter() - started
 
     def commit(self, checkpoint: Checkpoint, *, carried: bool = False) -> None:

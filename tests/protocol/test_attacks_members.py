@@ -49,12 +49,12 @@ def resealed(statement: Signed, change: Callable[[int, Sealed], Sealed]) -> tupl
 
 
 def test_one_member_that_says_all_have_diverged_stops_no_job(folder: Path) -> None:
-    """It takes the round's losses with it, which the sum hides who did."""
+    """The round's losses are unknown then, and the sum hides who did it."""
     consortium = make_consortium(folder)
 
     def all_diverged(statement: Signed) -> Signed:
         words = np.frombuffer(bytes(statement.blob), "<u4").copy()
-        words[-1] += 1 << 28  # the highest limb of the last scalar
+        words[-1:] += np.uint32(1 << 28)  # the highest limb of the last scalar
         return altered(consortium.identities[LIAR], statement, blob=words.tobytes())
 
     lie(consortium, "masked", all_diverged)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aggregator.store import Checkpoint, StepDamaged, Store, StoreDamaged, StoreOfAnotherPlan, StoreUnreadable
+from federation.identity import Roster, RosterEntry
 from federation.secagg.messages import Offer
 from federation.secagg.server import Answers, Step
 from federation.tensors import digest
@@ -170,11 +171,30 @@ class TestSteps:
         store = reopened(store, folder)
         assert store.kept(1, Step.AGREED) is store.kept(2, Step.KEYS) is None
 
+    def test_revealed_is_there_as_it_arrived_until_the_attempt_or_the_round_ends(self, store: Store) -> None:
+        given = [Signed(bytes([n]) * 20, bytes(64)) for n in range(3)]
+        for end in (store.give_up, lambda: store.commit(checkpoint(1))):
+            for statement in given:
+                store.keep_revealed(1, statement)
+            assert store.revealed(1) == given
+            assert store.revealed(2) == []
+            end()
+            assert store.revealed(1) == []
+
     def test_without_their_row_leave_the_sum_s_file_unread(self, store: Store, folder: Path) -> None:
         (folder / MASKED_SUM).write_bytes(b"half of a")
         assert store.kept(1, Step.MASKED) is None
         store.keep([step(1, Step.MASKED, True)])
         assert store.kept(1, Step.MASKED) is not None
+
+
+def test_a_roster_comes_back_by_its_digest_and_another_is_missed(store: Store, folder: Path) -> None:
+    roster = Roster("東海", 3, bytes(32), (RosterEntry("m01", "甲", bytes([1] * 32)),))
+    store.keep_roster(roster)
+    store = reopened(store, folder)
+    assert store.roster(roster.digest()) == roster
+    with pytest.raises(StoreUnreadable, match="is not in it"):
+        store.roster(bytes(32))
 
 
 class TestDamagedSteps:
