@@ -130,7 +130,7 @@ def from_yaml(text: str, kind: type[C]) -> C:
             raw: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
             return plan.read(kind, raw)
     except yaml.YAMLError as error:
-        raise ConfigInvalid([NotYaml(detail=str(error).splitlines()[0])]) from error
+        raise ConfigInvalid([NotYaml(detail=(reason := str(error).splitlines()[0]), detail_ja=reason)]) from error
 
 
 def _refuse_unbounded(text: str) -> None:

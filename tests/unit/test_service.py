@@ -80,7 +80,7 @@ def test_pickles_are_bytes_like_any_other(service: Service) -> None:
 
 def test_key_and_socket_are_for_the_owner_alone(service: Service) -> None:
     assert service.key_file.stat().st_mode & 0o777 == 0o600
-    assert service.folder.stat().st_mode & 0o777 == 0o700
+    assert service.address.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_status_says_what_it_is_doing(service: Service, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_status_that_cannot_be_written_does_not_end_it(service: Service, tmp_p
 
 def test_after_close_nobody_listens_and_no_file_is_left(service: Service) -> None:
     service.close()
-    assert not service.folder.exists()
+    assert not service.address.parent.exists()
     assert not service._thread.is_alive()
 
 
