@@ -72,7 +72,7 @@ def test_a_coordinator_killed_within_an_exchange_goes_on_from_its_disk(folder: P
     voters = [Exchange(dies.round, "agreed")] if dies.step == "revealed" else []
     assert first[-1] == dies
     assert second[: len(voters) + 1] == [*voters, dies]
-    # One attempt: m04 was not reached before the kill, and has said everything once in each of three rounds; but what it
-    # answered to the request for its vote, the next round's Keys with it, once more.
+    # One attempt: m04 was not reached before the kill, and has said everything once in each of three rounds; but its
+    # vote, and the next round's Keys with it, once more.
     once, again = dict.fromkeys(STEPS, 3), dict.fromkeys(("agreed", "keys"), 3 + len(voters))
     assert {kind: consortium.left("m04").count(kind) for kind in STEPS} == once | again
