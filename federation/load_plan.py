@@ -61,7 +61,7 @@ class CompositionFailed(Fault):
 class NotYaml(Fault):
     """This is not YAML that rengo wrote: {detail}."""
 
-    ja = "rengo が書いた YAML ではありません: {detail_ja}。"
+    ja = "rengo が書いた YAML ではありません: {detail}。"
 
 
 class SweepFailed(RengoError):
