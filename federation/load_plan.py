@@ -61,7 +61,7 @@ class CompositionFailed(Fault):
 class NotYaml(Fault):
     """This is not YAML that rengo wrote: {detail}."""
 
-    ja = "rengo が書いた YAML ではありません: {detail}。"
+    ja = "rengo が書いた YAML ではありません: {detail_ja}。"
 
 
 class SweepFailed(RengoError):
@@ -130,7 +130,7 @@ def from_yaml(text: str, kind: type[C]) -> C:
             raw: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
             return plan.read(kind, raw)
     except yaml.YAMLError as error:
-        raise ConfigInvalid([NotYaml(detail=str(error).splitlines()[0])]) from error
+        raise ConfigInvalid([NotYaml(detail=(reason := str(error).splitlines()[0]), detail_ja=reason)]) from error
 
 
 def _refuse_unbounded(text: str) -> None:
