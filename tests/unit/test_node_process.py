@@ -26,7 +26,7 @@ class Program(Node):
 
 def program(folder: Path, source: str) -> Program:
     nothing = Path("/nonexistent")
-    return Program("localhost:1", nothing, nothing, nothing, nothing, folder / "flower", 1, source)
+    return Program("localhost:1", nothing, nothing, nothing, nothing, folder / "flower", 1, source=source)
 
 
 def wait_for(happened: Callable[[], object]) -> None:

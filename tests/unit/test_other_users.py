@@ -133,7 +133,7 @@ def exchange(running: Running) -> None:
 def test_another_user_reads_nothing_signals_nothing_and_reaches_no_socket(running: Running) -> None:
     files = [path for path in running.home.rglob("*") if path.is_file()]
     names = {path.name for path in files}
-    assert {"manual.txt", "member.key", "node.key", "service.key", "journal.sqlite", "member.toml"} <= names
+    assert {"manual.txt", "member.key", "node.key", "journal.sqlite", "member.toml"} <= names
     own = as_user(MEMBER, lambda: reachable(running, files))
     assert names | {"list", "signal", "socket", "write"} <= set(own)  # the control: its owner can
     assert as_user(RELAY, lambda: reachable(running, files)) == []
