@@ -13,6 +13,7 @@ from federation.errors import RengoError
 from federation.secagg.messages import Refused
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
+from federation.text import printable
 from federation.wire import Limits, Signed, read_frame, write_frame
 
 
@@ -78,7 +79,7 @@ class Exchanges:
                 for statement in read_frame(answer, self._limits):
                     self._take(exchange, member, statement, awaiting)
             except RengoError as error:
-                self._report(Rejected(exchange, member, error.code, str(error)))
+                self._report(Rejected(exchange, member, error.code, printable(str(error))))
             else:
                 self._report(Answered(exchange, member, len(answer)))
         self._store.keep([answers for aggregation in awaiting if (answers := aggregation.answers()) is not None])
@@ -88,7 +89,9 @@ class Exchanges:
         if kind == Refused.kind:
             refused = self._parties.open(statement, Refused, statement.header.digest, exchange.step)
             # Who signed it, whatever the carrier says.
-            self._report(Declined(exchange, statement.header.sender, refused.code, refused.reason))
+            self._report(
+                Declined(exchange, statement.header.sender, printable(refused.code), printable(refused.reason))
+            )
             return
         expecting = next((a for a in awaiting if a.step.value == kind), awaiting[0])
         expecting.accept(statement)
