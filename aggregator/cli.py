@@ -20,6 +20,7 @@ from federation.commands import Printer, Result, Verb, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
 from federation.output import disk_errors
+from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
 
 _HOME = option(
@@ -48,6 +49,7 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
     if parts.scheme != "https" or not parts.hostname:
         raise UsageError(detail="--url has to be https://HOST:PORT.", command="rengo coordinator init")
     carrier = options.carrier or f"{parts.hostname}:{(parts.port or 443) + 1}"
+    _require_printable("--name", options.name, "init")
     home = Home(options.home.absolute())
     home.create(Settings(options.name, url, carrier, options.listen, options.deadline, options.wait))
     coordinator, root = Identity.create(COORDINATOR), Identity.create("root")
@@ -85,6 +87,7 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", options.id) or options.id == COORDINATOR:
         detail = "A member's id is made of a-z, 0-9 and '-', at most 63 of them."
         raise UsageError(detail=detail, command="rengo coordinator invite")
+    _require_printable("--name", options.name or "", "invite")
     home = Home(options.home)
     token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
     expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)
@@ -101,6 +104,13 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     }[printer.language]
     facts = {"id": options.id, "expires": until} | ({"file": where} if options.out else {"token": where})
     return Result(facts, text)
+
+
+def _require_printable(option: str, text: str, verb: str) -> None:
+    """Raises UsageError: the root would not sign a roster with it."""
+    if not is_printable(text):
+        detail = f"{option} contains characters that cannot be seen: {printable(text)}."
+        raise UsageError(detail=detail, command=f"rengo coordinator {verb}")
 
 
 def revoke(options: argparse.Namespace, printer: Printer) -> Result:

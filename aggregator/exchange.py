@@ -13,6 +13,7 @@ from federation.errors import RengoError
 from federation.secagg.messages import Refused, Revealed
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
+from federation.text import printable
 from federation.wire import Limits, Signed, read_frame, write_frame
 
 
@@ -114,7 +115,7 @@ class Exchanges:
                     elif awaiting:
                         self._take(statement, awaiting)
             except RengoError as error:
-                self._report(Rejected(exchange, member, error.code, str(error)))
+                self._report(Rejected(exchange, member, error.code, printable(str(error))))
             else:
                 self._report(Answered(exchange, member, len(answer)))
         self._store.keep([answers for aggregation in awaiting if (answers := aggregation.answers()) is not None])
@@ -124,7 +125,7 @@ class Exchanges:
         sender, context = statement.header.sender, statement.header.digest
         refused = self._parties.open(statement, Refused, context, exchange.step)
         # Who signed it, whatever the carrier says.
-        self._report(Declined(exchange, sender, refused.code, refused.reason))
+        self._report(Declined(exchange, sender, printable(refused.code), printable(refused.reason)))
         return set() if refused.code in _DAMAGED else {(sender, refused.request, context)}
 
     def _take(self, statement: Signed, awaiting: Sequence[Aggregation]) -> None:

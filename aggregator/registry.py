@@ -35,6 +35,7 @@ from federation.registry import (
     context,
 )
 from federation.secagg.messages import Refused
+from federation.text import printable
 from federation.token import secret_digest
 from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
 
@@ -54,6 +55,10 @@ CREATE TABLE IF NOT EXISTS consents (
 CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, shapes TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEXT NOT NULL);
 """
+
+
+_MOST_REFUSALS = 1000
+"""Refused requests a UTC day that the log names each; who sends them may be anybody, and each is a row on the disk."""
 
 
 class TokenRefused(RengoError):
@@ -131,6 +136,7 @@ class Registry:
         self._signer, self._root, self._authority = signer, root, authority
         self._carrier, self._rengo = carrier, rengo
         self._context = context(root)
+        self._refusals = ("", 0)  # the UTC day, and how many on it
 
     def close(self) -> None:
         """Close the file; everything is on disk already."""
@@ -236,7 +242,7 @@ class Registry:
         try:
             body = self._answer(message, peer)
         except RengoError as error:
-            self._log(peer, f"refused {message.header.kind} of {recipient}: {error.code}")
+            self._log_refusal(peer, f"refused {message.header.kind} of {printable(recipient[:40])}: {error.code}")
             body = Refused(message.header.kind, error.code, str(error)[:1000])
         return write_frame([self._signer.sign(body, self._context, recipient)])
 
@@ -277,7 +283,7 @@ class Registry:
             self._db.execute(
                 "INSERT OR REPLACE INTO members (id, name, identity_key, node_key, joined, rengo) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (id, name, *keys, now, join.rengo),
+                (id, name, *keys, now, printable(join.rengo[:40])),
             )
             self._log(peer, f"{id} joined")
         return Joined(id)
@@ -288,7 +294,7 @@ class Registry:
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
         self._db.execute(
             "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
-            (_now(), ask.time - now, ask.rengo, member.id),
+            (_now(), ask.time - now, printable(ask.rengo[:40]), member.id),
         )
         self._require_protocol(ask.protocol, ask.rengo)
         signed = self.roster()
@@ -301,7 +307,8 @@ class Registry:
         consent = self._open(message, Consent, member.identity_key)
         if consent.answer not in (APPROVED, REFUSED):
             raise Malformed(detail="an answer is approved or refused")
-        row = (member.id, consent.plan, consent.roster, consent.answer, consent.reason, _now())
+        reason = printable(consent.reason[:1000])  # for people; as it was signed it is in the header
+        row = (member.id, consent.plan, consent.roster, consent.answer, reason, _now())
         with self._transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO consents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -336,6 +343,16 @@ class Registry:
 
     def _log(self, peer: str, event: str) -> None:
         self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (_now(), peer, event))
+
+    def _log_refusal(self, peer: str, event: str) -> None:
+        """`_log`, but for the many on one day."""
+        today, (day, count) = _now()[:10], self._refusals
+        count = count + 1 if day == today else 1
+        self._refusals = (today, count)
+        if count < _MOST_REFUSALS:
+            self._log(peer, event)
+        elif count == _MOST_REFUSALS:
+            self._log(peer, f"refused {count} requests today; more are not logged before tomorrow (UTC)")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

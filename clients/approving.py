@@ -15,6 +15,7 @@ from federation.errors import RengoError
 from federation.identity import Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED, REFUSED, Standing
+from federation.secagg.parties import Parties
 
 BY_POLICY = "policy.toml"
 """Who decided, where no person did."""
@@ -71,8 +72,9 @@ def require_permitted(home: Home, plan: Plan, journal: Journal) -> None:
 def approve(
     home: Home, roster: SignedRoster, plan: Plan, registry: RegistryClient, journal: Journal, who: tuple[str, str]
 ) -> Approval:
-    """Approve the plan under the roster. `who`: applicant and approver. Raises RefusedByPolicy."""
+    """Approve the plan under the roster. `who`: applicant and approver. Raises RefusedByPolicy, or NotInRoster."""
     require_permitted(home, plan, journal)
+    Parties(roster.roster, plan.members)
     applicant, approver = who
     if home.policy().two_persons and approver == applicant:
         detail = "applicant and approver have to be two persons (policy.toml, two_persons)"

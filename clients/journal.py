@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
 """
 
 
+MOST_EVIDENCE, MOST_EVIDENCE_BYTES = 100, 8 << 20
+"""How much is kept against a coordinator, which writes it: statements, and bytes. The first ones convict it."""
+
 _CLOSE = "close"
 _COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, position, spent"
 
@@ -247,9 +250,15 @@ class Journal:
         return int(added.lastrowid or 0)
 
     def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs."""
+        """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs. The first
+        ones always; later ones not beyond MOST_EVIDENCE and MOST_EVIDENCE_BYTES."""
         utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        more = sum(len(header) + len(signature) for header, signature in statements)
         with _Transaction(self._db):
+            measure = "SELECT count(*), coalesce(sum(length(header) + length(signature)), 0) FROM evidence"
+            count, size = self._db.execute(measure).fetchone()
+            if count and (count + len(statements) > MOST_EVIDENCE or size + more > MOST_EVIDENCE_BYTES):
+                return
             rows = [(utc, reason, header, signature) for header, signature in statements]
             self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
 

@@ -21,6 +21,7 @@ from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed
 from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Leave, Noted, Standing, context
 from federation.secagg.messages import Refused
+from federation.text import printable
 from federation.token import JoinToken, fingerprint
 from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
 
@@ -125,7 +126,7 @@ class RegistryClient:
             recipient=identity.id,
         )
         if isinstance(answer, Refused):
-            refusal = RegistryRefused(reason=answer.reason, reason_code=answer.code)
+            refusal = RegistryRefused(reason=printable(answer.reason), reason_code=printable(answer.code))
             refusal.exit_code = _EXIT_CODES.get(answer.code, 9)
             raise refusal
         assert isinstance(answer, kind)  # noqa: S101  # open_signed gave what was asked for
@@ -178,7 +179,7 @@ def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> b
         # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
         with http.stream(method, url, content=frame, headers={"Accept-Encoding": "identity"}) as response:
             if response.status_code != 200:
-                detail = f"it answers {response.status_code} {response.reason_phrase}"
+                detail = f"it answers {response.status_code} {printable(response.reason_phrase)}"
                 raise RegistryUnreachable(host=host, detail=detail)
             return _bounded(response, host)
     except httpx.HTTPError as error:
@@ -218,5 +219,5 @@ def _unreachable(host: str, error: httpx.HTTPError) -> RengoError:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return CertificateUntrusted(host=host, detail=reason.verify_message)
     if isinstance(error, httpx.ProxyError):
-        return RegistryUnreachable(host=host, detail=f"the proxy answers {str(error)[:60]}")
-    return RegistryUnreachable(host=host, detail=str(error)[:120] or type(error).__name__)
+        return RegistryUnreachable(host=host, detail=f"the proxy answers {printable(str(error)[:60])}")
+    return RegistryUnreachable(host=host, detail=printable(str(error)[:120]) or type(error).__name__)

@@ -3,7 +3,8 @@
 What arrives on the socket are bytes that a relay brought (clients/relay); the relay is not trusted with more than that.
 The socket and its key are for this user alone, or, in a folder given to `Service`, for the group of that process too.
 `multiprocessing.connection` authenticates both ends by a key in a file of this site; only `send_bytes` and
-`recv_bytes` are used, so nothing is ever unpickled. One request at a time: the protocol allows no more.
+`recv_bytes` are used, so nothing is ever unpickled. One request at a time: the protocol allows no more. Each connection
+has a thread, and a relay that stalls in one is hung up on: it keeps no other waiting.
 """
 
 import contextlib
@@ -16,9 +17,9 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 
 from clients.contribution import Contribution
@@ -36,6 +37,10 @@ from federation.registry import APPROVED
 _log = logging.getLogger(__name__)
 _PAUSE = 0.1
 """Seconds after a request that failed, so that a fault that stays does not fill the log."""
+_CONNECTIONS = 8
+"""At once. A node has one."""
+_PATIENCE = 60.0
+"""Seconds for a relay to name itself and bring its request, and again to take the answer."""
 
 STOPPED = "stopped"
 """The last phase in status.json."""
@@ -71,20 +76,31 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
 
 
 class Service:
-    """Listens on a local socket and hands each request to `handle`, in a thread of its own."""
+    """Listens on a local socket and hands each request to `handle`, one at a time, in threads of its own. `patience`:
+    seconds after which a relay that stalls is hung up on."""
 
     def __init__(
-        self, home: Home, handle: Callable[[bytes], bytes], largest: int, job: str, shared: Path | None = None
+        self,
+        home: Home,
+        handle: Callable[[bytes], bytes],
+        largest: int,
+        job: str,
+        shared: Path | None = None,
+        patience: float = _PATIENCE,
     ) -> None:
         self._home, self._handle, self._largest, self._job = home, handle, largest, job
-        self._requests, self._closing, self._telling = 0, threading.Event(), threading.Lock()
+        self._patience, self._phase, self._requests = patience, "waiting", 0
+        self._closing, self._telling, self._one_at_a_time = threading.Event(), threading.Lock(), threading.Lock()
+        self._free = threading.BoundedSemaphore(_CONNECTIONS)
         # A socket's path has to be short (108 bytes), and a home may be deep.
         folder = shared or Path(tempfile.mkdtemp(prefix="rengo-"))
         self._private = None if shared else folder
         self.address, self.key_file = door(folder)
-        write_private(self.key_file, secrets.token_bytes(32))
+        self._key = secrets.token_bytes(32)
+        write_private(self.key_file, self._key)
         self.address.unlink(missing_ok=True)  # of a service that was killed; `alone` lets no other live here
-        self._listener = Listener(str(self.address), family="AF_UNIX", authkey=self.key_file.read_bytes())
+        # Without the key: whoever stalls while it is asked for would keep others from being accepted. See `_answer`.
+        self._listener = Listener(str(self.address), family="AF_UNIX", backlog=_CONNECTIONS)
         if shared:
             self.address.chmod(0o660)
             self.key_file.chmod(0o640)
@@ -97,6 +113,7 @@ class Service:
         with self._telling:
             if self._closing.is_set() and phase != STOPPED:
                 return  # a request that was still under way
+            self._phase = phase
             status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
             try:
                 write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
@@ -116,27 +133,86 @@ class Service:
         self.tell(STOPPED)
 
     def _serve(self) -> None:
-        while not self._closing.is_set():
+        while True:
             try:
-                with self._listener.accept() as relay:
-                    self._answer(relay)
-            except (EOFError, ConnectionError):
-                if not self._closing.is_set():
-                    _log.warning("the relay hung up")
-            except Exception as error:
-                # Too large a request, a wrong key, a full disk… Nothing has left, and the next request may be better.
-                _log.error("a request failed: %s", error if isinstance(error, RengoError) else repr(error))
-                self.tell("waiting", str(error))
+                relay = self._listener.accept()
+            except OSError as error:
+                if self._closing.is_set():
+                    return
+                self._failed(error)
                 self._closing.wait(_PAUSE)
+                continue
+            if self._closing.is_set():
+                relay.close()
+                return
+            if self._free.acquire(blocking=False):
+                threading.Thread(target=self._attend, args=(relay,), name="relay", daemon=True).start()
+            else:
+                _log.warning("a relay is hung up on: %d others are connected", _CONNECTIONS)
+                relay.close()
+
+    def _attend(self, relay: Connection) -> None:
+        """One connection, to its end."""
+        try:
+            with relay:
+                well = self._answered(relay)
+            if not well:
+                self._closing.wait(_PAUSE)
+        finally:
+            self._free.release()
+
+    def _answered(self, relay: Connection) -> bool:
+        """Whether nothing failed; what did is in the log before the relay can know of it."""
+        try:
+            self._answer(relay)
+        except (EOFError, ConnectionError):
+            if not self._closing.is_set():
+                _log.warning("the relay hung up")
+        except Exception as error:
+            # Too large a request, a wrong key, a full disk… Nothing has left, and the next request may be better.
+            self._failed(error)
+            return False
+        return True
 
     def _answer(self, relay: Connection) -> None:
-        request = relay.recv_bytes(self._largest)
-        self._requests += 1
-        self.tell("answering")
-        answer = self._handle(request)
-        # Before the answer: whoever has it may look at the status next, or stop the service, which writes it too.
-        self.tell("waiting")
-        relay.send_bytes(answer)
+        with _hanging_up_after(self._patience, relay):
+            deliver_challenge(relay, self._key)
+            answer_challenge(relay, self._key)
+            request = relay.recv_bytes(self._largest)
+        with self._one_at_a_time:
+            self._requests += 1
+            self.tell("answering")
+            try:
+                answer = self._handle(request)
+            finally:
+                # Before the answer: whoever has it may look at the status next, or stop the service, which writes it
+                # too.
+                self.tell("waiting")
+        with _hanging_up_after(self._patience, relay):
+            relay.send_bytes(answer)
+
+    def _failed(self, error: Exception) -> None:
+        _log.error("a request failed: %s", error if isinstance(error, RengoError) else repr(error))
+        self.tell(self._phase, str(error))
+
+
+@contextlib.contextmanager
+def _hanging_up_after(seconds: float, relay: Connection) -> Iterator[None]:
+    """A relay that has not done its part by then is hung up on: who waits for it gets EOFError or ConnectionError."""
+
+    def hang_up() -> None:
+        _log.warning("a relay stalled for %g seconds", seconds)
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(relay.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # the descriptor is not closed, and given to another connection, under its hands
 
 
 def door(folder: Path) -> tuple[Path, Path]:

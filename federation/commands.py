@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from federation.errors import Language, UsageError
+from federation.text import printable_lines
 
 Words = Mapping[Language, str]
 
@@ -37,7 +38,7 @@ class Printer:
         if self.as_json:
             text = json.dumps({"event": event, **facts}, ensure_ascii=False, default=str)
         else:
-            text = words[self.language].format(**facts)
+            text = printable_lines(words[self.language].format(**facts))
         print(text, flush=True)
 
 

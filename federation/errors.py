@@ -13,11 +13,18 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+from federation.text import printable_lines
+
 Language = Literal["en", "ja"]
 
 
 class _Facts(dict[str, object]):
-    """An error's facts; one that was given in English only serves for Japanese too. Better that than no message."""
+    """An error's facts; one that was given in English only serves for Japanese too. Better that than no message. Some
+    facts come from a carrier: what is no text to read is escaped."""
+
+    def __getitem__(self, name: str) -> object:
+        fact = super().__getitem__(name)
+        return printable_lines(fact) if isinstance(fact, str) else fact
 
     def __missing__(self, name: str) -> object:
         return self[name.removesuffix("_ja")] if name.endswith("_ja") else f"({name}?)"
@@ -118,6 +125,12 @@ class WrongValue(Fault):
     """`{where}` is {value}; it has to be {expected}."""
 
     ja = "`{where}` の値 {value} は使えません（使える値: {expected_ja}）。"
+
+
+class ControlCharacters(Fault):
+    """`{where}` is {value}: it contains characters that cannot be seen (controls, line ends, bidirectional formats)."""
+
+    ja = "`{where}` の値 {value} には表示されない文字（制御文字、改行、双方向制御など）が含まれています。"
 
 
 class Inconsistent(Fault):

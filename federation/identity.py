@@ -7,17 +7,21 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from federation.errors import SignatureInvalid
+from federation.text import is_printable
 from federation.wire import Body, Buffer, Header, Malformed, Signed, canonical_cbor, read_body, read_cbor, write_header
 
 COORDINATOR = "coordinator"
 """The coordinator's id in messages. No member may have it."""
+
+LARGEST_ID = 128
+"""Bytes of a member's id in UTF-8. Every share names it; a plan's limits on messages reckon with it."""
 
 KEY_SIZE = 32
 """Bytes of an Ed25519 key, private or public."""
@@ -66,17 +70,33 @@ class Identity:
 
 def verify_bytes(public_key: bytes, signature: bytes, data: bytes, what: str) -> None:
     """Raises SignatureInvalid, naming `what`, unless `signature` over `data` verifies."""
+    claim = _digest_of_claim(public_key, signature, data)
+    if claim in _verified:
+        return
     try:
-        _verify(public_key, signature, data)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
     except (InvalidSignature, ValueError) as error:
         raise SignatureInvalid(what=what) from error
+    if len(_verified) >= _MOST_VERIFIED:
+        _verified.clear()
+    _verified.add(claim)
 
 
-@lru_cache(maxsize=256)
-def _verify(public_key: bytes, signature: bytes, data: bytes) -> None:
-    """Thirty members at one table read the same statements: these very bytes under this very key are verified once.
-    Only success is remembered. A member or a coordinator by itself never sees a statement twice."""
-    Ed25519PublicKey.from_public_bytes(public_key).verify(signature, data)
+# Thirty members at one table read the same statements: these very bytes under this very key are verified once. Only
+# success is remembered, and nothing of the bytes but a digest. A party by itself never sees one twice.
+_verified: set[bytes] = set()
+_MOST_VERIFIED = 4096
+
+
+def _digest_of_claim(public_key: bytes, signature: bytes, data: bytes) -> bytes:
+    lengths = len(public_key).to_bytes(8, "big") + len(signature).to_bytes(8, "big")
+    return hashlib.sha256(lengths + public_key + signature + data).digest()
+
+
+def is_member_id(id: str) -> bool:
+    """Whether a member may be called so: NFC, without control characters, not too long, not the coordinator."""
+    normal = is_printable(id) and unicodedata.normalize("NFC", id) == id
+    return normal and 0 < len(id.encode()) <= LARGEST_ID and id != COORDINATOR
 
 
 @dataclass(frozen=True)
@@ -136,12 +156,15 @@ class Roster:
         return {m.id: index for index, m in enumerate(self.members, start=1)}
 
     def check(self) -> None:
-        """Raises Malformed unless ids are sorted, distinct and NFC, keys distinct, and nobody is called coordinator."""
+        """Raises Malformed unless ids are sorted, distinct and `is_member_id`, keys distinct, and names to be read."""
         ids = [m.id for m in self.members]
         keys = {m.public_key for m in self.members} | {self.coordinator_key}
-        normal = [unicodedata.normalize("NFC", id) for id in ids]
-        if ids != sorted(set(ids)) or ids != normal or COORDINATOR in ids or not all(ids):
-            raise Malformed(detail="the roster's ids are not sorted, distinct, in Unicode NFC and allowed")
+        if ids != sorted(set(ids)) or not all(map(is_member_id, ids)):
+            raise Malformed(
+                detail=f"the roster's ids are not sorted, distinct, in NFC, within {LARGEST_ID} bytes and allowed"
+            )
+        if not all(map(is_printable, (self.consortium, *(m.name for m in self.members)))):
+            raise Malformed(detail="a name in the roster contains control characters")
         if len(keys) != len(ids) + 1 or any(len(key) != 32 for key in keys):
             raise Malformed(detail="the roster's keys are not distinct")
 

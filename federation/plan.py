@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from federation import settings
 from federation.errors import Fault, Inconsistent
+from federation.identity import LARGEST_ID, is_member_id
 from federation.settings import Range
+from federation.text import printable
 from federation.wire import canonical_cbor
 
 T = TypeVar("T")
@@ -228,6 +230,13 @@ def _check_members(members: tuple[str, ...], ring_bits: int, fault: Callable[[st
     count = len(members)
     if list(members) != sorted(set(members)):
         fault("members", "ids have to be sorted and distinct", "ID は昇順で重複しないこと")
+    unfit = [member for member in members if not is_member_id(member)]
+    if unfit:
+        fault(
+            "members",
+            f"no member can be called {printable(unfit[0][:40])!r}: at most {LARGEST_ID} bytes of UTF-8 in Unicode NFC",
+            f"ID に {printable(unfit[0][:40])!r} は使えません（NFC の UTF-8 で {LARGEST_ID} バイト以内）",
+        )
     if count < 3:
         fault(
             "members",

@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from federation.errors import ConfigInvalid, Fault, Language, MissingKey, NotGiven, UnknownKey, WrongValue
+from federation.errors import (
+    ConfigInvalid,
+    ControlCharacters,
+    Fault,
+    Language,
+    MissingKey,
+    NotGiven,
+    UnknownKey,
+    WrongValue,
+)
+from federation.text import is_printable, printable
 
 T = TypeVar("T")
 
@@ -83,7 +93,8 @@ def _read_dataclass(kind: Any, data: Any, path: str, reading: _Reading) -> Any:
     prefix = f"{path}." if path else ""
     for key in data:
         if key not in hints:
-            faults.append(UnknownKey(f"{prefix}{key}", nearest(f"{prefix}{key}", keys(kind, prefix))))
+            unknown = printable(f"{prefix}{key}")
+            faults.append(UnknownKey(unknown, nearest(unknown, keys(kind, prefix))))
     before, values = len(faults), {}
     for f in dataclasses.fields(kind):
         where = prefix + f.name
@@ -104,6 +115,10 @@ def _read_value(annotation: Any, value: Any, where: str, reading: _Reading) -> A
     for option in options:
         accepted, result = _accept(option, value, limits)
         if accepted:
+            texts = result if isinstance(result, tuple) else (result,)
+            if not all(is_printable(text) for text in texts if isinstance(text, str)):
+                reading.faults.append(ControlCharacters(where=where, value=repr(value)))
+                return None
             reading.accepted[where] = result
             return result
     reading.faults.append(WrongValue(where=where, value=repr(value), **_expected(annotation)))

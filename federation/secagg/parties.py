@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from federation.errors import RengoError
 from federation.identity import COORDINATOR, Roster, open_signed
 from federation.plan import threshold
 from federation.secagg.messages import Keys
@@ -14,12 +15,28 @@ from federation.wire import Body, Signed
 B = TypeVar("B", bound=Body)
 
 
+class NotInRoster(RengoError):
+    """The plan names {members}, which roster {version} does not have. Nothing was started; ask the coordinator for a
+    plan that fits its roster."""
+
+    ja = (
+        "計画にある {members} は参加者名簿（版 {version}）にありません。何も開始していません。"
+        "名簿に合う計画を事務局に依頼してください。"
+    )
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Parties:
-    """The N members that a job names, within a verified roster."""
+    """The N members that a job names, within a verified roster. Raises NotInRoster."""
 
     roster: Roster
     members: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        missing = [member for member in self.members if member not in self.roster.keys]
+        if missing:
+            raise NotInRoster(members=", ".join(missing), version=self.roster.version)
 
     @property
     def threshold(self) -> int:

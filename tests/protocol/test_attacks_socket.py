@@ -184,7 +184,7 @@ class TestARelayThatMisbehaves:
 
     def test_of_another_user_cannot_reach_the_socket(self, consortium: Consortium) -> None:
         service = behind(consortium).service
-        assert stat.S_IMODE(service.folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE(service.address.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(service.key_file.stat().st_mode) == 0o600
 
 

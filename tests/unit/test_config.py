@@ -192,6 +192,40 @@ def test_the_number_of_members_is_checked_when_it_is_known() -> None:
     assert compose().plan(MEMBERS[:12], "0" * 64).threshold == 9
 
 
+HOSTILE = ["\x1b[2J", "a\nNoise (DP): added", "\u202etxt", "a\u2028b", "\x9b2J"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("where", ["consortium", "job", "model.name", "lora.targets"])
+def test_a_plan_s_text_moves_no_cursor_on_the_approver_s_terminal(where: str, text: str) -> None:
+    raw = plan.plain(compose().plan(MEMBERS, "0" * 64))
+    *groups, name = where.split(".")
+    group = raw
+    for each in groups:
+        group = group[each]
+    group[name] = [text] if where == "lora.targets" else text
+    raw["rounds"] = 0
+    with pytest.raises(ConfigInvalid) as caught:
+        plan.read(plan.Plan, raw)
+    codes = {(fault.code, fault.facts["where"]) for fault in caught.value.faults}
+    assert codes >= {("control-characters", where), ("wrong-value", "rounds")}
+    assert text not in caught.value.text("en") + caught.value.text("ja")
+
+
+def test_an_unknown_setting_s_name_is_told_without_what_it_hides() -> None:
+    raw = plan.plain(compose().plan(MEMBERS, "0" * 64)) | {"x\nNoise": 1}
+    with pytest.raises(ConfigInvalid, match=r"`x\\nNoise` is not a setting"):
+        plan.read(plan.Plan, raw)
+
+
+@pytest.mark.parametrize("id", ["x" * 129, "あ" * 43, "e\u0301", "coordinator"])
+def test_a_plan_names_no_member_that_a_roster_could_not(id: str) -> None:
+    raw = plan.plain(compose().plan(MEMBERS, "0" * 64)) | {"members": sorted([*MEMBERS, id])}
+    with pytest.raises(ConfigInvalid) as caught:
+        plan.read(plan.Plan, raw)
+    assert [fault.facts["where"] for fault in caught.value.faults] == ["members"]
+
+
 # Folders
 
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federation import identity
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed, verify_bytes
 from federation.secagg.messages import Agreed, Keys, Revealed
+from federation.secagg.parties import NotInRoster, Parties
 from federation.wire import Malformed, Signed
 
 TOYOTA, HAMAMATSU = Identity.create("豊田"), Identity.create("浜松")
@@ -33,6 +35,24 @@ def test_what_verified_once_vouches_for_no_other_bytes_key_or_signature() -> Non
         for at, value in enumerate((HAMAMATSU.public_key, other.signature, other.to_sign())):
             with pytest.raises(SignatureInvalid):
                 verify_bytes(*good[:at], value, *good[at + 1 :], "it")  # type: ignore[call-arg, arg-type]
+
+
+def test_what_verified_is_remembered_by_its_digest_alone_and_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "_MOST_VERIFIED", 3)
+    for number in range(10):
+        data = b"%d" % number * 1000
+        verify_bytes(TOYOTA.public_key, TOYOTA.sign_bytes(data), data, "it")
+        assert all(len(kept) == 32 for kept in identity._verified)
+        assert len(identity._verified) <= 3
+
+
+def test_a_key_and_a_signature_that_are_cut_elsewhere_are_not_remembered() -> None:
+    key, signature, data = TOYOTA.public_key, MESSAGE.signature, MESSAGE.to_sign()
+    verify_bytes(key, signature, data, "it")
+    with pytest.raises(SignatureInvalid):
+        verify_bytes(key, signature + data[:1], data[1:], "it")
+    with pytest.raises(SignatureInvalid):
+        verify_bytes(key + signature[:1], signature[1:], data, "it")
 
 
 class TestSignedMessage:
@@ -166,8 +186,23 @@ class TestRoster:
             (*ENTRIES, RosterEntry("横浜", "横浜", bytes(31))),
             (*ENTRIES[:2], RosterEntry(COORDINATOR, "事務局", bytes(32))),
             (RosterEntry("", "名無し", bytes(32)), *ENTRIES),
+            (*ENTRIES, RosterEntry("川" * 43, "長い", bytes(32))),
+            (*ENTRIES, RosterEntry("川\u202e", "向き", bytes(32))),
+            (*ENTRIES[:2], dataclasses.replace(ENTRIES[2], name="川崎\x1b[2J")),
         ],
-        ids=["unsorted", "twice", "id twice", "key twice", "coordinator's key", "short key", "reserved id", "no id"],
+        ids=[
+            "unsorted",
+            "twice",
+            "id twice",
+            "key twice",
+            "coordinator's key",
+            "short key",
+            "reserved id",
+            "no id",
+            "long id",
+            "bidi id",
+            "ESC",
+        ],
     )
     def test_with_unfit_members_is_neither_signed_nor_accepted(self, members: tuple[RosterEntry, ...]) -> None:
         roster = dataclasses.replace(ROSTER, members=members)
@@ -176,6 +211,20 @@ class TestRoster:
         signature = ROOT.sign_bytes(b"rengo roster v1\0" + roster.to_bytes())
         with pytest.raises(Malformed):
             SignedRoster(roster, signature).verify(ROOT.public_key)
+
+    def test_for_a_consortium_with_a_line_end_in_its_name_is_not_signed(self) -> None:
+        with pytest.raises(Malformed, match="control characters"):
+            SignedRoster.sign(dataclasses.replace(ROSTER, consortium="名古屋\nRoster: version 1"), ROOT)
+
+    def test_takes_ids_up_to_the_limit(self) -> None:
+        entries = (*ENTRIES, RosterEntry("川" * 42 + "xx", "長い", bytes(32)))
+        assert len(entries[-1].id.encode()) == 128
+        SignedRoster.sign(dataclasses.replace(ROSTER, members=entries), ROOT)
+
+    def test_that_lacks_a_member_of_the_plan_is_told_with_its_name(self) -> None:
+        Parties(ROSTER, ("a01", "b02", "川崎"))
+        with pytest.raises(NotInRoster, match=r"横浜, which roster 3"):
+            Parties(ROSTER, ("a01", "b02", "横浜"))
 
     def test_gives_abscissae_from_one_in_the_order_of_ids(self) -> None:
         assert ROSTER.indices == {"a01": 1, "b02": 2, "川崎": 3}

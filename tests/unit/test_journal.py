@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from clients.journal import Departure, Journal, JournalDamaged, JournalInUse, NoOpenJob
+from clients.journal import (
+    MOST_EVIDENCE,
+    MOST_EVIDENCE_BYTES,
+    Departure,
+    Journal,
+    JournalDamaged,
+    JournalInUse,
+    NoOpenJob,
+)
 from federation.secagg.history import History
 from federation.secagg.refusals import DataSetBusy, JobClosed
 
@@ -238,3 +246,21 @@ def test_evidence_is_kept_once(journal: Journal) -> None:
     journal.keep_evidence("two different cohort", pair)
     journal.keep_evidence("two different cohort", pair)
     assert sorted(reopened(journal).evidence()) == [("two different cohort", *statement) for statement in pair]
+
+
+def pair(number: int, size: int = 10) -> list[tuple[bytes, bytes]]:
+    """Two statements of a coordinator that contradict each other."""
+    return [(b"%d-%d " % (number, side) + bytes(size), bytes(64)) for side in range(2)]
+
+
+def test_evidence_is_bounded_in_number_and_the_first_stays(journal: Journal) -> None:
+    for number in range(MOST_EVIDENCE):
+        journal.keep_evidence("two different cohort", pair(number))
+    kept = [statement for _, *statement in journal.evidence()]
+    assert kept == [list(statement) for number in range(MOST_EVIDENCE // 2) for statement in pair(number)]
+
+
+def test_evidence_is_bounded_in_bytes_but_the_first_is_kept_whatever_its_size(journal: Journal) -> None:
+    for number in range(3):
+        journal.keep_evidence("two different inbox", pair(number, MOST_EVIDENCE_BYTES))
+    assert [statement for _, *statement in journal.evidence()] == [list(s) for s in pair(0, MOST_EVIDENCE_BYTES)]

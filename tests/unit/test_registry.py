@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from aggregator import registry
 from aggregator.registry import NameTaken, Registry, RosterOutOfOrder, UnknownToRegistry
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, RosterEntry, SignedRoster
-from federation.registry import LIMITS, Ask, Introduction, Joined, Noted, Standing, context
+from federation.registry import LIMITS, Ask, Consent, Introduction, Joined, Noted, Standing, context
 from federation.secagg.messages import Refused
 from federation.wire import VERSION, Malformed, Signed, read_body, read_frame, write_frame
 from tests.unit.registering import Office, join_body, open_office
@@ -330,3 +331,36 @@ class TestIntroduction:
         assert isinstance(message, Signed)
         assert message.header.sender == COORDINATOR
         assert message.header.digest == office.context
+
+
+class TestWhatASenderWrites:
+    """Into the coordinator's log and tables: short, escaped, and not without end."""
+
+    def test_as_its_name_is_short_and_escaped_in_the_log(self, office: Office) -> None:
+        stranger = Identity.create("\x1b[2J\u202e" + "x" * 1000)
+        assert isinstance(office.standing(stranger), Refused)
+        event = office.log()[-1]
+        assert event.startswith("refused ask of \\x1b[2J\\u202e")
+        assert len(event) < 100
+
+    def test_as_a_reason_or_version_is_escaped(self, office: Office) -> None:
+        member = office.member("toyo")
+        assert office.ask(Consent(PLAN, OTHER, "refused", "no\x1b[2J\nb approved"), member, Noted) == Noted()
+        assert office.registry.consents(PLAN, OTHER)["toyo"] == ("refused", "no\\x1b[2J\\nb approved")
+        office.ask(Ask(0, VERSION, "\x1b[2J" + "9" * 900), member, Standing)
+        version = office.registry.members()[0].rengo
+        assert version is not None
+        assert version.startswith("\\x1b[2J9")
+        assert len(version) < 50
+
+    def test_a_thousand_times_a_day_fills_no_disk(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "_MOST_REFUSALS", 5)
+        before = len(office.log())
+        for _ in range(20):
+            assert isinstance(office.standing(Identity.create("stranger")), Refused)
+        rows = office.log()[before:]
+        assert rows == ["refused ask of stranger: unknown-to-registry"] * 4 + [
+            "refused 5 requests today; more are not logged before tomorrow (UTC)"
+        ]
+        office.member("toyo")
+        assert office.log()[-1] == "toyo joined"

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -137,3 +139,66 @@ class TestAlone:
         """1 runs always; it must not be taken for a member, and stopped."""
         (tmp_path / "lock").write_text("1")
         assert running(tmp_path) is None
+
+
+class TestARelayThatStalls:
+    """Between accepting and answering, at each point where the other side has to do something."""
+
+    def test_in_authentication_or_with_its_request_keeps_no_other_waiting(self, service: Service) -> None:
+        with socket.socket(socket.AF_UNIX) as mute:
+            mute.connect(str(service.address))
+            key = service.key_file.read_bytes()
+            with Client(str(service.address), family="AF_UNIX", authkey=key):
+                assert ask(service, b"1") == b"answer to 1"
+
+    def test_is_hung_up_on(self, tmp_path: Path) -> None:
+        service = Service(Home(tmp_path), handle, LARGEST, "溶接", patience=0.2)
+        try:
+            with socket.socket(socket.AF_UNIX) as mute:
+                mute.settimeout(20)
+                mute.connect(str(service.address))
+                while mute.recv(100):  # its challenge, and then the end
+                    pass
+            with Client(str(service.address), family="AF_UNIX", authkey=service.key_file.read_bytes()) as idle:
+                assert idle.poll(20)
+                with pytest.raises((EOFError, ConnectionError)):
+                    idle.recv_bytes()
+            assert ask(service, b"2") == b"answer to 2"
+        finally:
+            service.close()
+
+    def test_among_too_many_is_hung_up_on_and_leaves_room_later(self, service: Service) -> None:
+        stalled = [socket.socket(socket.AF_UNIX) for _ in range(8)]
+        for each in stalled:
+            each.connect(str(service.address))
+            assert each.recv(1)  # it has a thread
+        with pytest.raises((EOFError, ConnectionError)):
+            ask(service, b"1")
+        for each in stalled:
+            each.close()
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            try:
+                assert ask(service, b"2") == b"answer to 2"
+                return
+            except (EOFError, ConnectionError):
+                time.sleep(0.05)
+        pytest.fail("no room was left")
+
+
+def test_two_relays_at_once_are_answered_one_after_the_other(tmp_path: Path) -> None:
+    inside, most = [0], [0]
+
+    def slow(request: bytes) -> bytes:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.1)
+        inside[0] -= 1
+        return request
+
+    service = Service(Home(tmp_path), slow, LARGEST, "溶接")
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda n: ask(service, b"%d" % n), range(3)))
+    service.close()
+    assert answers == [b"0", b"1", b"2"]
+    assert most == [1]
