@@ -16,6 +16,7 @@ from federation.identity import Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED, REFUSED, Standing
 from federation.secagg.parties import Parties
+from federation.wire import Malformed
 
 BY_POLICY = "policy.toml"
 """Who decided, where no person did."""
@@ -58,8 +59,15 @@ def proposal(home: Home, standing: Standing) -> Proposal:
     roster = standing.verified_roster(home.root())
     if home.file("roster").exists() and roster.version < home.roster().version:
         raise RosterOlder(shown=roster.version, approved=home.roster().version)
-    plan = load_plan.from_yaml(standing.plan.decode(), Plan) if standing.plan else None
+    plan = load_plan.from_yaml(_text(standing.plan), Plan) if standing.plan else None
     return Proposal(SignedRoster(roster, standing.roster_signature), plan)
+
+
+def _text(plan: bytes) -> str:
+    try:
+        return plan.decode()
+    except UnicodeDecodeError as error:
+        raise Malformed(detail="the proposed plan is not UTF-8") from error
 
 
 def require_permitted(home: Home, plan: Plan, journal: Journal) -> None:

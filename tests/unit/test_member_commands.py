@@ -20,6 +20,7 @@ from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.secagg.history import History
 from federation.token import TokenInvalid
+from federation.wire import Malformed
 from tests.unit.site import MEMBERS, Consortium, Site, consortium, three_sites
 
 ID = "akatombo-seiki"
@@ -286,6 +287,13 @@ class TestRosters:
             with pytest.raises(RosterOlder) as caught:
                 site.run("review")
             assert caught.value.exit_code == 10
+
+    def test_whose_plan_is_no_text_are_refused(self, tmp_path: Path) -> None:
+        with three_sites(tmp_path) as (made, (site, *_)):
+            with made.registry() as registry:
+                registry.propose_plan(b"job: \xff", bytes(32))
+            with pytest.raises(Malformed, match="UTF-8"):
+                site.run("review")
 
 
 def test_closing_a_job_frees_the_data_and_is_in_the_journal(federation: tuple[Consortium, list[Site]]) -> None:
