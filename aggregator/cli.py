@@ -42,12 +42,25 @@ def main(argv: list[str], language: Language) -> int:
     return dispatch("coordinator", words, _VERBS, argv, language)
 
 
+def _port_usable(url: str, highest: int) -> bool:
+    """Whether `url` names no port (443), or one up to `highest`."""
+    try:
+        port = urlsplit(url).port
+    except ValueError:  # not a number, or above 65535
+        return False
+    return port is None or 0 < port <= highest
+
+
 def init(options: argparse.Namespace, printer: Printer) -> Result:
     """Keys, certificates and a first, empty roster."""
     url = options.url.rstrip("/")
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    if parts.scheme != "https" or not parts.hostname or not _port_usable(url, 65535 if options.carrier else 65534):
         raise UsageError(detail="--url has to be https://HOST:PORT.", command="rengo coordinator init")
+    if not options.name.strip():
+        raise UsageError(detail="The consortium's name is empty.", command="rengo coordinator init")
+    if options.deadline <= 0 or options.wait < 0:
+        raise UsageError(detail="--deadline has to be more than 0, --wait 0 or more.", command="rengo coordinator init")
     carrier = options.carrier or f"{parts.hostname}:{(parts.port or 443) + 1}"
     _require_printable("--name", options.name, "init")
     home = Home(options.home.absolute())
