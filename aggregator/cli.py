@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aggregator import roster_files, serving, tls
-from aggregator.home import Home, Settings, write_private
+from aggregator.home import Home, Settings, require_free, write_private
 from aggregator.planning import make_plan
 from aggregator.registry import Registered
 from federation import load_plan
@@ -53,6 +53,24 @@ def _port_usable(url: str, highest: int) -> bool:
 
 def init(options: argparse.Namespace, printer: Printer) -> Result:
     """Keys, certificates and a first, empty roster."""
+    home, settings = Home(options.home.absolute()), _checked(options)
+    root_key = options.root_key or home.root_key
+    require_free(root_key)
+    home.create(settings)
+    root = _make_keys(home, settings, root_key)
+    shown = spoken(fingerprint(root))
+    text = {
+        "en": f"Consortium {options.name} in {home.path}.\nRoot fingerprint, to be compared out of band:\n  {shown}\n"
+        f"The root's private key is {root_key}: move it to a machine that is not this one.",
+        "ja": f"コンソーシアム {options.name} を {home.path} に作成しました。\n"
+        f"ルートの照合値（別経路で照合）:\n  {shown}\n"
+        f"ルートの秘密鍵は {root_key} です。別の機械へ移してください。",
+    }[printer.language]
+    return Result({"home": str(home.path), "root": root.hex(), "fingerprint": shown}, text)
+
+
+def _checked(options: argparse.Namespace) -> Settings:
+    """What `init` was given. Raises UsageError before anything is written."""
     url = options.url.rstrip("/")
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or not _port_usable(url, 65535 if options.carrier else 65534):
@@ -63,11 +81,15 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
         raise UsageError(detail="--deadline has to be more than 0, --wait 0 or more.", command="rengo coordinator init")
     carrier = options.carrier or f"{parts.hostname}:{(parts.port or 443) + 1}"
     _require_printable("--name", options.name, "init")
-    home = Home(options.home.absolute())
-    home.create(Settings(options.name, url, carrier, options.listen, options.deadline, options.wait))
+    return Settings(options.name, url, carrier, options.listen, options.deadline, options.wait)
+
+
+def _make_keys(home: Home, settings: Settings, root_key: Path) -> bytes:
+    """Keys, certificates and roster 1 of a new consortium; the root's public key."""
     coordinator, root = Identity.create(COORDINATOR), Identity.create("root")
-    authority_key, authority = tls.make_authority(options.name)
-    hosts = list(dict.fromkeys([parts.hostname, carrier.rpartition(":")[0], "127.0.0.1", "localhost"]))
+    authority_key, authority = tls.make_authority(settings.consortium)
+    reached = [urlsplit(settings.url).hostname or "", settings.carrier.rpartition(":")[0]]
+    hosts = list(dict.fromkeys([*reached, "127.0.0.1", "localhost"]))
     server_key, server = tls.make_server(authority_key, authority, hosts)
     files = {
         "coordinator.key": coordinator.private_bytes(),
@@ -79,20 +101,11 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
     }
     for name, data in files.items():
         write_private(home.key(name), data)
-    root_key = options.root_key or home.root_key
     write_private(root_key, root.private_bytes())
     registry = serving.open_registry(home)
-    registry.publish_roster(SignedRoster.sign(Roster(options.name, 1, coordinator.public_key, ()), root))
+    registry.publish_roster(SignedRoster.sign(Roster(settings.consortium, 1, coordinator.public_key, ()), root))
     registry.close()
-    shown = spoken(fingerprint(root.public_key))
-    text = {
-        "en": f"Consortium {options.name} in {home.path}.\nRoot fingerprint, to be compared out of band:\n  {shown}\n"
-        f"The root's private key is {root_key}: move it to a machine that is not this one.",
-        "ja": f"コンソーシアム {options.name} を {home.path} に作成しました。\n"
-        f"ルートの照合値（別経路で照合）:\n  {shown}\n"
-        f"ルートの秘密鍵は {root_key} です。別の機械へ移してください。",
-    }[printer.language]
-    return Result({"home": str(home.path), "root": root.public_key.hex(), "fingerprint": shown}, text)
+    return root.public_key
 
 
 def invite(options: argparse.Namespace, printer: Printer) -> Result:
@@ -101,6 +114,8 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
         detail = "A member's id is made of a-z, 0-9 and '-', at most 63 of them."
         raise UsageError(detail=detail, command="rengo coordinator invite")
     _require_printable("--name", options.name or "", "invite")
+    # First: a token that cannot be written down would leave the member without any.
+    require_free(options.out)
     home = Home(options.home)
     token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
     expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)

@@ -36,6 +36,13 @@ class CoordinatorExists(RengoError):
     exit_code = 2
 
 
+class FileInTheWay(RengoError):
+    """{path} is there already, and nothing is written over it. Nothing was changed; choose another name."""
+
+    ja = "{path} は既にあります（上書きしません）。何も変更していません。別の名前を指定してください。"
+    exit_code = 2
+
+
 class KeyMissing(RengoError):
     """{path} is not there, or not a key. {hint}"""
 
@@ -132,6 +139,12 @@ def read_identity(path: Path, id: str, hint: str, hint_ja: str) -> Identity:
     if len(data) != KEY_SIZE:
         raise KeyMissing(path=path, hint=hint, hint_ja=hint_ja)
     return Identity.from_private_bytes(id, data)
+
+
+def require_free(path: Path | None) -> None:
+    """Raises FileInTheWay when a file that is to be made is there: before anything else is done, and not after."""
+    if path is not None and path.exists():
+        raise FileInTheWay(path=path)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -3,10 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from aggregator.home import require_free
 from federation.errors import Language, RengoError, SignatureInvalid
 from federation.identity import Roster, SignedRoster
 from federation.token import fingerprint, spoken
 from federation.wire import Malformed, canonical_cbor, read_cbor
+
+
+class RosterFileMissing(RengoError):
+    """There is no file {path}. `rengo coordinator roster --out FILE` writes one."""
+
+    ja = "{path} がありません。`rengo coordinator roster --out ファイル` で作成してください。"
+    exit_code = 2
 
 
 class RosterFileInvalid(RengoError):
@@ -17,18 +25,22 @@ class RosterFileInvalid(RengoError):
 
 
 def write(path: Path, roster: Roster, signature: bytes | None) -> None:
-    """Write a roster, signed or to be signed. Raises FileExistsError."""
+    """Write a roster, signed or to be signed. Raises FileInTheWay."""
+    require_free(path)
     with path.open("xb") as file:
         file.write(canonical_cbor({"roster": roster.to_bytes(), "signature": signature}))
 
 
 def read(path: Path) -> SignedRoster:
-    """A roster and its signature, empty when there is none; nothing is verified. Raises RosterFileInvalid."""
+    """A roster and its signature, empty when there is none; nothing is verified. Raises RosterFileMissing or
+    RosterFileInvalid."""
     try:
         raw = read_cbor(path.read_bytes())
         if not isinstance(raw, dict) or set(raw) != {"roster", "signature"}:
             raise Malformed(detail="it has other fields")
         return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"] or b"")
+    except FileNotFoundError as error:
+        raise RosterFileMissing(path=path) from error
     except (Malformed, OSError, TypeError) as error:
         raise RosterFileInvalid(path=path, detail=str(error)) from error
 
