@@ -3,8 +3,8 @@
 Both are templates over the facts given to the constructor. `code` (the class name in kebab case) and
 `exit_code` are a contract: scripts may rely on them, wording may change.
 
-Exit codes: 0 ok · 2 usage or settings · 3 plan, model or other mismatch · 4 authentication or token · 5 network or proxy ·
-6 clock · 7 disk · 8 data · 9 waiting/not ready · 10 signature or log verification failed · 11 refused by site
+Exit codes: 0 ok · 2 usage or settings · 3 plan, model or other mismatch · 4 authentication or token · 5 network or
+proxy · 6 clock · 7 disk · 8 data · 9 waiting/not ready · 10 signature or log verification failed · 11 refused by site
 policy · 70 bug.
 """
 
