@@ -25,6 +25,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
 """A node that comes back too soon is refused for up to a minute (Flower's code 305)."""
 
 
+def door(folder: Path) -> tuple[Path, Path]:
+    """The service's socket in `folder`, and the file with the key that opens it."""
+    return folder / "member.sock", folder / "socket.key"
+
+
 @dataclass(frozen=True)
 class Node:
     """Where the node connects to, what it trusts, and where the member's service listens. With `superexec_key`, the app

@@ -28,6 +28,7 @@ from clients.home import write as write_private
 from clients.journal import Journal
 from clients.loading import load
 from clients.member import Member, request_limits
+from clients.node_process import door
 from clients.policy import Policy
 from federation.errors import RengoError
 from federation.identity import Identity, Roster
@@ -213,11 +214,6 @@ def _hanging_up_after(seconds: float, relay: Connection) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()  # the descriptor is not closed, and given to another connection, under its hands
-
-
-def door(folder: Path) -> tuple[Path, Path]:
-    """The service's socket in `folder`, and the file with the key that opens it."""
-    return folder / "member.sock", folder / "socket.key"
 
 
 def _require_approved(home: Home, plan: Plan, roster: Roster) -> None:

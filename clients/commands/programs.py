@@ -13,8 +13,7 @@ from pathlib import Path
 from clients import systemd
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home, NoMemberHere, write
-from clients.node_process import Node
-from clients.service import door
+from clients.node_process import Node, door
 from federation.commands import Printer, Result, Verb, option
 
 NODE_PORT = 9094

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -95,3 +97,9 @@ def test_without_a_terminal_only_the_option_confirms(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert not confirmed(WORDS, "en", yes=False)
     assert confirmed(WORDS, "en", yes=True)
+
+
+def test_a_verb_that_trains_nothing_does_not_load_torch() -> None:
+    """Seconds of start-up that `status` and `--help` must not cost."""
+    source = "import sys, clients.cli, aggregator.cli; sys.exit('torch' in sys.modules or 'flwr' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0

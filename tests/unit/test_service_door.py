@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from clients.home import Home, NoMemberHere, NothingApproved
-from clients.service import Service, door
+from clients.node_process import door
+from clients.service import Service
 from federation.main import main as rengo
 from federation.wire import Malformed
 
