@@ -6,6 +6,7 @@ nothing of this checkout is on its way.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -34,7 +35,13 @@ def command(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 def rengo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `rengo` program of an environment that has only the wheel."""
     folder = tmp_path_factory.mktemp("installed")
-    command(sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", folder, ROOT, cwd=folder)
+    # From a copy: setuptools leaves build/ and egg-info behind, and a later build or import would take what is stale.
+    source = folder / "source"
+    for name in ("federation", "clients", "aggregator", "conf"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command(sys.executable, "-m", "pip", "wheel", "--no-deps", "--quiet", "-w", folder, source, cwd=folder)
     (wheel,) = folder.glob("rengo-*.whl")
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
