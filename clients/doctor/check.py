@@ -101,6 +101,7 @@ _RESULTS: Mapping[Language, Mapping[str, str]] = {
 def table(checks: Sequence[Check], language: Language) -> str:
     """check, result, what was found; below a row, how to mend it."""
     rows = [(_NAMES[c.name] if language == "ja" else c.name, _RESULTS[language][c.result], c) for c in checks]
+    # A row's first two parts are text, which mypy does not see through an index that varies.
     widths = [max(cell_len(row[column]) for row in rows) for column in (0, 1)]  # type: ignore[arg-type]
     lines = []
     for name, result, check in rows:

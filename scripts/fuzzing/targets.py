@@ -149,6 +149,7 @@ def answer(data: bytes) -> None:
 def broadcast(data: bytes) -> None:
     """contribution.receive and proof.check_proof: an adapter with a last sum, in rounds 1 and 2."""
     job = honest().job
+    # Receiving needs shapes alone: there is no learner and no text to train on.
     contribution = Contribution(job.plan, ME, _Shapes(), None)  # type: ignore[arg-type]
     with suppress(RengoError):
         which, plain, blob = _split(data)
@@ -222,6 +223,7 @@ def seeds() -> Iterator[tuple[str, bytes]]:
 def _broadcasts(round: HonestRound) -> Iterator[bytes]:
     first = step.scheme_of(round.job.plan).broadcast(step.first_state(round.job.plan, SHAPES))
     values = tensors.to_bytes(first)
+    # As above: shapes alone.
     contribution = Contribution(round.job.plan, ME, _Shapes(), None)  # type: ignore[arg-type]
     ring = contribution._stated_ring(1, LastSum(3, ((0.5).hex(),) * len(ADAPTER), (), round.proof))
     proof = dataclasses.replace(round.proof, encoding=ring.digest())

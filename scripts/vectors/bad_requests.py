@@ -24,6 +24,7 @@ Requests = dict[str, list[Signed]]
 def changed(signer: Identity, statement: Signed, blob: bytes | None = None, **fields: object) -> Signed:
     """The statement with other fields or data, signed by `signer`; an Offer in the context that it then makes."""
     header = statement.header
+    # Every body is a dataclass; their common base is none.
     body = replace(read_body(BODIES[header.kind], header.body), **fields)  # type: ignore[type-var]
     digest = setup_context(body) if isinstance(body, Offer) else header.digest
     return signer.sign(body, digest, header.recipient, bytes(statement.blob) if blob is None else blob)

@@ -130,6 +130,7 @@ class TestNetwork:
         ours = {consortium.registry_port, consortium.carrier_port}
         for command, what, where in trained.watch.events():
             if what == "connect" and where.startswith("("):
+                # No match is a failure of the test, and says so.
                 host, port = re.match(r"\('([^']*)', (\d+)", where).groups()  # type: ignore[union-attr]
                 assert host == "127.0.0.1", (command, where)
                 # A node's own processes talk to it on the local port that `member start` gave it.
