@@ -62,7 +62,7 @@ _MOST_REFUSALS = 1000
 
 
 class TokenRefused(RengoError):
-    """The coordinator did not accept the join token: {detail}. Ask the coordinator for a new one."""
+    """This join token is not accepted: {detail}. Ask the coordinator for a new one."""
 
     ja = "招待コードは受け付けられませんでした: {detail_ja}。事務局に新しいものを依頼してください。"
     exit_code = 4

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from clients.journal import Departure, Record
+from clients.registry_refused import RegistryRefused
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed
 from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Leave, Noted, Standing, context
@@ -58,16 +59,6 @@ class FingerprintDiffers(RengoError):
         "招待コードの秘密は送信していません。電話などで事務局と照合してください。"
     )
     exit_code = 4
-
-
-class RegistryRefused(RengoError):
-    """The coordinator refused: {reason} [{reason_code}]"""
-
-    ja = "事務局が拒否しました: {reason} [{reason_code}]"
-    exit_code = 9
-
-
-_EXIT_CODES = {"token-refused": 4, "unknown-to-registry": 4, "protocol-version-differs": 3, "signature-invalid": 10}
 
 
 @dataclass(frozen=True)
@@ -126,9 +117,7 @@ class RegistryClient:
             recipient=identity.id,
         )
         if isinstance(answer, Refused):
-            refusal = RegistryRefused(reason=printable(answer.reason), reason_code=printable(answer.code))
-            refusal.exit_code = _EXIT_CODES.get(answer.code, 9)
-            raise refusal
+            raise RegistryRefused(answer)
         assert isinstance(answer, kind)  # noqa: S101  # open_signed gave what was asked for
         return answer
 
