@@ -6,18 +6,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from clients import clock
+from clients import clock, proxy
 from clients.approving import approve_within_policy
 from clients.home import Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
 from clients.process import alone
+from clients.proxy import ProxyRefused
 from clients.registry_client import RegistryClient
 from clients.relay.node import app_sha256
 from clients.service import Service, make_member
 from clients.state_folder import require_usable
 from federation.commands import Printer, Words
+from federation.errors import RengoError
 
 _WORDS: dict[str, Words] = {
     "loading": {"en": "{id}: loading the base model and the documents", "ja": "{id}: 基盤モデルと文書を読み込み中"},
@@ -32,6 +35,14 @@ _WORDS: dict[str, Words] = {
     "approved": {
         "en": "{id}: plan {plan} is within policy.toml and was approved without a person",
         "ja": "{id}: 計画 {plan} は社内許可条件の範囲内のため、自動的に承認しました",
+    },
+    "node": {
+        "en": "{id}: the node ended with {code} (flower/node.log says why); it is started again in {pause} s",
+        "ja": "{id}: ノードが終了しました（{code}、理由は flower/node.log）。{pause} 秒後に再起動します",
+    },
+    "proxy": {
+        "en": "{id}: the carrier is not reached; the node keeps trying. {reason} [{code}]",
+        "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
     },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
@@ -48,8 +59,14 @@ def run(home: Home, registry: RegistryClient, journal: Journal, printer: Printer
             printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
         with _service(home, journal, None, printer) as service:
             files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
-            node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()))
             printer.line("ready", _WORDS["ready"], id=id, job=home.plan().job, superlink=home.carrier())
+            _tell_of_proxy(home, printer)
+
+            def ended(code: int, pause: float) -> None:
+                printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
+                _tell_of_proxy(home, printer)
+
+            node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
             try:
                 stopping.wait()
             finally:
@@ -65,6 +82,19 @@ def serve(home: Home, journal: Journal, folder: Path, printer: Printer) -> None:
         printer.line("serving", _WORDS["serving"], id=id, job=home.plan().job, socket=str(service.address))
         stopping.wait()
     printer.line("stopped", _WORDS["stopped"], id=id)
+
+
+def _tell_of_proxy(home: Home, printer: Printer) -> None:
+    """Name the proxy where it keeps the node from the carrier: the node only tries again, and says so in its own log.
+    A carrier that is not there yet is none of the proxy's faults."""
+    parts = urlsplit(f"//{home.carrier()}")
+    try:
+        proxy.require_passing(parts.hostname or "", parts.port or 443)
+    except RengoError as error:
+        if not (isinstance(error, ProxyRefused) and error.found_nobody):
+            printer.line(
+                "proxy", _WORDS["proxy"], id=home.settings().id, reason=error.text(printer.language), code=error.code
+            )
 
 
 @contextlib.contextmanager
