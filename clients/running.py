@@ -6,21 +6,23 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clients import clock, proxy
-from clients.approving import approve_within_policy
+from clients.approving import approve_within_policy, require_approved
+from clients.commands.site import registry_of
 from clients.home import Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
 from clients.process import alone
 from clients.proxy import ProxyRefused
-from clients.registry_client import RegistryClient
-from clients.relay.node import app_sha256
-from clients.service import Service, make_member
 from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 from federation.errors import RengoError
+
+if TYPE_CHECKING:  # it brings torch
+    from clients.service import Service
 
 _WORDS: dict[str, Words] = {
     "loading": {"en": "{id}: loading the base model and the documents", "ja": "{id}: 基盤モデルと文書を読み込み中"},
@@ -48,10 +50,13 @@ _WORDS: dict[str, Words] = {
 }
 
 
-def run(home: Home, registry: RegistryClient, journal: Journal, printer: Printer) -> None:
-    """Take part until told to stop. Raises what keeps this site from taking part."""
+def run(home: Home, journal: Journal, printer: Printer) -> None:
+    """Take part until told to stop. Raises what keeps this site from taking part, what is quickly seen first."""
     id = home.settings().id
     with _alone(home) as stopping:
+        if not home.policy().automatic_approval:
+            require_approved(home)
+        registry = registry_of(home, journal)
         standing, offset = clock.standing(registry, home.identity())
         clock.require_right(offset)
         home.keep_carrier(standing.carrier)
@@ -109,8 +114,13 @@ def _alone(home: Home) -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator[Service]:
-    """Model and documents loaded, and the service listening."""
+def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator["Service"]:
+    """Model and documents loaded, and the service listening. Raises NothingApproved before that."""
+    require_approved(home)
+    # They bring torch and Flower along, which whatever could be seen without them has not waited for.
+    from clients.relay.node import app_sha256
+    from clients.service import Service, make_member
+
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
     member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
     service = Service(home, member.handle, largest, home.plan().job, shared)

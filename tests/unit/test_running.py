@@ -2,15 +2,19 @@
 
 import contextlib
 import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from clients.home import Home, Settings
+from clients.process import alone
 from clients.running import _tell_of_proxy
 from federation.commands import Printer
 from tests.unit.proxies import PROXIES, Proxy
-from tests.unit.site import free_port
+from tests.unit.site import Site, consortium, free_port, three_sites
 
 
 def said(home: Home, language: str = "en") -> str:
@@ -60,3 +64,47 @@ class TestTheWayToTheCarrier:
                 monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
             assert said(home) == ""
         assert bool(proxy.asked) == by_proxy
+
+
+def started(site: Site) -> tuple[str, bool]:
+    """`rengo member start` in a process of its own: the error that it ends with, and whether it loaded torch."""
+    source = f"""
+import sys
+from federation.main import main
+main(["member", "start", "--home", {str(site.path)!r}, "--json"])
+sys.exit(40 + ("torch" in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (40, 41), done.stderr
+    return json.loads(done.stderr.splitlines()[-1])["error"], done.returncode == 41
+
+
+class TestBeforeAnythingIsLoaded:
+    def test_nothing_approved_is_said_without_a_call_of_the_registry(self, tmp_path: Path) -> None:
+        made = consortium(tmp_path)
+        with made.listening():
+            site = made.join("akatombo-seiki")
+        assert started(site) == ("nothing-approved", False)  # nobody listens any more
+
+    def test_a_member_that_runs_already_is_said(self, tmp_path: Path) -> None:
+        made = consortium(tmp_path)
+        with made.listening():
+            site = made.join("akatombo-seiki")
+        with alone(site.path):
+            assert started(site) == ("member-running", False)
+
+    def test_an_approved_file_that_was_changed_and_a_registry_that_is_away_are_said(self, tmp_path: Path) -> None:
+        with three_sites(tmp_path) as (made, (site, *_)):
+            made.propose()
+            site.run("approve", "--yes")
+        assert started(site) == ("registry-unreachable", False)
+        plan = site.home.file("plan.yaml")
+        plan.write_text(plan.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 20"), encoding="utf-8")
+        assert started(site) == ("approved-file-changed", False)
+
+    def test_where_policy_approves_the_registry_is_asked_first(self, tmp_path: Path) -> None:
+        with three_sites(tmp_path) as (made, (site, *_)):
+            site.set_policy(automatic_approval="true")
+            assert started(site) == ("nothing-approved", False)
+            made.propose()
+            assert started(site) == ("nothing-approved", False)  # the roster is for people
