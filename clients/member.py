@@ -156,9 +156,11 @@ class Member:
                 raise SignatureInvalid(what=f"{kind} of {COORDINATOR} (meant for another member)")
         verify_bytes(key, message.signature, message.to_sign(), f"{kind} of {COORDINATOR}")
         pairs = [(s.header_bytes, s.signature) for s in (first, message)]
-        self._journal.keep_evidence(f"two different {kind}", pairs)
+        kept, kept_ja = "There is room for no more evidence beside what is kept.", "証拠は上限まで保存済みです。"
+        if self._journal.keep_evidence(f"two different {kind}", pairs):
+            kept, kept_ja = "Both are kept as evidence.", "両方を証拠として保存しました。"
         attempt, round = session.position
-        raise Conflicting(kind=kind, round=round, attempt=attempt)
+        raise Conflicting(kind=kind, round=round, attempt=attempt, kept=kept, kept_ja=kept_ja)
 
     def _on_offer(self, message: Signed) -> Signed:
         """Step 0: is this a round that the site wants to be in, and one that nothing said before rules out?"""

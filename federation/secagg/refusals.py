@@ -86,9 +86,9 @@ class NotAllowedHere(Refusal):
 
 
 class Conflicting(Refusal):
-    """A different {kind} was already answered for round {round}, attempt {attempt}. Both are kept as evidence."""
+    """A different {kind} was already answered for round {round}, attempt {attempt}. {kept}"""
 
-    ja = "学習回 {round}・試行 {attempt} では既に別の {kind} に応答済みです。両方を証拠として保存しました。"
+    ja = "学習回 {round}・試行 {attempt} では既に別の {kind} に応答済みです。{kept_ja}"
 
 
 class Closed(Refusal):
