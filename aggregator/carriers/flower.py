@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_REGISTER = (sys.executable, "-m", "aggregator.carriers.register_nodes")
 _START_SECONDS = 60
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -108,7 +109,7 @@ class Flower:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
             self._stop_superlink()
             self._start_superlink()
-            self._members = {self._register(key): member for member, key in self._nodes.items()}
+            self._members = self._register_nodes()
             self._relay = self._start_relay()
         return self._relay
 
@@ -148,10 +149,23 @@ class Flower:
                 self._superlink.wait()
         self._superlink, self._relay = None, None
 
-    def _register(self, node_key: str) -> int:
-        path = self._sockets / "node.pub"
-        path.write_text(node_key, encoding="ascii")
-        return int(self._flwr("supernode", "register", str(path), "rengo")["node-id"])
+    def _register_nodes(self) -> dict[int, str]:
+        """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
+        command = [*_REGISTER, str(self._servers.port), str(self._servers.authority)]
+        given, environment = json.dumps(dict(self._nodes)), self._environment()
+        try:
+            done = subprocess.run(  # noqa: S603
+                command,
+                input=given,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_START_SECONDS,
+                check=True,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise self._failed("registration of nodes", _last(error.stderr or str(error))) from error
+        return {int(node): member for member, node in json.loads(done.stdout).items()}
 
     def _start_relay(self) -> Connection:
         key = secrets.token_bytes(32)
@@ -176,7 +190,7 @@ class Flower:
         try:
             answer: dict[str, str] = json.loads(done.stdout)
         except ValueError as error:
-            raise self._failed("flwr", done.stderr.strip()[-300:]) from error
+            raise self._failed("flwr", _last(done.stderr)) from error
         if not answer.get("success"):
             raise self._failed("flwr", str(answer.get("error-message", "")).strip())
         return answer
@@ -196,6 +210,12 @@ def _ask_nodes(relay: Connection) -> list[int]:
     while answer := relay.recv_bytes():
         nodes.append(int.from_bytes(answer, "big"))
     return nodes
+
+
+def _last(output: str | bytes) -> str:
+    """The end of what a program said, where the reason is."""
+    text = output.decode(errors="replace") if isinstance(output, bytes) else output
+    return text.strip()[-300:]
 
 
 def _program(name: str) -> str:

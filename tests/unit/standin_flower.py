@@ -1,8 +1,9 @@
-"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` registers nodes and
-starts the real server side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json.
+"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` starts the real server
+side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json. Registering nodes is asked of
+this file too.
 
     flower-superlink … --port PORT
-    flwr supernode register KEY_FILE SUPERLINK --format json
+    register-nodes PORT AUTHORITY
     flwr run APP SUPERLINK --run-config CONFIG --format json
 """
 
@@ -91,8 +92,11 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["relay", app, config]:
             relay(app, config)
-        case ["supernode", "register", path, *_]:
-            print(json.dumps({"success": True, "node-id": str(node_id(Path(path).read_text()))}))
+        case ["register-nodes", _, _]:
+            (HOME / "registrations").open("a").write(f"{os.getpid()}\n")
+            if (HOME / "no-registration").exists():
+                sys.exit("Public key already in use")
+            print(json.dumps({member: node_id(key) for member, key in json.load(sys.stdin).items()}))
         case ["run", app, _, "--run-config", config, *_]:
             if (HOME / "no-relay").exists():
                 print(json.dumps({"success": False, "error-message": "the app does not build"}))
@@ -101,6 +105,9 @@ def main(arguments: list[str]) -> None:
                 print(json.dumps({"success": True, "run-id": "1"}))
         case [*_, "--port", port]:
             superlink(int(port))
+
+
+REGISTER = (sys.executable, __file__, "register-nodes")
 
 
 def write_programs(folder: Path) -> None:

@@ -53,6 +53,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     nodes = {name: name for name in ("quick", "slow", "broken", "odd", "gone")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flower, "_program", lambda name: str(programs / name))
+        patch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
         office = Office(Flower(servers, nodes, DEADLINE, folder), folder)
         office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
         assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
@@ -65,6 +66,10 @@ def exchanged(office: Office, *members: str) -> tuple[dict[str, bytes], float]:
     began = time.monotonic()
     answers = dict(office.carrier.exchange(MASKED, {m: f"to {m}".encode() for m in members}))
     return answers, time.monotonic() - began
+
+
+def test_all_nodes_are_registered_by_one_process(office: Office) -> None:
+    assert office.count("registrations") == office.count("superlinks")
 
 
 def test_an_exchange_ends_when_all_have_answered(office: Office) -> None:
@@ -131,20 +136,30 @@ def test_the_relays_socket_and_key_are_for_this_user_alone(office: Office) -> No
     assert stat.S_IMODE((folder / "relay.key").stat().st_mode) == 0o600
 
 
-def test_what_flower_says_when_it_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ("no-relay", "the app does not build"),
+        ("no-registration", "registration of nodes did not do what it should: Pub"),
+    ],
+)
+def test_what_flower_says_when_it_fails_is_told(
+    failing: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     standin_flower.write_programs(programs)
     monkeypatch.setattr(flower, "_program", lambda name: str(programs / name))
+    monkeypatch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
     files = [programs / name for name in ("server.pem", "tls.key", "authority.pem")]
     home = tmp_path / "home"
     home.mkdir()
-    (home / "no-relay").touch()
+    (home / failing).touch()
     carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, home)
     with pytest.raises(FlowerFailed) as caught:
         carrier.online()
     carrier.close()
-    assert "the app does not build" in str(caught.value)
+    assert words in str(caught.value)
     assert str(home / "superlink.log") in str(caught.value)
     assert caught.value.exit_code == 5
 
