@@ -13,12 +13,15 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+LATE = 1.5
+"""Seconds after a start of the relay when a node that behaves `late` is back."""
 HOME = Path(os.environ.get("FLWR_HOME", "."))
 
 
@@ -41,15 +44,17 @@ def run(app: str, config: str) -> None:
 
 
 class Grid:
-    """Flower's side of the relay: nodes that echo, hang or fail."""
+    """Flower's side of the relay: nodes that echo, hang, fail, or take a while to come back."""
 
     def __init__(self) -> None:
         self._sent: list[Any] = []
+        self._began = time.monotonic()
         nodes = json.loads((HOME / "nodes.json").read_text())
         self._behaviour = {node_id(key): behaviour for key, behaviour in nodes.items()}
 
     def get_node_ids(self) -> Sequence[int]:
-        return [node for node, behaviour in self._behaviour.items() if behaviour != "away"]
+        here = {"away": False, "late": time.monotonic() - self._began > LATE}
+        return [node for node, behaviour in self._behaviour.items() if here.get(behaviour, True)]
 
     def push_messages(self, messages: Sequence[Any]) -> list[str]:
         ids = []
@@ -67,7 +72,7 @@ class Grid:
         from flwr.app import ConfigRecord, Error, Message, RecordDict
 
         match self._behaviour[message.metadata.dst_node_id]:
-            case "echo":
+            case "echo" | "late":
                 frame = b"answer to " + message.content["request"]["frame"]
                 return Message(RecordDict({"answer": ConfigRecord({"frame": frame})}), reply_to=message)
             case "fail":

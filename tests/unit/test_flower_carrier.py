@@ -118,13 +118,35 @@ def test_a_relay_that_is_killed_within_an_exchange_leaves_drop_outs_and_is_start
     assert (office.count("relays"), office.count("superlinks")) == (relays + 1, superlinks + 1)
 
 
+def test_a_superlink_that_is_killed_within_an_exchange_ends_it_and_nodes_are_waited_for(office: Office) -> None:
+    """The relay lives on and would wait for the whole deadline; nodes need a while to come back."""
+    exchange = office.carrier.exchange(MASKED, {"quick": b"1", "slow": b"2"})
+    assert next(exchange) == ("quick", b"answer to 1")
+    office.behave(quick="late", slow="hang", broken="fail", odd="other", gone="away")
+    began = time.monotonic()
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    assert list(exchange) == []
+    assert time.monotonic() - began < DEADLINE
+    superlinks = office.count("superlinks")
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert office.count("superlinks") == superlinks + 1
+    # Who was not there before is not waited for, and nobody is beyond the deadline.
+    office.behave(quick="away", slow="hang", broken="fail", odd="other", gone="late")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    answers, seconds = exchanged(office, "quick", "gone")
+    assert set(answers) <= {"gone"}
+    assert seconds > DEADLINE
+    office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+
+
 def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     superlinks = office.count("superlinks")
     os.kill(office.last("superlinks"), signal.SIGKILL)
-    until = time.monotonic() + 10
-    while Path(f"/proc/{office.last('superlinks')}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for_end(office)
     assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
     assert office.count("superlinks") == superlinks + 1
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
@@ -181,6 +203,14 @@ def test_close_leaves_nothing_behind(office: Office) -> None:
             assert time.monotonic() < until, program
             time.sleep(0.05)
     assert not office.carrier._sockets.exists()
+
+
+def wait_for_end(office: Office) -> None:
+    """Until the newest SuperLink, which was killed, is dead."""
+    until = time.monotonic() + 10
+    while alive(office.last("superlinks")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
