@@ -13,7 +13,7 @@ from typing import Any
 from aggregator import roster_files, serving
 from aggregator.home import Home, Settings, require_free, write_private
 from aggregator.new_consortium import addresses, make_keys
-from aggregator.planning import make_plan
+from aggregator.planning import make_plan, read_plan
 from aggregator.registry import Registered
 from federation import load_plan
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
@@ -176,7 +176,7 @@ def start(options: argparse.Namespace, printer: Printer) -> Result | None:
     """Serve, or run a plan's job: here, or in the coordinator that is serving already."""
     home = Home(options.home)
     home.settings()
-    plan = serving.read_plan(options.plan) if options.plan else None
+    plan = read_plan(options.plan) if options.plan else None
     if plan is not None and serving.hand_over(home, plan):
         words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
         words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"

@@ -1,4 +1,4 @@
-"""`rengo coordinator plan`: from overrides to a plan that members can approve."""
+"""`rengo coordinator plan`: from overrides to a plan that members can approve, and back from its file."""
 
 import dataclasses
 import json
@@ -37,6 +37,13 @@ class TooFewForAPlan(RengoError):
         "招待し、ルート鍵で名簿に署名し、公開してください。"
     )
     exit_code = 9
+
+
+class PlanUnreadable(RengoError):
+    """The plan {path} cannot be read: {detail}. `rengo coordinator plan job=NAME > plan.yaml` writes one."""
+
+    ja = "計画 {path} を読めません: {detail_ja}。`rengo coordinator plan job=ジョブ名 > plan.yaml` で作成できます。"
+    exit_code = 2
 
 
 class NoSuchLayer(RengoError):
@@ -79,6 +86,18 @@ def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str,
     shapes = base_model.linear_shapes(folder)
     layers(plan, shapes)
     return plan, shapes
+
+
+def read_plan(path: Path) -> Plan:
+    """A plan that `rengo coordinator plan` wrote. Raises PlanUnreadable or ConfigInvalid."""
+    try:
+        return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
+    except FileNotFoundError as error:
+        raise PlanUnreadable(path=path, detail="there is no such file", detail_ja="ファイルがありません") from error
+    except UnicodeDecodeError as error:
+        raise PlanUnreadable(path=path, detail="it is not UTF-8 text", detail_ja="UTF-8 の文書ではありません") from error
+    except OSError as error:
+        raise PlanUnreadable(path=path, detail=error.strerror) from error
 
 
 def layers(plan: Plan, shapes: Mapping[str, tuple[int, int]]) -> LayerShapes:

@@ -15,7 +15,7 @@ from aggregator.carriers import Carrier
 from aggregator.carriers.flower import Flower, Servers
 from aggregator.export import write_peft
 from aggregator.home import Home, write_whole
-from aggregator.planning import layers, shapes_from_json
+from aggregator.planning import layers, read_plan, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
 from aggregator.status import Watch
@@ -268,8 +268,3 @@ def _alone(home: Home) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def read_plan(path: Path) -> Plan:
-    """A plan that `rengo coordinator plan` wrote. Raises ConfigInvalid."""
-    return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)

@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from aggregator import rounds
 from aggregator.carriers.in_process import InProcess
 from aggregator.export import write_peft
-from aggregator.planning import layers, shapes_from_json
+from aggregator.planning import layers, read_plan, shapes_from_json
 from aggregator.registry import Registry
-from aggregator.serving import open_registry, read_plan
+from aggregator.serving import open_registry
 from aggregator.simulate.table import DEMO_BASE
 from aggregator.store import Store
 from clients.journal import Journal
