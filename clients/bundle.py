@@ -29,6 +29,7 @@ from packaging.utils import canonicalize_name
 
 from federation.commands import Printer, Result, Verb, alone, option
 from federation.errors import Language, RengoError
+from federation.output import claimed, disk_errors
 
 _NAME = "rengo"
 
@@ -74,10 +75,12 @@ def main(argv: list[str], language: Language) -> int:
 
 def bundle(options: argparse.Namespace, printer: Printer) -> Result:
     """Fetch the wheels and write what belongs to them."""
-    folder: Path = options.folder
-    if folder.exists() and any(folder.iterdir()):
-        raise BundleFolderTaken(path=folder)
-    wheels = make(folder, pinned(_NAME))
+    folder: Path = options.folder.absolute()
+    with disk_errors(folder):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BundleFolderTaken(path=folder)
+        with claimed(folder, chosen=True):
+            wheels = make(folder, pinned(_NAME))
     size = sum(wheel.file.stat().st_size for wheel in wheels)
     words = {
         "en": f"{len(wheels)} wheels, {size / 1e6:.0f} MB, in {folder}. At the site, in the folder:\n{_INSTALL}",

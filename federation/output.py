@@ -58,7 +58,11 @@ def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
     made: list[Path] = []
     try:
         with disk_errors(wanted):
-            folder = _claim(wanted, chosen, made)
+            try:
+                folder = _claim(wanted, chosen, made)
+            except FileNotFoundError as error:  # its parent is there and takes no folder, as /proc
+                detail, detail_ja = "no folder can be made there", "そこにはフォルダーを作成できません"
+                raise OutputNotWritable(path=wanted, detail=detail, detail_ja=detail_ja) from error
         with disk_errors(folder):
             yield folder
     except BaseException:

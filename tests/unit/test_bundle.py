@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients import bundle
+from federation.output import OutputNotWritable
 
 
 def make_wheel(folder: Path, name: str, version: str, *metadata: str) -> Path:
@@ -101,6 +102,13 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     with pytest.raises(bundle.BundleFolderTaken):
         bundle.main([str(folder)], "en")
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["/proc/bundle", "/dev/null"])
+def test_a_place_that_takes_no_folder_is_told_before_anything_is_fetched(place: str) -> None:
+    with pytest.raises(OutputNotWritable, match=place) as caught:
+        bundle.main([place], "en")
+    assert caught.value.exit_code == 7
 
 
 @pytest.mark.slow
