@@ -95,7 +95,7 @@ def read_plan(path: Path) -> Plan:
     except FileNotFoundError as error:
         raise PlanUnreadable(path=path, detail="there is no such file", detail_ja="ファイルがありません") from error
     except UnicodeDecodeError as error:
-        raise PlanUnreadable(path=path, detail="it is not UTF-8 text", detail_ja="UTF-8 の文書ではありません") from error
+        raise PlanUnreadable(path=path, detail="it is not UTF-8 text", detail_ja="UTF-8 ではありません") from error
     except OSError as error:
         raise PlanUnreadable(path=path, detail=error.strerror) from error
 

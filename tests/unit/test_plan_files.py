@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Home:
     ("name", "said"),
     [
         ("nowhere.yaml", {"en": "there is no such file", "ja": "ファイルがありません"}),
-        ("latin-1.yaml", {"en": "it is not UTF-8 text", "ja": "UTF-8 の文書ではありません"}),
+        ("latin-1.yaml", {"en": "it is not UTF-8 text", "ja": "UTF-8 ではありません"}),
         (".", {"en": "Is a directory", "ja": "Is a directory"}),
     ],
 )
