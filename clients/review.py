@@ -97,10 +97,15 @@ def _policy(home: Home, found: Sequence[Breach], language: Language) -> list[str
 
 
 def _changes(approved: Roster | None, roster: Roster, language: Language) -> list[str]:
-    """Who came and who went since the roster that this site approved, with the fingerprints to compare."""
+    """Who came, who went and whose key is another since the roster that this site approved, with the fingerprints to
+    compare."""
     before = approved.keys if approved else {}
-    came = [m for m in roster.members if before.get(m.id) != m.public_key]
-    went = sorted(set(before) - set(roster.keys))
-    new, gone = {"en": ("new", "gone"), "ja": ("追加", "削除")}[language]
-    lines = [f"  {new}: {m.id} ({m.name}) {spoken(fingerprint(m.public_key))}" for m in came]
-    return lines + [f"  {gone}: {id}" for id in went]
+    new, other_key, gone = {"en": ("new", "key changed", "gone"), "ja": ("追加", "鍵の変更", "削除")}[language]
+    lines = []
+    for member in roster.members:
+        key, old = spoken(fingerprint(member.public_key)), before.get(member.id)
+        if old is None:
+            lines.append(f"  {new}: {member.id} ({member.name}) {key}")
+        elif old != member.public_key:
+            lines.append(f"  {other_key}: {member.id} ({member.name}) {spoken(fingerprint(old))} -> {key}")
+    return lines + [f"  {gone}: {id}" for id in sorted(set(before) - set(roster.keys))]
