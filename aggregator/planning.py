@@ -97,7 +97,7 @@ def read_plan(path: Path) -> Plan:
     except UnicodeDecodeError as error:
         raise PlanUnreadable(path=path, detail="it is not UTF-8 text", detail_ja="UTF-8 ではありません") from error
     except OSError as error:
-        raise PlanUnreadable(path=path, detail=error.strerror) from error
+        raise PlanUnreadable(path=path, detail=error.strerror, detail_ja=error.strerror) from error
 
 
 def layers(plan: Plan, shapes: Mapping[str, tuple[int, int]]) -> LayerShapes:
