@@ -15,6 +15,7 @@ from aggregator.home import Home, Settings, require_free, write_private
 from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan, read_plan
 from aggregator.registry import Registered
+from aggregator.roster_files import RosterFile
 from federation import load_plan
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
@@ -148,14 +149,15 @@ def members(options: argparse.Namespace, printer: Printer) -> Result:
 
 def roster(options: argparse.Namespace, printer: Printer) -> Result:
     """Write the next roster for the root to sign, or publish a signed one."""
-    registry = serving.open_registry(Home(options.home))
+    home = Home(options.home)
+    registry, root = serving.open_registry(home), home.key("root.pub").read_bytes()
     if options.publish:
-        signed = roster_files.read_signed(options.publish, Home(options.home).key("root.pub").read_bytes())
+        signed = roster_files.read_signed(options.publish, root)
         registry.publish_roster(signed)
         current, where = signed.roster, "published"
     elif options.out:
         current, where = registry.proposal(), str(options.out)
-        roster_files.write(options.out, current, None)
+        roster_files.write(options.out, RosterFile(current, root, b""))
     else:
         current, where = registry.roster().roster, "current"
     registry.close()

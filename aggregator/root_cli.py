@@ -6,9 +6,22 @@ from pathlib import Path
 
 from aggregator import roster_files
 from aggregator.home import read_identity
+from aggregator.roster_files import RosterFile
 from federation.commands import Printer, Result, Verb, confirmed, dispatch, option
-from federation.errors import Language, UsageError
+from federation.errors import Language, RengoError, UsageError
 from federation.identity import SignedRoster
+from federation.token import fingerprint, spoken
+
+
+class NotTheRoot(RengoError):
+    """The key in {path} is not this consortium's root: its fingerprint is {actual}, the root's is {expected}. Nothing
+    was signed. Give the root key's file with --key."""
+
+    ja = (
+        "{path} の鍵はこのコンソーシアムのルート鍵ではありません（照合値 {actual}、ルートは {expected}）。"
+        "署名していません。--key でルート鍵のファイルを指定してください。"
+    )
+    exit_code = 4
 
 
 def main(argv: list[str], language: Language) -> int:
@@ -24,14 +37,18 @@ def sign(options: argparse.Namespace, printer: Printer) -> Result:
     """Show who would be vouched for, ask, sign."""
     hint = "Give the root key's file with --key.", "--key でルート鍵のファイルを指定してください。"
     root = read_identity(options.key, "root", *hint)
-    proposed = roster_files.read(options.roster).roster
+    file = roster_files.read(options.roster)
+    if root.public_key != file.root:
+        actual, expected = (spoken(fingerprint(key)) for key in (root.public_key, file.root))
+        raise NotTheRoot(path=options.key, actual=actual, expected=expected)
+    proposed = file.roster
     if not printer.as_json:
         print(roster_files.text(proposed, printer.language))
     question: Mapping[Language, str] = {"en": "Sign this roster?", "ja": "この参加者名簿に署名しますか？"}
     if not confirmed(question, printer.language, options.yes):
         raise UsageError(detail="Nothing was signed: say --yes, or answer y.", command="rengo root sign")
     signed = SignedRoster.sign(proposed, root)
-    roster_files.write(options.out, proposed, signed.signature)
+    roster_files.write(options.out, RosterFile(proposed, file.root, signed.signature))
     text = {"en": f"Signed: {options.out}", "ja": f"署名しました: {options.out}"}[printer.language]
     return Result(roster_files.facts(proposed) | {"file": str(options.out)}, text)
 

@@ -1,5 +1,6 @@
-"""A roster as a file, on its way to the root's machine and back: canonical CBOR {roster, signature | null}."""
+"""A roster as a file, on its way to the root's machine and back: canonical CBOR {roster, root, signature | null}."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,45 @@ class RosterFileInvalid(RengoError):
     exit_code = 10
 
 
-def write(path: Path, roster: Roster, signature: bytes | None) -> None:
+class RosterUnsigned(RengoError):
+    """{path} is not signed yet. On the machine with the root key: `rengo root sign {path} --key root.key --out
+    {path}.signed`, then publish {path}.signed."""
+
+    ja = (
+        "{path} はまだ署名されていません。ルート鍵のある機械で "
+        "`rengo root sign {path} --key root.key --out {path}.signed` を実行し、{path}.signed を公開してください。"
+    )
+    exit_code = 9
+
+
+@dataclass(frozen=True)
+class RosterFile:
+    """What a file holds. `root`: the root's public key as whoever wrote the file knows it, so that no other key signs
+    by mistake. `signature`: empty before the root has signed."""
+
+    roster: Roster
+    root: bytes
+    signature: bytes
+
+
+def write(path: Path, file: RosterFile) -> None:
     """Write a roster, signed or to be signed. Raises FileInTheWay."""
     require_free(path)
-    with path.open("xb") as file:
-        file.write(canonical_cbor({"roster": roster.to_bytes(), "signature": signature}))
+    plain = {"roster": file.roster.to_bytes(), "root": file.root, "signature": file.signature or None}
+    with path.open("xb") as stream:
+        stream.write(canonical_cbor(plain))
 
 
-def read(path: Path) -> SignedRoster:
-    """A roster and its signature, empty when there is none; nothing is verified. Raises RosterFileMissing or
-    RosterFileInvalid."""
+def read(path: Path) -> RosterFile:
+    """What `write` wrote; nothing is verified. Raises RosterFileMissing or RosterFileInvalid."""
     try:
         raw = read_cbor(path.read_bytes())
-        if not isinstance(raw, dict) or set(raw) != {"roster", "signature"}:
+        if not isinstance(raw, dict) or set(raw) != {"roster", "root", "signature"}:
             raise Malformed(detail="it has other fields")
-        return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"] or b"")
+        root, signature = raw["root"], raw["signature"] or b""
+        if type(root) is not bytes or type(signature) is not bytes:
+            raise Malformed(detail="its fields have wrong types")
+        return RosterFile(Roster.from_bytes(raw["roster"]), root, signature)
     except FileNotFoundError as error:
         raise RosterFileMissing(path=path) from error
     except (Malformed, OSError, TypeError) as error:
@@ -46,8 +71,13 @@ def read(path: Path) -> SignedRoster:
 
 
 def read_signed(path: Path, root: bytes) -> SignedRoster:
-    """A roster that the root signed. Raises RosterFileInvalid."""
-    signed = read(path)
+    """A roster that the root signed. Raises RosterUnsigned or RosterFileInvalid."""
+    file = read(path)
+    if file.root != root:
+        raise RosterFileInvalid(path=path, detail="it is for another root key")
+    if not file.signature:
+        raise RosterUnsigned(path=path)
+    signed = SignedRoster(file.roster, file.signature)
     try:
         signed.verify(root)
     except (Malformed, SignatureInvalid) as error:

@@ -21,14 +21,17 @@ from aggregator.home import (
     write_private,
 )
 from aggregator.planning import NoSuchLayer, TooFewForAPlan, layers, make_plan, shapes_from_json
-from aggregator.roster_files import RosterFileInvalid
+from aggregator.root_cli import NotTheRoot
+from aggregator.root_cli import main as root_main
+from aggregator.roster_files import RosterFile, RosterFileInvalid, RosterUnsigned
 from aggregator.rounds import AttemptFailed
 from aggregator.status import Watch
 from federation.commands import Printer
-from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid
+from federation.errors import ConfigInvalid, Language, RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
 from federation.load_plan import from_yaml, to_yaml
 from federation.plan import Plan
+from federation.token import fingerprint, spoken
 
 CHOSEN = Settings('名古屋 "製造業" \\ 研究会', "https://rengo.example.jp", "rengo.example.jp:8444", "0.0.0.0", 60, 5)  # noqa: S104
 
@@ -97,20 +100,46 @@ class TestRosterFiles:
     def test_come_back_signed_and_unsigned(self, tmp_path: Path) -> None:
         root, made = Identity.create("root"), roster()
         signed = SignedRoster.sign(made, root)
-        roster_files.write(tmp_path / "unsigned", made, None)
-        roster_files.write(tmp_path / "signed", made, signed.signature)
-        assert roster_files.read(tmp_path / "unsigned") == SignedRoster(made, b"")
+        roster_files.write(tmp_path / "unsigned", RosterFile(made, root.public_key, b""))
+        roster_files.write(tmp_path / "signed", RosterFile(made, root.public_key, signed.signature))
+        assert roster_files.read(tmp_path / "unsigned") == RosterFile(made, root.public_key, b"")
         assert roster_files.read_signed(tmp_path / "signed", root.public_key) == signed
 
-    def test_unsigned_are_not_taken_for_signed(self, tmp_path: Path) -> None:
-        roster_files.write(tmp_path / "unsigned", roster(), None)
-        with pytest.raises(RosterFileInvalid):
-            roster_files.read_signed(tmp_path / "unsigned", Identity.create("root").public_key)
+    def test_unsigned_wait_for_the_root_and_are_no_forgery(self, tmp_path: Path) -> None:
+        root = Identity.create("root").public_key
+        roster_files.write(tmp_path / "unsigned", RosterFile(roster(), root, b""))
+        with pytest.raises(RosterUnsigned, match="rengo root sign") as caught:
+            roster_files.read_signed(tmp_path / "unsigned", root)
+        assert caught.value.exit_code == 9
+
+    def test_of_another_consortium_are_refused(self, tmp_path: Path) -> None:
+        here, there = Identity.create("root"), Identity.create("root")
+        made = roster()
+        signature = SignedRoster.sign(made, there).signature
+        roster_files.write(tmp_path / "theirs", RosterFile(made, there.public_key, signature))
+        with pytest.raises(RosterFileInvalid, match="another root key"):
+            roster_files.read_signed(tmp_path / "theirs", here.public_key)
+
+    @pytest.mark.parametrize("language", ["en", "ja"])
+    def test_are_signed_by_no_key_but_the_root(self, language: Language, tmp_path: Path) -> None:
+        root, member = Identity.create("root"), Identity.create("m0")
+        for name, key in (("root", root), ("member", member)):
+            write_private(tmp_path / f"{name}.key", key.private_bytes())
+        roster_files.write(tmp_path / "roster", RosterFile(roster(), root.public_key, b""))
+        signed = [*map(str, (tmp_path / "roster", "--out", tmp_path / "signed", "--yes"))]
+        with pytest.raises(NotTheRoot) as caught:
+            root_main(["sign", *signed, "--key", str(tmp_path / "member.key")], language)
+        assert caught.value.exit_code == 4
+        for key in (root, member):
+            assert spoken(fingerprint(key.public_key)) in caught.value.text(language)
+        assert not (tmp_path / "signed").exists()
+        assert root_main(["sign", *signed, "--key", str(tmp_path / "root.key")], language) == 0
+        assert roster_files.read_signed(tmp_path / "signed", root.public_key).roster.version == 2
 
     def test_a_changed_byte_anywhere_is_refused_with_the_files_name(self, tmp_path: Path) -> None:
         root, path = Identity.create("root"), tmp_path / "roster"
         made = roster()
-        roster_files.write(path, made, SignedRoster.sign(made, root).signature)
+        roster_files.write(path, RosterFile(made, root.public_key, SignedRoster.sign(made, root).signature))
         good = path.read_bytes()
         for position in range(0, len(good), 5):
             path.write_bytes(good[:position] + bytes([good[position] ^ 1]) + good[position + 1 :])
@@ -119,7 +148,7 @@ class TestRosterFiles:
             assert str(path) in str(caught.value)
             assert caught.value.exit_code == 10
 
-    @pytest.mark.parametrize("content", [b"", b"not a roster", b"\xa0", b"\xa2froster\x01isignature\xf6"])
+    @pytest.mark.parametrize("content", [b"", b"not a roster", b"\xa0", b"\xa3droot\x01froster\x01isignature\xf6"])
     def test_of_other_content_are_refused(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "roster").write_bytes(content)
         with pytest.raises(RosterFileInvalid):
