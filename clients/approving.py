@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from dataclasses import asdict, dataclass
 
 from clients import home as homes
@@ -84,7 +85,7 @@ def approve(
     require_permitted(home, plan, journal)
     Parties(roster.roster, plan.members)
     applicant, approver = who
-    if home.policy().two_persons and approver == applicant:
+    if home.policy().two_persons and _person(approver) == _person(applicant):
         detail = "applicant and approver have to be two persons (policy.toml, two_persons)"
         raise RefusedByPolicy(
             detail=detail, detail_ja="申請者と承認者は別人でなければなりません（policy.toml two_persons）"
@@ -147,6 +148,11 @@ def require_approved(home: Home) -> None:
         raise ApprovedFileChanged(path=home.file("roster"))
     if not home.approved(plan):
         raise NothingApproved(what="plan")
+
+
+def _person(name: str) -> str:
+    """A name as it tells people apart: ｓａｔｏ, Sato and " sato" are one."""
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def _decision(

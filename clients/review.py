@@ -71,7 +71,14 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
     }[language]
     body = [f"{name}: {value}" for name, value in lines]
     before = home.roster() if home.file("roster").exists() else None
-    return "\n".join([*body, *_policy(home, found, language), *_changes(before, roster, language)])
+    judged = _policy(home, found, language)
+    if (me := home.settings().id) not in plan.members:
+        absent = {
+            "en": f"This site, {me}, is not in this plan: it cannot be approved here.",
+            "ja": f"この拠点 {me} はこの計画に含まれていません（ここでは承認できません）。",
+        }[language]
+        body, judged = [absent, *body], []
+    return "\n".join([*body, *judged, *_changes(before, roster, language)])
 
 
 def roster_text(roster: Roster, approved: Roster | None, language: Language) -> str:

@@ -2,18 +2,28 @@
 
 import argparse
 import getpass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clients import approving, policy_file, review
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
-from clients.policy_file import Breach, RefusedByPolicy
+from clients.policy_file import Breach
 from federation.commands import Printer, Result, Verb, confirmed, option
-from federation.errors import Language, UsageError
+from federation.errors import Language, RengoError, UsageError
 from federation.identity import SignedRoster
 from federation.output import claimed
 from federation.plan import Plan
+
+
+class AnotherPlan(RengoError):
+    """The plan that is proposed now is {now}, not {given}. Nothing was approved. `rengo member review` shows it."""
+
+    ja = (
+        "現在提案されている計画は {now} で、{given} ではありません。何も承認していません。"
+        "`rengo member review` で確認してください。"
+    )
+    exit_code = 3
 
 
 def show(options: argparse.Namespace, printer: Printer) -> Result:
@@ -30,13 +40,9 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
     """A person approves the plan, and with it the roster that it is for."""
     with asked(options) as site:
         roster, plan, found = _proposed(site)
+        if options.plan:
+            _require_named(plan, options.plan)
         approving.require_permitted(site.home, plan, site.journal)
-        if options.plan and not plan.digest().hex().startswith(options.plan.lower()):
-            now, given = plan.digest().hex()[:16], options.plan[:64]
-            raise RefusedByPolicy(
-                detail=f"the plan proposed now is {now}, not {given}",
-                detail_ja=f"現在提案されている計画は {now} で、{given} ではありません",
-            )
         approver = options.approver or getpass.getuser()
         applicant = options.applicant or approver
         if not printer.as_json:
@@ -99,6 +105,13 @@ def preview(options: argparse.Namespace, printer: Printer) -> Result:
     return Result(facts, previewing.text(made, printer.language) + f"\n{folder}")
 
 
+def _require_named(plan: Plan, words: Sequence[str]) -> None:
+    """The digest that was typed, in groups or not, begins the proposed plan's, or AnotherPlan."""
+    given = "".join("".join(words).split()).lower()
+    if not given or not plan.digest().hex().startswith(given):
+        raise AnotherPlan(now=plan.digest().hex()[:16], given=given[:64] or '""')
+
+
 def _proposed(site: Site) -> tuple[SignedRoster, Plan, list[Breach]]:
     """What is proposed, and where it goes beyond policy.toml. Raises NothingProposed."""
     proposed = site.proposal
@@ -122,7 +135,7 @@ VERBS = {
         "rengo member approve --applicant sato --approver suzuki",
         (
             HOME,
-            option("plan", nargs="?", en="the plan's digest, or its beginning", ja="計画のハッシュ（先頭のみ可）"),
+            option("plan", nargs="*", en="the plan's digest, or its beginning", ja="計画のハッシュ（先頭のみ可）"),
             option("--applicant", en="who applied (default: approver)", ja="申請者（既定: 承認者）"),
             option("--approver", en="who approves (default: this user)", ja="承認者（既定: このユーザー）"),
             YES,

@@ -181,15 +181,6 @@ class TestDeciding:
             site.run("approve")
         assert not site.home.approved(plan)
 
-    def test_another_plan_than_the_one_that_was_read_is_not_approved(
-        self, federation: tuple[Consortium, list[Site]]
-    ) -> None:
-        made, (site, *_) = federation
-        made.propose("job=別")
-        with pytest.raises(RefusedByPolicy, match="the plan proposed now is") as caught:
-            site.run("approve", "0123abcd", "--yes")
-        assert caught.value.exit_code == 11
-
     def test_one_person_is_not_enough_where_the_policy_wants_two(
         self, federation: tuple[Consortium, list[Site]]
     ) -> None:
