@@ -13,6 +13,7 @@ from clients.commands.running import stopped
 from clients.commands.site import HOME, YES, asked
 from clients.home import Home
 from clients.joining import join as join_consortium
+from federation import base_model
 from federation.commands import Printer, Result, Verb, confirmed, option
 from federation.errors import DataFolderInvalid, Language, RengoError, UsageError
 from federation.identity import Roster
@@ -27,9 +28,12 @@ class TokenUnreadable(RengoError):
 
 
 def join(options: argparse.Namespace, printer: Printer) -> Result:
-    """Spend a join token: keys are made here, and the consortium's root is checked first."""
+    """Spend a join token: keys are made here, and the consortium's root is checked first. What can be wrong at this
+    site is found before: a token is good for once."""
     if not options.data.is_dir():
         raise DataFolderInvalid(path=options.data, detail="there is no such folder", detail_ja="フォルダーがありません")
+    if options.model is not None:
+        base_model.check(options.model)
     token = JoinToken.parse(_token(options.token_file, printer.language))
     settings, identity = join_consortium(Home(options.home.absolute()), token, options.data, options.model)
     shown = spoken(fingerprint(identity.public_key))
@@ -148,6 +152,13 @@ VERBS = {
         leave,
         {"en": "leave the consortium; keys go, records stay", "ja": "脱退（鍵は削除、記録は保存）"},
         "rengo member leave",
-        (HOME, option("--name", en="the company's name, instead of typing it", ja="会社名（入力の代わりに指定）")),
+        (
+            HOME,
+            option(
+                "--name",
+                en="the member's id or company's name, instead of typing it",
+                ja="拠点 ID または会社名（入力の代わり）",
+            ),
+        ),
     ),
 }
