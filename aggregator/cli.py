@@ -215,8 +215,9 @@ def watch(options: argparse.Namespace, printer: Printer) -> Result:
 
 def _duration(text: str) -> datetime.timedelta:
     match = re.fullmatch(r"(\d{1,4})([mhd])", text)
-    if not match:
-        raise UsageError(detail="--expires is a number and m, h or d, as in 7d.", command="rengo coordinator invite")
+    if not match or not int(match[1]):
+        detail = "--expires is a number from 1 on and m, h or d, as in 7d."
+        raise UsageError(detail=detail, command="rengo coordinator invite")
     return datetime.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 

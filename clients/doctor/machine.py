@@ -50,6 +50,12 @@ def state(home: Home) -> Check:
     state_folder.require_writable(home.path)
     state_folder.require_private(home.path)
     kind, _ = state_folder.file_system(home.path)
+    if not home.path.exists():
+        found = (
+            f"{home.path} is not there; it can be made ({kind})",
+            f"{home.path} はまだありません（{kind}、作成可）",
+        )
+        return warning("state folder", found, ("", ""))
     return fine("state folder", f"{home.path} ({kind}), for its owner alone", f"{home.path}（{kind}）、所有者のみ")
 
 

@@ -74,6 +74,15 @@ def test_files_in_the_way_are_named_before_anything_is_done(tmp_path: Path, caps
         assert registry.execute("SELECT count(*) FROM invitations").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("expires", ["0m", "0d", "0000h", "d", "-1d", "7"])
+def test_no_token_is_made_that_is_born_expired(expires: str, tmp_path: Path) -> None:
+    made = ["--home", str(tmp_path / "coordinator")]
+    assert main(["coordinator", "init", "name", "--url", URL, *made]) == 0
+    assert main(["coordinator", "invite", "toyo-kikai", f"--expires={expires}", *made]) == 2
+    with closing(sqlite3.connect(tmp_path / "coordinator" / "registry.sqlite")) as registry:
+        assert registry.execute("SELECT count(*) FROM invitations").fetchone() == (0,)
+
+
 def test_a_roster_that_is_not_there_is_a_mistake_and_no_forgery(tmp_path: Path) -> None:
     key = tmp_path / "root.key"
     key.write_bytes(bytes(32))

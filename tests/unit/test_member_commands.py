@@ -16,7 +16,7 @@ from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryUnreachable
 from clients.registry_refused import RegistryRefused
 from clients.state_folder import OpenToOthers
-from federation.errors import DataFolderInvalid, UsageError
+from federation.errors import DataFolderInvalid, ModelFolderInvalid, UsageError
 from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.secagg.history import History
@@ -72,6 +72,15 @@ class TestJoining:
         assert "新しいものを依頼してください" in caught.value.text("ja")
         assert {path.name for path in inviting.folder.iterdir()} == before
         assert inviting.log()[-1] == "refused join of joining: token-refused"
+
+    def test_without_the_base_model_spends_no_token(self, inviting: Consortium) -> None:
+        token, site = inviting.invite(ID), Site(inviting.folder / "site")
+        joining = ("join", "--token-file", token, "--data", MEMBERS / ID)
+        with pytest.raises(ModelFolderInvalid) as caught:
+            site.run(*joining, "--model", inviting.folder / "nowhere")
+        assert caught.value.exit_code == 3
+        assert not site.path.exists()
+        site.run(*joining)
 
     def test_sends_no_secret_where_the_fingerprint_differs(self, inviting: Consortium) -> None:
         token = inviting.invite(ID)
@@ -339,7 +348,10 @@ class TestFolders:
     def test_without_a_member_in_them_say_so(self, tmp_path: Path, verb: str) -> None:
         site = Site(tmp_path / "nothing")
         if verb == "doctor":
-            assert site.run(verb, exit_code=9)["checks"][-1]["exit_code"] == 9
+            checks = site.run(verb, exit_code=9)["checks"]
+            assert (checks[0]["check"], checks[0]["result"]) == ("state folder", "warning")
+            assert checks[-1]["exit_code"] == 9
+            assert not site.path.exists()
             return
         with pytest.raises(NoMemberHere) as caught:
             site.run(*verb.split())
