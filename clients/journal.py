@@ -6,6 +6,7 @@ job and the adapters that are spent, so that a change to those tables shows too.
 registry and people's decisions (`record`) come from any process.
 """
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -25,7 +26,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
     number INTEGER PRIMARY KEY, utc TEXT NOT NULL, job TEXT NOT NULL, kinds TEXT NOT NULL, destination TEXT NOT NULL,
     bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, received INTEGER NOT NULL, app TEXT NOT NULL, note TEXT NOT NULL,
-    position TEXT NOT NULL, spent BLOB NOT NULL, chain BLOB NOT NULL);
+    rounds TEXT NOT NULL, position TEXT NOT NULL, spent BLOB NOT NULL, chain BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS jobs (
     job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
     masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
@@ -42,13 +43,19 @@ MOST_EVIDENCE, MOST_EVIDENCE_BYTES = 100, 8 << 20
 """How much is kept against a coordinator, which writes it: statements, and bytes. The first ones convict it."""
 
 _CLOSE = "close"
-_COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, position, spent"
+_COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent"
 
 
 class JournalDamaged(RengoError):
-    """The journal {path} was changed after it was written: row {number} does not fit the rest. Nothing is sent."""
+    """The journal {path} was changed after it was written: row {number} does not fit the rest. Nothing is sent. Keep
+    it as evidence (`rengo member journal export --out FILE` writes its rows as they stand), have this member's keys
+    revoked and join anew in another folder (--home). Never restore a journal from a backup."""
 
-    ja = "送信記録簿 {path} は書き込み後に改変されています（行 {number}）。何も送信しません。"
+    ja = (
+        "送信記録簿 {path} は書き込み後に改変されています（行 {number}）。何も送信しません。"
+        "証拠として保存し（`rengo member journal export --out ファイル` で現状のまま書き出せます）、"
+        "鍵を失効させて別のフォルダー（--home）で参加し直してください。バックアップからは絶対に復元しないでください。"
+    )
     exit_code = 10
 
 
@@ -89,8 +96,8 @@ class Departure:
     once.
 
     `received`: size of the request that it answers. `app`: SHA-256 (hex) of the Flower app that carries it. `note`:
-    what a person should know of it. What is not of a round has no job, and `sha256` is of the whole message; what only
-    came, or stays, has size 0.
+    what a person should know of it. `rounds`: the round of each statement, `-` where it is of none that is open. What
+    is not of a round has no job, and `sha256` is of the whole message; what only came, or stays, has size 0.
     """
 
     job: str
@@ -101,6 +108,7 @@ class Departure:
     received: int = 0
     app: str = ""
     note: str = ""
+    rounds: str = ""
 
 
 Record = Callable[[Departure], None]
@@ -119,6 +127,7 @@ class Sent(NamedTuple):
     received: int
     app: str
     note: str
+    rounds: str
     number: int
     chain: bytes
 
@@ -239,12 +248,13 @@ class Journal:
             departure.received,
             departure.app,
             departure.note,
+            departure.rounds,
             position,
             spent,
         )
         last = self._db.execute("SELECT chain FROM sent ORDER BY number DESC LIMIT 1").fetchone()
         added = self._db.execute(
-            f"INSERT INTO sent ({_COLUMNS}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO sent ({_COLUMNS}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             (*row, _link(last[0] if last else ZERO_DIGEST, row)),
         )
         return int(added.lastrowid or 0)
@@ -268,9 +278,7 @@ class Journal:
 
     def sent(self) -> list[Sent]:
         """Everything that crossed the site's border, oldest first."""
-        columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, number, chain"
-        rows = self._db.execute(f"SELECT {columns} FROM sent ORDER BY number")  # noqa: S608
-        return [Sent(*row) for row in rows]
+        return _sent(self._db)
 
     def evidence(self) -> list[tuple[str, bytes, bytes]]:
         """What was kept against the coordinator: (reason, header, signature)."""
@@ -301,7 +309,7 @@ class Journal:
             chain = _link(chain, row)
             if chain != stored:
                 raise JournalDamaged(path=self.path, number=number)
-            _, job, kinds, *_, note, position, spent = row
+            _, job, kinds, *_, note, _, position, spent = row
             if position:
                 stated["jobs", job], stated["spent", ""] = (position, number), (spent, number)
             elif kinds == _CLOSE:
@@ -314,6 +322,22 @@ class Journal:
             expected, number = stated.get(key, (None, 0))
             if actual.get(key) != expected:
                 raise JournalDamaged(path=self.path, number=number)
+
+
+def read_unverified(path: Path) -> list[Sent]:
+    """The rows of a journal that is damaged, as they stand: for evidence, never to answer from. Raises
+    JournalUnreadable."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return _sent(database)
+    except sqlite3.DatabaseError as error:
+        raise JournalUnreadable(path=path, detail=str(error)) from error
+
+
+def _sent(database: sqlite3.Connection) -> list[Sent]:
+    columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, number, chain"
+    rows = database.execute(f"SELECT {columns} FROM sent ORDER BY number")  # noqa: S608
+    return [Sent(*row) for row in rows]
 
 
 def _stated(positions: Iterable[object]) -> str:

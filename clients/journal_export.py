@@ -18,11 +18,11 @@ from federation.errors import Language, RengoError
 
 _HEADER: Mapping[Language, tuple[str, ...]] = {
     "en": (
-        "number", "utc", "local time", "job", "content", "host:port", "bytes out", "bytes in", "SHA-256 of the message",
-        "SHA-256 of the app", "note", "chain",
+        "number", "utc", "local time", "job", "round", "content", "host:port", "bytes out", "bytes in",
+        "SHA-256 of the message", "SHA-256 of the app", "note", "chain",
     ),
     "ja": (
-        "番号", "日時（UTC）", "日時（現地）", "ジョブ", "内容", "送信先", "送信バイト", "受信バイト",
+        "番号", "日時（UTC）", "日時（現地）", "ジョブ", "学習回", "内容", "送信先", "送信バイト", "受信バイト",
         "メッセージの SHA-256", "アプリの SHA-256", "備考", "連鎖値",
     ),
 }  # fmt: skip
@@ -50,8 +50,8 @@ def to_csv(rows: Sequence[Sent], language: Language) -> bytes:
     writer.writerow(_HEADER[language])
     for row in rows:
         sha256, chain = row.sha256.hex(), row.chain.hex()
-        cells = (row.number, row.utc, _local(row.utc), row.job, row.kinds, row.destination, row.size, row.received)
-        writer.writerow([_inert(cell) for cell in (*cells, sha256, row.app, row.note, chain)])
+        cells = (row.number, row.utc, _local(row.utc), row.job, _rounds(row), row.kinds, row.destination)
+        writer.writerow(map(_inert, (*cells, row.size, row.received, sha256, row.app, row.note, chain)))
     return text.getvalue().encode("utf-8-sig")
 
 
@@ -60,26 +60,37 @@ def to_syslog(rows: Sequence[Sent], language: Language) -> bytes:
     host = re.sub(r"[^!-~]", "-", socket.gethostname())[:255] or "-"
     lines = []
     for row in rows:
-        facts = {
-            "number": row.number,
-            "local": _local(row.utc),
-            "job": row.job,
-            "content": row.kinds,
-            "destination": row.destination,
-            "out": row.size,
-            "in": row.received,
-            "sha256": row.sha256.hex(),
-            "app": row.app,
-            "note": row.note,
-            "chain": row.chain.hex(),
-        }
-        elements = "".join(f' {name}="{_escaped(value)}"' for name, value in facts.items())
+        elements = "".join(f' {name}="{_escaped(value)}"' for name, value in facts(row).items())
         head = f"<134>1 {row.utc} {host} rengo-member {os.getpid()} journal"
         lines.append(f"{head} [rengo@32473{elements}]\n")
     return "".join(lines).encode()
 
 
+def facts(row: Sent) -> dict[str, Any]:
+    """A row for a program; its time in UTC stands beside."""
+    return {
+        "number": row.number,
+        "local": _local(row.utc),
+        "job": row.job,
+        "round": _rounds(row),
+        "content": row.kinds,
+        "destination": row.destination,
+        "out": row.size,
+        "in": row.received,
+        "sha256": row.sha256.hex(),
+        "app": row.app,
+        "note": row.note,
+        "chain": row.chain.hex(),
+    }
+
+
 FORMATS: Mapping[str, Callable[[Sequence[Sent], Language], bytes]] = {"csv": to_csv, "syslog": to_syslog}
+
+
+def _rounds(row: Sent) -> str:
+    """One number where all statements of a row are of one round, else one each."""
+    each = row.rounds.split()
+    return each[0] if len(set(each)) == 1 else row.rounds
 
 
 def _local(utc: str) -> str:

@@ -9,6 +9,7 @@ evidence. Secrets live in the sessions, in memory: a restart closes every round 
 
 import logging
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -93,7 +94,11 @@ class Member:
             frame = write_frame(answers)
             kinds = tuple(answer.header.kind for answer in answers)
             digest, received = statements_digest("departure", answers), len(request)
-            departure = Departure(self._plan.job, kinds, self._destination, len(frame), digest, received, self._app)
+            departure = Departure(
+                *(self._plan.job, kinds, self._destination, len(frame), digest, received, self._app),
+                note="; ".join(_refusals(answers)),
+                rounds=" ".join(map(self._round_of, answers)),
+            )
             self._journal.commit(self._history, departure, open=self._is_open())
         except Exception:
             self._history = history
@@ -137,6 +142,11 @@ class Member:
     def _session_of(self, message: Signed) -> _Session | None:
         digest = message.header.digest
         return next((s for s in self._sessions.values() if digest in s.digests), None)
+
+    def _round_of(self, answer: Signed) -> str:
+        """For the journal."""
+        session = self._session_of(answer)
+        return str(session.position[1]) if session else "-"
 
     def _again(self, session: _Session, message: Signed) -> Signed | None:
         """The same message gets the same answer; another one for a finished step is evidence."""
@@ -251,6 +261,14 @@ class Member:
     def _is_open(self) -> bool:
         """Whether this job keeps others from the data set: from its first Keys, a refusal opens nothing, to its end."""
         return self._history.keyed != NOWHERE and self._history.revealed_round <= self._plan.rounds
+
+
+def _refusals(answers: Sequence[Signed]) -> Iterator[str]:
+    """Which request was refused and why, for the journal."""
+    for answer in answers:
+        if answer.header.kind == Refused.kind:
+            refused = read_body(Refused, answer.header.body)
+            yield f"{refused.request}: {refused.code}"
 
 
 def _adapter(session: _Session) -> bytes:

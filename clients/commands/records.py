@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from clients import data_report, journal_export
 from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere
 from clients.ingest import read_documents
-from clients.journal import Journal
+from clients.journal import Journal, JournalDamaged, Sent, read_unverified
 from federation.commands import Printer, Result, Verb, option
 from federation.errors import Language, UsageError
 from federation.output import disk_errors
@@ -21,10 +22,32 @@ def journal(options: argparse.Namespace, printer: Printer) -> Result | None:
     path = Home(options.home.absolute()).file("journal.sqlite")
     if not path.exists():
         raise NoMemberHere(path=path.parent)
-    with disk_errors(path.parent), contextlib.closing(Journal(path)) as opened:  # and verified
-        rows = opened.sent()
+    rows, damage = _rows(path)
     if options.what == "verify":
+        if damage:
+            raise damage
         return _verified(options, path, journal_export.verified(rows, path, options.head), printer.language)
+    result = _exported(options, rows, printer)
+    if damage:  # it is written nevertheless: it is evidence
+        raise damage
+    return result
+
+
+def _rows(path: Path) -> tuple[list[Sent], JournalDamaged | None]:
+    """Everything in the journal, and what is wrong with it."""
+    with disk_errors(path.parent):
+        try:
+            with contextlib.closing(Journal(path)) as opened:  # and verified
+                return opened.sent(), None
+        except JournalDamaged as error:
+            return read_unverified(path), error
+
+
+def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -> Result | None:
+    """Write to --out in --format; without a file to standard output, as JSON with --json."""
+    if options.out is None and printer.as_json:
+        print(json.dumps({"rows": [{"utc": row.utc} | journal_export.facts(row) for row in rows]}, ensure_ascii=False))
+        return None
     written = journal_export.FORMATS[options.format](rows, printer.language)
     if options.out is None:
         sys.stdout.flush()

@@ -42,6 +42,23 @@ def test_without_losses_every_round_completes_with_everyone_in_it(folder: Path) 
     consortium.check_sums()
 
 
+def test_the_journal_says_of_which_round_each_statement_was_and_why_one_was_refused(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    consortium.run()
+    rows = [row for row in consortium.journals["m00"].sent() if row.job]
+    assert [(row.kinds, row.rounds) for row in rows[:5]] == [
+        ("keys", "1"),
+        ("shares", "1"),
+        ("masked", "1"),
+        ("agreed keys", "1 2"),
+        ("revealed shares", "1 2"),
+    ]
+    assert not any(row.note for row in rows)
+    consortium.members["m00"].handle(b"noise")
+    refused = consortium.journals["m00"].sent()[-1]
+    assert (refused.kinds, refused.rounds, refused.note) == ("refused", "-", "frame: malformed")
+
+
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("lost_step", list(Step))
 def test_one_loss_at_any_step_of_a_cold_round_costs_nothing(folder: Path, lost_step: Step, how: Lost) -> None:

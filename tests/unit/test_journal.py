@@ -199,7 +199,7 @@ class TestChain:
             Journal(written)
 
     def test_shows_a_row_that_was_put_in(self, written: Path) -> None:
-        columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, position, spent, chain"
+        columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent, chain"
         change(written, f"INSERT INTO sent SELECT 4, {columns} FROM sent LIMIT 1")  # noqa: S608
         with pytest.raises(JournalDamaged, match="row 4"):
             Journal(written)

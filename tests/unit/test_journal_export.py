@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import sqlite3
 import subprocess
@@ -12,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from clients.cli import main as member
 from clients.journal import Departure, Journal, JournalDamaged, Sent
 from clients.journal_export import HeadNotInJournal, to_csv, to_syslog, verified
+from federation.errors import Language
 from federation.secagg.history import History
 
 HISTORY = History((2, 5), (2, 4), 3, frozenset({bytes(32)}))
 APP = "ab" * 32
+LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 
 @pytest.fixture
@@ -26,9 +30,13 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "journal.sqlite"
     journal, other = Journal(path), Journal(path)
     journal.record(Departure("", ("consent",), "rengo.example.jp:8443", 300, b"c" * 32))
-    journal.commit(HISTORY, Departure("溶接", ("masked",), "rengo.example.jp:8444", 4000, b"m" * 32, 5000, APP))
+    journal.commit(
+        HISTORY, Departure("溶接", ("masked",), "rengo.example.jp:8444", 4000, b"m" * 32, 5000, APP, rounds="4")
+    )
     other.record(Departure("", ("decision",), "", 0, b"d" * 32, note='refused; "理由" ]'))
-    journal.commit(HISTORY, Departure("溶接", ("agreed", "keys"), "rengo.example.jp:8444", 40, b"a" * 32, 50, APP))
+    journal.commit(
+        HISTORY, Departure("溶接", ("agreed", "keys"), "rengo.example.jp:8444", 40, b"a" * 32, 50, APP, rounds="4 5")
+    )
     journal.close()
     other.close()
     return path
@@ -52,12 +60,13 @@ def test_csv_opens_in_excel_and_holds_every_row_whole(path: Path) -> None:
     assert data.count(b"\r\n") == 5
     table = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
     assert [row["送信バイト"] for row in table] == ["300", "4000", "0", "40"]
+    assert [row["学習回"] for row in table] == ["", "4", "", "4 5"]
     assert [row["受信バイト"] for row in table] == ["0", "5000", "0", "50"]
     assert table[1]["送信先"] == "rengo.example.jp:8444"
     assert table[1]["メッセージの SHA-256"] == (b"m" * 32).hex()
     assert table[1]["アプリの SHA-256"] == APP
     assert [row["連鎖値"] for row in table] == [row.chain.hex() for row in rows(path)]
-    assert to_csv([], "en").decode("utf-8-sig").startswith("number,utc,local time,job,content,host:port,bytes out,")
+    assert to_csv([], "en").decode("utf-8-sig").startswith("number,utc,local time,job,round,content,host:port,")
 
 
 def test_local_time_is_that_of_this_machine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +82,7 @@ def test_local_time_is_that_of_this_machine(path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("job", ["=1+1", "+cmd", "-2", "@SUM(A1)"])
 def test_a_jobs_name_is_no_formula(job: str) -> None:
-    row = Sent("2026-11-22T00:00:00.000+00:00", job, "keys", "h:1", 1, bytes(32), 0, "", "", 1, bytes(32))
+    row = Sent("2026-11-22T00:00:00.000+00:00", job, "keys", "h:1", 1, bytes(32), 0, "", "", "1", 1, bytes(32))
     table = list(csv.DictReader(io.StringIO(to_csv([row], "en").decode("utf-8-sig"))))
     assert table[0]["job"] == f"'{job}"
 
@@ -87,7 +96,7 @@ def test_syslog_lines_are_rfc_5424(path: Path) -> None:
     for line in lines:
         assert header.fullmatch(line)
         assert element.search(line)
-    assert 'job="溶接" content="masked" destination="rengo.example.jp:8444" out="4000" in="5000"' in lines[1]
+    assert 'job="溶接" round="4" content="masked" destination="rengo.example.jp:8444" out="4000" in="5000"' in lines[1]
     assert 'note="refused; \\"理由\\" \\]"' in lines[2]
 
 
@@ -124,6 +133,27 @@ def test_a_change_to_positions_spent_adapters_or_rows_is_named(path: Path, state
         Journal(path)
     assert caught.value.exit_code == 10
     assert str(path) in str(caught.value)
+
+
+def test_a_damaged_journal_is_exported_as_it_stands_and_ends_with_10(path: Path, tmp_path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE sent SET received = 1 WHERE number = 2")
+    out = tmp_path / "evidence.csv"
+    home = ["--home", str(path.parent)]
+    with pytest.raises(JournalDamaged) as caught:
+        member(["journal", "export", "--out", str(out), *home], "en")
+    assert all("rengo member journal export" in caught.value.text(language) for language in LANGUAGES)
+    table = list(csv.DictReader(io.StringIO(out.read_text("utf-8-sig"))))
+    assert [row["bytes in"] for row in table] == ["0", "1", "0", "50"]
+    with pytest.raises(JournalDamaged):
+        member(["journal", "verify", *home], "en")
+
+
+def test_a_program_gets_json(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert member(["journal", "export", "--json", "--home", str(path.parent)], "ja") == 0
+    exported = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["content"] for row in exported] == ["consent", "masked", "decision", "agreed keys"]
+    assert [row["utc"] for row in exported] == [row.utc for row in rows(path)]
 
 
 def test_closing_a_job_is_in_the_chain_and_cannot_be_taken_back(path: Path) -> None:
