@@ -6,6 +6,7 @@
 TLS 1.3 with the coordinator's own certificate. A request that is not well-formed gets 400 and nothing else.
 """
 
+import os
 import socket
 import threading
 import time
@@ -23,18 +24,34 @@ from federation.errors import RengoError
 from federation.wire import Malformed
 
 LARGEST_REQUEST = 64 << 10
+_WORDS = "registry", "参加受付"
 _TYPE = "application/octet-stream"
 
 
 class CannotListen(RengoError):
-    """The registry cannot listen on {host}:{port}: {detail}. Is another coordinator running, is the port taken, or
+    """The {what} cannot listen on {host}:{port}: {detail}. Is another coordinator running, is the port taken, or
     below 1024?"""
 
     ja = (
-        "{host}:{port} で待ち受けできません（{detail}）。"
+        "{what_ja}が {host}:{port} で待ち受けできません（{detail}）。"
         "別の事務局が動作中でないか、ポートが使用中・1024 未満でないか確認してください。"
     )
     exit_code = 5
+
+
+def require_free_port(host: str, port: int) -> None:
+    """The carrier's port is free now, long before the carrier starts. Raises CannotListen."""
+    _listening(host, port, "carrier", "通信路").close()
+
+
+def _listening(host: str, port: int, what: str, what_ja: str) -> socket.socket:
+    """Raises CannotListen."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        # `strerror` repeats the address, `os.strerror` knows nothing of names that cannot be looked up.
+        detail = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        raise CannotListen(what=what, what_ja=what_ja, host=host, port=port, detail=detail) from error
 
 
 class RegistryServer:
@@ -46,10 +63,7 @@ class RegistryServer:
             Route("/v1/introduction", self._introduction, methods=["GET"]),
             Route("/v1/registry", self._answer, methods=["POST"]),
         ]
-        try:
-            listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        except OSError as error:
-            raise CannotListen(host=host, port=port, detail=error.strerror or error) from error
+        listening = _listening(host, port, *_WORDS)
         config = uvicorn.Config(
             Starlette(routes=routes),
             ssl_certfile=str(certificate),
@@ -69,7 +83,8 @@ class RegistryServer:
         while not self._server.started:
             if not self._thread.is_alive():
                 listening.close()
-                raise CannotListen(host=host, port=port, detail="the server ended at once")
+                what, what_ja = _WORDS
+                raise CannotListen(what=what, what_ja=what_ja, host=host, port=port, detail="the server ended at once")
             time.sleep(0.05)
 
     def stop(self) -> None:

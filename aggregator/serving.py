@@ -17,7 +17,7 @@ from aggregator.export import write_peft
 from aggregator.home import Home, write_whole
 from aggregator.planning import layers, read_plan, shapes_from_json
 from aggregator.registry import Registry
-from aggregator.registry_server import RegistryServer
+from aggregator.registry_server import RegistryServer, require_free_port
 from aggregator.status import Watch
 from aggregator.store import Store
 from federation import load_plan
@@ -152,6 +152,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     settings, roster = home.settings(), registry.roster().roster
     shapes = _shapes(registry, plan)
     _require_current(plan, roster)
+    require_free_port(settings.listen, settings.carrier_port)
     folder = home.job(plan.job)
     store = Store(folder, plan.digest())
     store.latest()  # damage is told before anyone is asked

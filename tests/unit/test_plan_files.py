@@ -1,14 +1,21 @@
-"""The coordinator's plan as a file, when it is none, and what `plan` says to settings that cannot work."""
+"""What `rengo coordinator plan` and `start PLAN` find wrong before anything is started."""
 
+import json
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from aggregator import serving
 from aggregator.home import Home
-from aggregator.planning import PlanUnreadable
+from aggregator.planning import PlanUnreadable, make_plan
+from aggregator.registry_server import CannotListen
+from federation.commands import Printer
 from federation.errors import Language
-from tests.unit.site import call, coordinator_cli
-from tests.unit.test_coordinator_home import CHOSEN
+from federation.identity import Identity, SignedRoster
+from tests.unit.site import SMALL, call, consortium, coordinator_cli
+from tests.unit.test_coordinator_home import CHOSEN, roster
 
 
 @pytest.fixture
@@ -36,3 +43,21 @@ def test_what_cannot_be_read_as_a_plan_is_named_and_nothing_is_started(
     for language, words in said.items():
         assert f"{tmp_path / name}" in caught.value.text(language)
         assert words in caught.value.text(language)
+
+
+def test_a_carrier_port_that_is_taken_is_told_before_anyone_is_asked_to_approve(tmp_path: Path) -> None:
+    made = consortium(tmp_path)
+    root = Identity.from_private_bytes("root", made.home.root_key.read_bytes())
+    with made.registry() as registry, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        toml = made.home.path / "coordinator.toml"
+        toml.write_text(toml.read_text("utf-8").replace(f":{made.port + 1}", f":{port}"), "utf-8")
+        newest = replace(registry.roster().roster, version=2, members=roster().members)
+        registry.publish_roster(SignedRoster.sign(newest, root))
+        plan, shapes = make_plan(SMALL, newest)
+        registry.keep_model(plan.model.sha256, json.dumps(shapes))
+        with pytest.raises(CannotListen, match=f"The carrier cannot listen on 0.0.0.0:{port}: Address already") as told:
+            serving.run_job(made.home, registry, plan, Printer("en", as_json=False))
+        assert not any("plan" in event for _, _, event in registry.log())
+    assert told.value.exit_code == 5
+    assert "通信路が 0.0.0.0" in told.value.text("ja")
