@@ -34,7 +34,7 @@ class PolicyInvalid(RengoError):
     {listing}"""
 
     ja = "{path} に {count} 件の誤りがあります（何も開始していません）:\n{listing_ja}"
-    exit_code = 3
+    exit_code = 2
 
 
 class RefusedByPolicy(RengoError):

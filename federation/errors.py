@@ -143,7 +143,7 @@ class SettingsFileInvalid(RengoError):
     """{path} cannot be read: {detail}. Mend it, or restore it."""
 
     ja = "{path} を読めません: {detail}。修正するか復元してください。"
-    exit_code = 3
+    exit_code = 2
 
 
 class ModelFolderInvalid(RengoError):

@@ -69,7 +69,7 @@ class TestHome:
         (tmp_path / "coordinator.toml").write_text("consortium = ")
         with pytest.raises(SettingsFileInvalid) as damaged:
             home.settings()
-        assert damaged.value.exit_code == 3
+        assert damaged.value.exit_code == 2
         assert str(tmp_path / "coordinator.toml") in str(damaged.value)
 
     def test_every_fault_of_its_settings_is_told_at_once(self, tmp_path: Path) -> None:

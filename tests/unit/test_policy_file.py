@@ -102,7 +102,7 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
         "`automatic_approval`: two_persons = true needs persons",
     ):
         assert part in text
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == 2
     assert "7 件の誤り" in caught.value.text("ja")
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_toml_is_a_clear_error(path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(SettingsFileInvalid, match=r"policy\.toml") as caught:
         policy_file.read(path)
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("text", ["24:00-06:00", "20:00-20:00", "8:00-9:00", "20:60-21:00"])
