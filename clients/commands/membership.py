@@ -12,10 +12,11 @@ from clients.approving import approve_roster
 from clients.commands.running import stopped
 from clients.commands.site import HOME, YES, asked
 from clients.home import Home
+from clients.ingest import require_opened
 from clients.joining import join as join_consortium
 from federation import base_model
 from federation.commands import Printer, Result, Verb, confirmed, option
-from federation.errors import DataFolderInvalid, Language, RengoError, UsageError
+from federation.errors import Language, RengoError, UsageError
 from federation.identity import Roster
 from federation.token import JoinToken, fingerprint, spoken
 
@@ -30,8 +31,7 @@ class TokenUnreadable(RengoError):
 def join(options: argparse.Namespace, printer: Printer) -> Result:
     """Spend a join token: keys are made here, and the consortium's root is checked first. What can be wrong at this
     site is found before: a token is good for once."""
-    if not options.data.is_dir():
-        raise DataFolderInvalid(path=options.data, detail="there is no such folder", detail_ja="フォルダーがありません")
+    require_opened(options.data)
     if options.model is not None:
         base_model.check(options.model)
     token = JoinToken.parse(_token(options.token_file, printer.language))

@@ -5,6 +5,7 @@ fetched or run, no entity is expanded, and a file that cannot be used is set asi
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +53,7 @@ def read_documents(folder: Path) -> Reading:
 
     Raises DataFolderInvalid when there is no such folder or nothing in it can be read.
     """
-    if not folder.is_dir():
-        raise DataFolderInvalid(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
+    require_opened(folder)
     documents, set_aside = list[Document](), list[SetAside]()
     seen: dict[str, str] = {}
     for name, file in listed(folder):
@@ -73,6 +73,18 @@ def read_documents(folder: Path) -> Reading:
             detail_ja=f"使えるファイル（{_KINDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
         )
     return Reading(tuple(documents), tuple(set_aside))
+
+
+def require_opened(folder: Path) -> None:
+    """Raises DataFolderInvalid when there is no such folder, or this user cannot open it."""
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        detail = ("there is no such folder", "フォルダーがありません")
+        raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
+    except OSError as error:
+        detail = (f"it cannot be opened ({error.strerror})", f"開けません（{error.strerror}）")
+        raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
 
 
 def _read(file: Path, name: str, seen: dict[str, str]) -> Content:

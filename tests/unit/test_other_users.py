@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from clients.home import Home, Settings, write
+from clients.ingest import read_documents
 from clients.journal import Journal
 from clients.keys import load_or_create
 from clients.process import forbid_core_dumps
 from clients.service import Service
+from federation.errors import DataFolderInvalid
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -137,3 +139,20 @@ def test_another_user_reads_nothing_signals_nothing_and_reaches_no_socket(runnin
     own = as_user(MEMBER, lambda: reachable(running, files))
     assert names | {"list", "signal", "socket", "write"} <= set(own)  # the control: its owner can
     assert as_user(RELAY, lambda: reachable(running, files)) == []
+
+
+@pytest.mark.parametrize("below", [".", "manuals"])
+def test_a_data_folder_that_is_closed_is_told_as_that(below: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="rengo-users-") as name:
+        Path(name).chmod(0o755)
+        closed = Path(name) / "closed"
+        closed.mkdir(mode=0o700)
+
+        def told() -> list[str]:
+            with pytest.raises(DataFolderInvalid) as caught:
+                read_documents(closed / below)
+            return [str(caught.value), caught.value.text("ja")]
+
+        english, japanese = as_user(MEMBER, told)
+    assert english.endswith("cannot be used: it cannot be opened (Permission denied).")
+    assert "開けません" in japanese
