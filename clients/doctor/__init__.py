@@ -3,13 +3,13 @@
 One function a check, in network.py and machine.py; each returns a Check or raises the error that says what is wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from clients.approving import proposal
 from clients.commands.site import opened_journal, registry_of
 from clients.doctor import machine, network
-from clients.doctor.check import Check, facts, failed, fine, table, tried, worst
+from clients.doctor.check import Check, facts, failed, fine, not_checked, table, tried, worst
 from clients.home import Home, NoMemberHere
 from clients.journal import Journal
 from federation.commands import Result
@@ -51,17 +51,8 @@ def _checks(home: Home, measure: bool) -> Iterator[Check]:
 
 
 def _network(home: Home, journal: Journal, host: str, port: int) -> Iterator[tuple[Check, Standing | None]]:
-    """The way out; after the first thing that fails, what lies behind it is not tried."""
+    """The way out; after the first thing that fails, what lies behind it cannot be checked."""
     authority = home.file("ca.pem").read_text(encoding="ascii")
-    for name, look in (
-        ("name server", lambda: network.name_server(host, port)),
-        ("proxy", lambda: network.proxy(host, port)),
-        ("TLS", lambda: network.tls("TLS", host, port, authority)),
-    ):
-        check = tried(name, look)
-        yield check, None
-        if check.exit_code:
-            return
     standing: list[Standing] = []
 
     def clock() -> Check:
@@ -69,9 +60,22 @@ def _network(home: Home, journal: Journal, host: str, port: int) -> Iterator[tup
         standing.append(answer)
         return check
 
-    yield tried("clock", clock), None
-    if standing:
-        yield tried("carrier", lambda: network.carrier(standing[0].carrier, authority)), standing[0]
+    steps: dict[str, Callable[[], Check]] = {
+        "name server": lambda: network.name_server(host, port),
+        "proxy": lambda: network.proxy(host, port),
+        "TLS": lambda: network.tls("TLS", host, port, authority),
+        "clock": clock,
+        "carrier": lambda: network.carrier(standing[0].carrier, authority),
+    }
+    failing = ""
+    for name, look in steps.items():
+        check = not_checked(name, failing) if failing else tried(name, look)
+        # A carrier that fails keeps nobody from what the coordinator said.
+        if check.exit_code and not standing:
+            failing = name
+        yield check, standing[0] if standing else None
+    if failing:
+        yield not_checked("coordinator", failing), None
 
 
 def _proposed(home: Home, standing: Standing) -> tuple[Check, Plan | None]:

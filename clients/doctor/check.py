@@ -15,17 +15,21 @@ _LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 @dataclass(frozen=True)
 class Check:
-    """`exit_code`: 0 when nothing has to be done. `warns`: it works, but somebody should know."""
+    """`exit_code`: 0 when nothing has to be done. `warns`: it works, but somebody should know. `checked`: whether it
+    was looked at, which makes no sense after what it needs has failed."""
 
     name: str
     found: Words
     mend: Words = field(default_factory=lambda: NOTHING)
     exit_code: int = 0
     warns: bool = False
+    checked: bool = True
 
     @property
     def result(self) -> str:
-        """ok, warning or failed: for programs."""
+        """ok, warning, failed or not checked: for programs."""
+        if not self.checked:
+            return "not checked"
         return "failed" if self.exit_code else "warning" if self.warns else "ok"
 
 
@@ -42,6 +46,11 @@ def warning(name: str, found: tuple[str, str], mend: tuple[str, str]) -> Check:
 def failed(name: str, error: RengoError) -> Check:
     """What `error` says; its message says how to mend it."""
     return Check(name, {"en": error.text("en"), "ja": error.text("ja")}, exit_code=error.exit_code)
+
+
+def not_checked(name: str, failing: str) -> Check:
+    """`failing`, which it needs, is not as it should be."""
+    return Check(name, {"en": f"mend first: {failing}", "ja": f"先に{_NAMES[failing]}を直してください"}, checked=False)
 
 
 def tried(name: str, look: Callable[[], Check]) -> Check:
@@ -93,8 +102,8 @@ _NAMES: Mapping[str, str] = {
     "member": "参加拠点",
 }
 _RESULTS: Mapping[Language, Mapping[str, str]] = {
-    "en": {"ok": "ok", "warning": "warning", "failed": "FAILED"},
-    "ja": {"ok": "正常", "warning": "注意", "failed": "異常"},
+    "en": {"ok": "ok", "warning": "warning", "failed": "FAILED", "not checked": "not checked"},
+    "ja": {"ok": "正常", "warning": "注意", "failed": "異常", "not checked": "未確認"},
 }
 
 

@@ -19,7 +19,8 @@ from clients.policy_file import RefusedByPolicy
 from clients.state_folder import DiskNearlyFull, NotWritable, OpenToOthers, StateOnNetwork
 from federation.errors import DataFolderInvalid, ModelMismatch
 from federation.registry import Standing
-from tests.unit.site import MEMBERS, Consortium, Site, three_sites
+from tests.unit.proxies import PROXIES
+from tests.unit.site import MEMBERS, Consortium, Site, free_port, three_sites
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,21 @@ class TestSite:
         assert "状態フォルダー   正常" in text
         assert "時計             正常" in text
 
+    def test_behind_a_dead_proxy_is_5_and_what_lies_behind_it_is_not_checked(
+        self, federation: tuple[Consortium, list[Site]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, (site, *_) = federation
+        for name in PROXIES:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+        rows = {check["check"]: check for check in site.run("doctor", "--quick", exit_code=5)["checks"]}
+        assert rows["proxy"]["result"] == "failed"
+        behind = ("TLS", "clock", "carrier", "coordinator")
+        assert [rows[name]["result"] for name in behind] == ["not checked"] * 4
+        assert [rows[name]["found"] for name in behind] == ["mend first: proxy"] * 4
+        assert list(rows).index("coordinator") < list(rows).index("versions")
+        assert "事務局           未確認  先にプロキシを直してください" in site.said("doctor", "--quick")
+
     def test_beyond_the_policy_is_11(self, federation: tuple[Consortium, list[Site]]) -> None:
         made, (_, site, _) = federation
         made.propose("job=点検")
@@ -203,7 +219,7 @@ class TestSite:
         with made.registry() as registry:
             registry.revoke("hanafubuki-insatsu")
         rows = {check["check"]: check for check in site.run("doctor", "--quick", exit_code=4)["checks"]}
-        assert "unknown-to-registry" in rows["clock"]["found"]
+        assert "is not a member of this consortium, or was revoked" in rows["clock"]["found"]
 
 
 def test_the_exit_code_is_that_of_the_worst() -> None:
