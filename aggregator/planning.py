@@ -9,7 +9,7 @@ from typing import Annotated
 
 from aggregator.simulate.config import ModelChoice
 from federation import base_model, load_plan
-from federation.errors import ConfigInvalid, RengoError
+from federation.errors import ConfigInvalid, Fault, Inconsistent, ModelFolderInvalid, RengoError
 from federation.identity import Roster
 from federation.plan import (
     Evaluation,
@@ -73,7 +73,7 @@ class PlanConfig:
 def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str, tuple[int, int]]]:
     """The plan for the roster's members, and the base model's matrix shapes. Raises ConfigInvalid with every fault,
     ModelFolderInvalid, TooFewForAPlan."""
-    config = load_plan.compose(overrides, PlanConfig, "plan")
+    config = _configured(overrides)
     members = tuple(sorted(roster.keys))
     if len(members) < 3:
         raise TooFewForAPlan(version=roster.version, count=len(members))
@@ -86,6 +86,28 @@ def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str,
     shapes = base_model.linear_shapes(folder)
     layers(plan, shapes)
     return plan, shapes
+
+
+def _configured(overrides: Sequence[str]) -> PlanConfig:
+    """Raises ConfigInvalid with every fault, the model's folder among them where there are others."""
+    try:
+        return load_plan.compose(overrides, PlanConfig, "plan")
+    except ConfigInvalid as error:
+        raise ConfigInvalid([*error.faults, *_model_faults(overrides)]) from error
+
+
+def _model_faults(overrides: Sequence[str]) -> list[Fault]:
+    """What is wrong with the model's folder, when only the settings of the model are read."""
+    about_model = [override for override in overrides if override.startswith(("model=", "model."))]
+    try:
+        path = load_plan.compose([*about_model, "job=any"], PlanConfig, "plan").model.path
+        if path:
+            base_model.check(Path(path))
+    except ModelFolderInvalid as error:
+        return [Inconsistent(where="model.path", detail=error.text("en"), detail_ja=error.text("ja"))]
+    except ConfigInvalid:  # told already
+        return []
+    return []
 
 
 def read_plan(path: Path) -> Plan:

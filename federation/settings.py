@@ -63,17 +63,21 @@ def keys(kind: Any, prefix: str = "") -> list[str]:
 
 
 def nearest(key: str, known: list[str]) -> str | None:
-    """The known key that a person most likely meant: by its whole dotted name, else by its last part."""
+    """The known key that a person most likely meant: by its whole dotted name, else a longer one of the same group,
+    else by its last part."""
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
     if close:
         return close[0]
-    siblings = [k for k in known if k.rpartition(".")[0] == key.rpartition(".")[0] and "." in key]
-    same_start = [k for k in siblings if k.rpartition(".")[2][:1] == key.rpartition(".")[2][:1]]
+    group, dot, name = key.rpartition(".")
+    siblings = [k for k in known if dot and k.rpartition(".")[0] == group]
+    longer = [k for k in siblings if len(name) > 1 and k.startswith(key)]
+    if longer:
+        return longer[0]
     by_last = {k.rpartition(".")[2]: k for k in known}
-    last = difflib.get_close_matches(key.rpartition(".")[2], list(by_last), n=1, cutoff=0.75)
+    last = difflib.get_close_matches(name, list(by_last), n=1, cutoff=0.75)
     if last:
         return by_last[last[0]]
-    return same_start[0] if same_start else None
+    return next((k for k in siblings if k.rpartition(".")[2][:1] == name[:1]), None)
 
 
 @dataclass
@@ -170,8 +174,8 @@ _WORDS: dict[Any, dict[Language, str]] = {
     tuple: {"en": "a list of names", "ja": "名前のリスト"},
     "group": {"en": "a group of settings", "ja": "設定のグループ"},
     "or": {"en": " or ", "ja": " か "},
-    "at least": {"en": " of at least {low:g}", "ja": "（{low:g} 以上）"},
-    "between": {"en": " from {low:g} to {high:g}", "ja": "（{low:g} 以上 {high:g} 以下）"},
+    "at least": {"en": " of at least {low}", "ja": "（{low} 以上）"},
+    "between": {"en": " from {low} to {high}", "ja": "（{low} 以上 {high} 以下）"},
 }
 
 
@@ -192,5 +196,10 @@ def _describe(annotation: Any, language: Language) -> str:
     text = _WORDS["or"][language].join(parts)
     if limits != _ANY:
         bound = "at least" if limits.high == math.inf else "between"
-        text += _WORDS[bound][language].format(low=limits.low, high=limits.high)
+        text += _WORDS[bound][language].format(low=_number(limits.low), high=_number(limits.high))
     return text
+
+
+def _number(value: float) -> str:
+    """A bound as a person would write it; one of a whole number to the last digit."""
+    return str(value) if isinstance(value, int) else f"{value:g}"

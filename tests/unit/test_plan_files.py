@@ -12,7 +12,7 @@ from aggregator.home import Home
 from aggregator.planning import PlanUnreadable, make_plan
 from aggregator.registry_server import CannotListen
 from federation.commands import Printer
-from federation.errors import Language
+from federation.errors import ConfigInvalid, Language, ModelFolderInvalid
 from federation.identity import Identity, SignedRoster
 from tests.unit.site import SMALL, call, consortium, coordinator_cli
 from tests.unit.test_coordinator_home import CHOSEN, roster
@@ -61,3 +61,19 @@ def test_a_carrier_port_that_is_taken_is_told_before_anyone_is_asked_to_approve(
         assert not any("plan" in event for _, _, event in registry.log())
     assert told.value.exit_code == 5
     assert "通信路が 0.0.0.0" in told.value.text("ja")
+
+
+def test_a_model_that_is_not_there_is_told_with_the_other_faults(tmp_path: Path) -> None:
+    path = f"model={tmp_path}/nowhere"
+    with pytest.raises(ConfigInvalid) as caught:
+        make_plan([path, "rounds=0", "train.token=5", "seed=-1"], roster())
+    assert len(caught.value.faults) == 5  # the job is not given, either
+    assert caught.value.exit_code == 2
+    told = str(caught.value)
+    assert f"The base model folder {tmp_path}/nowhere cannot be used: there is no such folder" in told
+    assert "`train.token` is not a setting. Did you mean `train.tokens_per_round`?" in told
+    assert "`seed` is -1; it has to be a whole number from 0 to 9223372036854775807" in told
+    assert "フォルダーがありません" in caught.value.text("ja")
+    with pytest.raises(ModelFolderInvalid) as alone:
+        make_plan([path, "job=a"], roster())
+    assert alone.value.exit_code == 3
