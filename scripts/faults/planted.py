@@ -11,7 +11,7 @@ HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py
 PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
 IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
-STREAM = "federation/stream.py"
+STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
 CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
 
@@ -72,8 +72,9 @@ PLANTED: tuple[Fault, ...] = (
     Fault("dealt share not compared with its commitment", CLIENT, "return opened if actual == committed else None",
           "return opened", (LIARS, ENCODING)),
     Fault("leaf not compared", CLIENT,
-          "if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):", "if False:",
+          "if root_from(mine_leaf, mine, len(self.keys), sealed.path) != shares.root:", "if False:",
           (LIARS, ENCODING)),
+    Fault("paths of any length", MERKLE, "if len(path) != path_size(at, count):", "if False:", (unit("merkle"),)),
     Fault("envelope for anybody", PRIMITIVES, "if not isinstance(opened, list) or opened[:2] != [dealer, recipient] or",
           "if not isinstance(opened, list) or", (unit("primitives"),)),
     Fault("envelope without context", PRIMITIVES, '"envelope", share_ctx, dealer, recipient])', '"envelope"])',

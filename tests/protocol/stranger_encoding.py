@@ -108,12 +108,12 @@ OFFER = dict.fromkeys(("suite", "consortium", "job"), str) | {"round": int, "att
 OFFER |= dict.fromkeys(("parent", "roster", "plan", "model"), 32)
 PROOF = {"offer": OFFER, "dimension": int, "ring_bits": int, "agreed": [STATEMENT]}
 PROOF |= dict.fromkeys(("keys", "shares", "adapter", "encoding", "privacy", "last"), 32)
-SEALED = {"seed_commitment": 32, "key_commitment": 32, "envelope": 0}
+SEALED = {"seed_commitment": 32, "key_commitment": 32, "envelope": 0, "path": 0}
 FIELDS: dict[str, Any] = {
     "offer": OFFER,
     "keys": {"mask_key": 32, "channel_key": 32},
     "cohort": {"keys": [STATEMENT]},
-    "shares": {"seed_commitment": 32, "leaves": [32]},
+    "shares": {"seed_commitment": 32, "root": 32},
     "inbox": {"shares": [STATEMENT], "sealed": [SEALED]},
     "broadcast": {
         "adapter": 32,
