@@ -82,7 +82,7 @@ def approve(
 ) -> Approval:
     """Approve the plan under the roster. `who`: applicant and approver. Raises RefusedByPolicy, or NotInRoster."""
     require_permitted(home, plan, journal)
-    Parties(roster.roster, plan.members)
+    Parties.of(roster.roster, plan)
     applicant, approver = who
     if home.policy().two_persons and approver == applicant:
         detail = "applicant and approver have to be two persons (policy.toml, two_persons)"

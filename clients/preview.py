@@ -97,7 +97,7 @@ class _Round:
 
     def __init__(self, me: str, plan: Plan, roster: Roster, keys: Mapping[str, Identity], limits: Limits) -> None:
         self._me, self._plan, self._signer, self._limits = me, plan, keys[COORDINATOR], limits
-        self._roster, self.parties = roster, Parties(roster, plan.members)
+        self._roster, self.parties = roster, Parties.of(roster, plan)
         self._peers = {m: _Peer(keys[m], self.parties) for m in plan.members if m != me}
         self.frames: list[Departing] = []
 

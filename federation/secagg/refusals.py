@@ -73,6 +73,12 @@ class SurvivorsInconsistent(Refusal):
     ja = "「脱落」と「存続」を合わせても参加者の集合と一致しません: {detail}。"
 
 
+class NeighboursDiffer(Refusal):
+    """The {step} shown are not those of this member's neighbours: {detail}."""
+
+    ja = "示された {step} は、この拠点の隣接拠点のものと一致しません: {detail}。"
+
+
 class TooFewSignatures(Refusal):
     """Only {count} distinct members signed this survivor set; {needed} are needed."""
 

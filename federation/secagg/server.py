@@ -12,7 +12,7 @@ Requests follow from the offer, the terms, the signer's key (Ed25519 is determin
 """
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,9 +30,9 @@ from federation.secagg.contexts import (
     setup_context,
     share_commitment,
     share_context_from,
-    statements_digest,
-    survivors_digest,
+    survivors_digest_from,
 )
+from federation.secagg.graph import Graph
 from federation.secagg.messages import (
     Agreed,
     Cohort,
@@ -105,7 +105,7 @@ class Aggregation:
         self._signer = signer
         self._answers: dict[str, Signed] = {}
         self._keys: dict[str, Keys] = {}
-        self._sealed: dict[str, list[Sealed]] = {}
+        self._sealed: dict[str, dict[str, Sealed]] = {}
         self._shares: dict[str, Shares] = {}
         self._unopened: dict[str, tuple[str, ...]] = {}
         self._revealed: dict[str, Revealed] = {}
@@ -119,44 +119,50 @@ class Aggregation:
         return {m: self._signer.sign(self.offer, self.setup_ctx, m) for m in self.parties.members}
 
     def cohorts(self) -> dict[str, Signed]:
-        """Step 1: show U1 to itself."""
+        """Step 1: show U1 to itself, each its neighbourhood."""
         keys = self._close(Step.KEYS, Step.SHARES)
-        self.u1 = tuple(sorted(keys))
-        self._keys_digest = statements_digest("U1", [keys[m] for m in self.u1])
+        everyone, claim = self.parties.claim("U1", keys)
+        self.u1, self._keys_digest = everyone.members, everyone.digest
         self.share_ctx = share_context_from(self.setup_ctx, self._keys_digest)
-        body = Cohort(tuple(keys[m] for m in self.u1))
-        return {m: self._signer.sign(body, self.setup_ctx, m) for m in self.u1}
+        self._near1 = self.parties.graph(self.share_ctx).among(self.u1)
+        said = {m: Cohort(_shown(keys, self._near1, m)) for m in self.u1}
+        return {m: self._signer.sign(body, self.setup_ctx, m, claim) for m, body in said.items()}
 
     def inboxes(self, terms: Terms) -> dict[str, Signed]:
         """Step 2: hand out the envelopes, and fix what the vectors will be."""
         shares = self._close(Step.SHARES, Step.MASKED)
-        self.u2 = tuple(sorted(shares))
-        headers = tuple(shares[m].without_blob() for m in self.u2)
-        self._shares_digest = statements_digest("U2", headers)
+        headers = {m: statement.without_blob() for m, statement in shares.items()}
+        everyone, claim = self.parties.claim("U2", headers)
+        self.u2, self._shares_digest = everyone.members, everyone.digest
+        self._near2 = self._near1.among(self.u2)
+        self.require_holders(self.u2)
         self.terms, self.ctx = terms, round_context_from(self.share_ctx, self._shares_digest, terms)
         self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
         inboxes = {}
         for recipient in self.u2:
-            at = self.u1.index(recipient)
-            inbox = Inbox(headers, tuple(self._sealed[dealer][at] for dealer in self.u2))
-            inboxes[recipient] = self._signer.sign(inbox, self.share_ctx, recipient)
+            sealed = tuple(self._sealed[dealer][recipient] for dealer in self._near2.neighbourhood(recipient))
+            inbox = Inbox(_shown(headers, self._near2, recipient), sealed)
+            inboxes[recipient] = self._signer.sign(inbox, self.share_ctx, recipient, claim)
         return inboxes
 
     def survivors(self) -> dict[str, Signed]:
         """Step 3: ask U3 to sign who survived."""
         masked = self._close(Step.MASKED, Step.AGREED)
-        self.u3 = tuple(sorted(masked))
-        headers = tuple(masked[m].without_blob() for m in self.u3)
-        self.survivors_digest = survivors_digest(self.ctx, headers)
-        body = Survivors(tuple(sorted(set(self.u2) - set(self.u3))), headers)
-        return {m: self._signer.sign(body, self.ctx, m) for m in self.u3}
+        everyone, claim = self.parties.claim("U3", masked)
+        self.u3 = everyone.members
+        self._near3, gone = self._near1.among(self.u3), self._near1.among(set(self.u2) - set(self.u3))
+        self.survivors_digest = survivors_digest_from(self.ctx, everyone.digest)
+        said = {m: Survivors(gone.neighbourhood(m), _shown(masked, self._near3, m)) for m in self.u3}
+        return {m: self._signer.sign(body, self.ctx, m, claim) for m, body in said.items()}
 
     def unmasks(self) -> dict[str, Signed]:
         """Step 4: show the votes to those who voted."""
         agreed = self._close(Step.AGREED, Step.REVEALED)
-        self.u4 = tuple(sorted(agreed))
+        self.u4 = tuple(agreed)
         self.require_holders(self.u4)
-        self._votes = tuple(agreed[m] for m in self.u4)
+        self._votes = tuple(agreed[m] for m in self._near3.voters if m in agreed)
+        if len(self._votes) < self.parties.threshold:
+            raise TooFewMembers(count=len(self._votes), step="the vote", needed=self.parties.threshold)
         body = Unmask(self._votes)
         return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
 
@@ -168,8 +174,9 @@ class Aggregation:
     @property
     def ready(self) -> bool:
         """Whether enough have answered the current step to go on; at the last one, enough holders of every secret."""
-        count = self.fewest_shares if self.step is Step.REVEALED else len(self._answers)
-        return count >= self.parties.threshold
+        if self.step is Step.REVEALED:
+            return self.fewest_shares >= self.parties.threshold
+        return len(self._answers) >= self.parties.quorum
 
     @property
     def fewest_shares(self) -> int:
@@ -258,14 +265,19 @@ class Aggregation:
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:
         if self.step is not step:
             raise NotAllowedHere(kind=f"closing {step.value}", state=f"waiting for {self.step.value}")
-        if len(self._answers) < self.parties.threshold:
-            raise TooFewMembers(count=len(self._answers), step=step.value, needed=self.parties.threshold)
+        needed = self.parties.threshold if step is Step.REVEALED else self.parties.quorum
+        if len(self._answers) < needed:
+            raise TooFewMembers(count=len(self._answers), step=step.value, needed=needed)
         answers, self._answers, self.step = self._answers, {}, following
-        return answers
+        return dict(sorted(answers.items()))
 
     def _fewest_shares(self, members: Collection[str]) -> tuple[int, str]:
         """(shares that `members` hold, dealer), for the dealer of whom they hold fewest: some could not be opened."""
-        return min((sum(dealer not in self._unopened[m] for m in members), dealer) for dealer in self.u2)
+        near, unopened = self._near1.among(members), self._unopened
+        held = {
+            dealer: [m for m in near.neighbourhood(dealer) if dealer not in unopened.get(m, ())] for dealer in self.u2
+        }
+        return min((len(holders), dealer) for dealer, holders in held.items())
 
     def _require_awaited(self, statement: Signed) -> None:
         sender, kind = statement.header.sender, statement.header.kind
@@ -282,37 +294,40 @@ class Aggregation:
 
     def _accept_shares(self, sender: str, statement: Signed) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
+        recipients = self._near1.neighbourhood(sender)
         # Before it is decoded: CBOR of a vector's size would take many times its memory.
-        sealed = [Sealed(bytes(32), bytes(32), bytes(envelope_size(sender, m))).to_plain() for m in self.u1]
+        sealed = [Sealed(bytes(32), bytes(32), bytes(envelope_size(sender, m))).to_plain() for m in recipients]
         if len(statement.blob) != len(canonical_cbor(sealed)):
             raise Malformed(detail="the envelopes have another size than they should")
         plain = read_cbor(statement.blob)
-        if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
+        if not isinstance(plain, list) or len(plain) != len(recipients) or not all(isinstance(p, dict) for p in plain):
             raise Malformed(detail="the envelopes are not one for each member of the cohort")
         dealt = [read_body(Sealed, p) for p in plain]
-        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(dealt, self.u1, strict=True)):
+        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(dealt, recipients, strict=True)):
             raise Malformed(detail="an envelope has another size than it should")
         if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in dealt):
             raise Malformed(detail="the commitments do not match their leaves")
-        self._shares[sender], self._sealed[sender] = shares, dealt
+        self._shares[sender], self._sealed[sender] = shares, dict(zip(recipients, dealt, strict=True))
 
     def _check_masked(self, statement: Signed) -> None:
         """By its header alone, which names the vector's size and hash."""
         masked = self._open(statement, Masked, self.ctx, self.u2)
-        if list(masked.unopened) != sorted(set(masked.unopened) & set(self.u2)):
+        if list(masked.unopened) != sorted(
+            set(masked.unopened) & set(self._near2.neighbourhood(statement.header.sender))
+        ):
             raise Malformed(detail="the unopened dealers are not distinct, sorted and in the cohort")
         if statement.header.blob_size != self._sum.nbytes:
             raise WrongTerms(what="vector size", actual=statement.header.blob_size, expected=self._sum.nbytes)
         self._unopened[statement.header.sender] = masked.unopened
 
     def _check_revealed(self, sender: str, revealed: Revealed) -> None:
-        gone, missing = set(self.u2) - set(self.u3), set(self._unopened[sender])
-        if set(revealed.seed_shares) != set(self.u3) - missing or set(revealed.key_shares) != gone - missing:
+        dealers, alive = (set(near.neighbourhood(sender)) for near in (self._near2, self._near3))
+        missing = set(self._unopened[sender])
+        if set(revealed.seed_shares) != alive - missing or set(revealed.key_shares) != dealers - alive - missing:
             raise Malformed(detail=f"{sender} did not reveal exactly what was asked")
-        at = self.u1.index(sender)
         for what, shares in (("seed", revealed.seed_shares), ("key", revealed.key_shares)):
             for dealer, share in shares.items():
-                sealed = self._sealed[dealer][at]
+                sealed = self._sealed[dealer][sender]
                 expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
                 if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
                     raise FalseShare(member=sender, dealer=dealer, what=what)
@@ -329,7 +344,7 @@ class Aggregation:
             private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
             if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
                 raise FalseDealer(dealer=member, what="mask key")
-            for peer in self.u3:
+            for peer in self._near3.neighbourhood(member):
                 low, high = sorted((member, peer))
                 pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
                 # The survivor added or subtracted this mask; take it out again.
@@ -348,3 +363,8 @@ class Aggregation:
             return shamir.combine(shares, shamir.lagrange_at_zero(tuple(shares)))
         except shamir.InconsistentShares as error:
             raise FalseDealer(dealer=dealer, what=what) from error
+
+
+def _shown(statements: Mapping[str, Signed], near: Graph, member: str) -> tuple[Signed, ...]:
+    """The statements of a member's neighbourhood."""
+    return tuple(statements[m] for m in near.neighbourhood(member))
