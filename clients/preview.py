@@ -159,7 +159,7 @@ def make(home: Home, plan: Plan, destination: str) -> Preview:
     entries = tuple(RosterEntry(id, id, keys[id].public_key) for id in plan.members)
     roster = Roster(plan.consortium, 1, keys[COORDINATOR].public_key, entries)
     contribution = Contribution(plan, me, learner, corpus)
-    limits = site.minimum_cohort, site.rounds_per_data_set
+    limits = site.minimum_cohort, site.rounds_per_data_set, None, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), bytes.fromhex(plan.model.sha256), *limits)
     with tempfile.TemporaryDirectory(prefix="rengo-preview-") as folder:
         journal = Journal(Path(folder) / "journal.sqlite")

@@ -135,4 +135,6 @@ def _permitting(plan: Plan, roster: Roster) -> Policy:
     """The policy of a site that has approved this plan and roster, and this many sums over its data."""
     base = bytes.fromhex(plan.model.sha256)
     contributions = (plan.rounds + 1) * plan.secagg.attempts
-    return Policy(plan.digest(), roster.digest(), base, plan.quorum, contributions)
+    return Policy(
+        plan.digest(), roster.digest(), base, plan.quorum, contributions, None, plan.secagg.threat == "semi_malicious"
+    )

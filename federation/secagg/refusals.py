@@ -19,6 +19,16 @@ class PlanNotApproved(Refusal):
     ja = "計画 {plan} はこの拠点で承認されていません。"
 
 
+class ThreatNotPermitted(Refusal):
+    """The plan's `secagg.threat` is {threat}: the coordinator is trusted while a round's keys are collected. This
+    site's policy does not permit that."""
+
+    ja = (
+        "計画の `secagg.threat` は {threat} です（鍵を集める間は事務局を信頼する方式）。"
+        "この拠点の社内許可条件では認められていません。"
+    )
+
+
 class RosterNotApproved(Refusal):
     """The roster {roster} is not the one that this site has approved."""
 

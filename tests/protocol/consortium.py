@@ -159,7 +159,8 @@ class Consortium:
 
     def policy(self) -> Policy:
         digests = (self.plan.digest(), self.roster.digest(), BASE_MODEL)
-        return Policy(*digests, self.minimum_cohort, self.rounds_per_data_set)
+        weaker = self.plan.secagg.threat == "semi_malicious"
+        return Policy(*digests, self.minimum_cohort, self.rounds_per_data_set, semi_malicious=weaker)
 
     def start_member(self, name: str, plan: p.Plan | None = None, **approved: object) -> Member:
         """A member process: fresh memory over the journal that is on its disk. `approved` overrides its policy."""

@@ -91,19 +91,20 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         policy_file.read(path)
     text = str(caught.value)
-    assert text.startswith(f"{path} has 7 fault(s)")
+    assert text.startswith(f"{path} has 8 fault(s)")
     for part in (
         "`minimum_cohort` is 2; it has to be a whole number of at least 3",
         "`rounds_per_data_set` is 'many'",
         "`rounds_per_plans` is not a setting. Did you mean `rounds_per_plan`?",
         "`rounds_per_plan` is not set",
+        "`semi_malicious` is not set",
         "'abc' is not 'any' or a SHA-256",
         "'20-6' is not",
         "`automatic_approval`: two_persons = true needs persons",
     ):
         assert part in text
     assert caught.value.exit_code == 3
-    assert "7 件の誤り" in caught.value.text("ja")
+    assert "8 件の誤り" in caught.value.text("ja")
 
 
 @pytest.mark.parametrize("content", [b"minimum_cohort = ", b"\xff\xfe", None])
