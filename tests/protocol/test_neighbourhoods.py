@@ -57,11 +57,10 @@ def test_no_member_is_shown_or_says_anything_of_others_than_its_neighbourhood(fo
     consortium = make_sparse(folder, 20, rounds=1)
     carrier = Losing(consortium, lose(1, "masked", "m05"))
     consortium.run(carrier)
-    contexts = {m.header.recipient: m.header.digest for m in sent(carrier, Inbox.kind) if m.header.recipient}
     shown = [m for kind in (Cohort.kind, Inbox.kind, Survivors.kind) for m in sent(carrier, kind)]
     assert {len(listed(m)) for m in shown} <= {parameters_of(consortium).degree, parameters_of(consortium).degree + 1}
     for answer in [s for _, _, frame in carrier.answers for s in read_frame(frame, LIMITS)]:
-        if answer.header.kind == Revealed.kind and answer.header.sender in contexts:
+        if answer.header.kind == Revealed.kind:
             revealed = read_body(Revealed, answer.header.body)
             assert len(revealed.seed_shares) + len(revealed.key_shares) == parameters_of(consortium).degree + 1
     votes = {len(read_body(Unmask, m.header.body).agreed) for m in sent(carrier, Unmask.kind)}
