@@ -238,7 +238,7 @@ def _following(job: Job, aggregation: Aggregation, round: int) -> Aggregation | 
     return Aggregation(job.signer, job.parties, _offer(job, round + 1, aggregation.offer.attempt, aggregation.ctx))
 
 
-def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, dict[str, Signed]]:
+def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, Mapping[str, Signed]]:
     """Go on with the next round's set-up, or let it go when too few announced keys: the next round starts cold."""
     try:
         return following, following.cohorts() if following else {}

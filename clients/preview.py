@@ -8,7 +8,7 @@ what the protocol says, in fields, order and sizes; keys, masks and signatures d
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class _Round:
     def _ask(
         self,
         name: str,
-        requests: list[dict[str, Signed]],
+        requests: Sequence[Mapping[str, Signed]],
         awaiting: list[Aggregation],
         handle: Callable[[bytes], bytes],
         terms: Terms | None = None,

@@ -47,6 +47,7 @@ from federation.secagg.messages import (
     Survivors,
     Unmask,
 )
+from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties, check_points
 from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
@@ -114,48 +115,57 @@ class Aggregation:
         self.u3: tuple[str, ...] = ()
         self.u4: tuple[str, ...] = ()
 
-    def offers(self) -> dict[str, Signed]:
+    def offers(self) -> Mapping[str, Signed]:
         """Step 0: ask every member of the job for Keys."""
-        return {m: self._signer.sign(self.offer, self.setup_ctx, m) for m in self.parties.members}
+        return OnDemand(self.parties.members, lambda m: self._signer.sign(self.offer, self.setup_ctx, m))
 
-    def cohorts(self) -> dict[str, Signed]:
+    def cohorts(self) -> Mapping[str, Signed]:
         """Step 1: show U1 to itself, each its neighbourhood."""
         keys = self._close(Step.KEYS, Step.SHARES)
         everyone, claim = self.parties.claim("U1", keys)
         self.u1, self._keys_digest = everyone.members, everyone.digest
         self.share_ctx = share_context_from(self.setup_ctx, self._keys_digest)
-        self._near1 = self.parties.graph(self.share_ctx).among(self.u1)
-        said = {m: Cohort(_shown(keys, self._near1, m)) for m in self.u1}
-        return {m: self._signer.sign(body, self.setup_ctx, m, claim) for m, body in said.items()}
+        self._near1 = near = self.parties.graph(self.share_ctx).among(self.u1)
 
-    def inboxes(self, terms: Terms) -> dict[str, Signed]:
+        def cohort(member: str) -> Signed:
+            return self._signer.sign(Cohort(_shown(keys, near, member)), self.setup_ctx, member, claim)
+
+        return OnDemand(self.u1, cohort)
+
+    def inboxes(self, terms: Terms) -> Mapping[str, Signed]:
         """Step 2: hand out the envelopes, and fix what the vectors will be."""
         shares = self._close(Step.SHARES, Step.MASKED)
         headers = {m: statement.without_blob() for m, statement in shares.items()}
         everyone, claim = self.parties.claim("U2", headers)
         self.u2, self._shares_digest = everyone.members, everyone.digest
-        self._near2 = self._near1.among(self.u2)
+        self._near2 = near = self._near1.among(self.u2)
         self.require_holders(self.u2)
         self.terms, self.ctx = terms, round_context_from(self.share_ctx, self._shares_digest, terms)
         self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
-        inboxes = {}
-        for recipient in self.u2:
-            sealed = tuple(self._sealed[dealer][recipient] for dealer in self._near2.neighbourhood(recipient))
-            inbox = Inbox(_shown(headers, self._near2, recipient), sealed)
-            inboxes[recipient] = self._signer.sign(inbox, self.share_ctx, recipient, claim)
-        return inboxes
 
-    def survivors(self) -> dict[str, Signed]:
+        def inbox(recipient: str) -> Signed:
+            sealed = tuple(self._sealed[dealer][recipient] for dealer in near.neighbourhood(recipient))
+            body = Inbox(_shown(headers, near, recipient), sealed)
+            return self._signer.sign(body, self.share_ctx, recipient, claim)
+
+        return OnDemand(self.u2, inbox)
+
+    def survivors(self) -> Mapping[str, Signed]:
         """Step 3: ask U3 to sign who survived."""
         masked = self._close(Step.MASKED, Step.AGREED)
         everyone, claim = self.parties.claim("U3", masked)
         self.u3 = everyone.members
-        self._near3, gone = self._near1.among(self.u3), self._near1.among(set(self.u2) - set(self.u3))
+        self._near3 = near = self._near1.among(self.u3)
+        gone = self._near1.among(set(self.u2) - set(self.u3))
         self.survivors_digest = survivors_digest_from(self.ctx, everyone.digest)
-        said = {m: Survivors(gone.neighbourhood(m), _shown(masked, self._near3, m)) for m in self.u3}
-        return {m: self._signer.sign(body, self.ctx, m, claim) for m, body in said.items()}
 
-    def unmasks(self) -> dict[str, Signed]:
+        def survivors(member: str) -> Signed:
+            body = Survivors(gone.neighbourhood(member), _shown(masked, near, member))
+            return self._signer.sign(body, self.ctx, member, claim)
+
+        return OnDemand(self.u3, survivors)
+
+    def unmasks(self) -> Mapping[str, Signed]:
         """Step 4: show the votes to those who voted."""
         agreed = self._close(Step.AGREED, Step.REVEALED)
         self.u4 = tuple(agreed)
@@ -164,7 +174,7 @@ class Aggregation:
         if len(self._votes) < self.parties.threshold:
             raise TooFewMembers(count=len(self._votes), step="the vote", needed=self.parties.threshold)
         body = Unmask(self._votes)
-        return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
+        return OnDemand(self.u4, lambda m: self._signer.sign(body, self.ctx, m))
 
     @property
     def answered(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 CLIENT, SERVER = "federation/secagg/client.py", "federation/secagg/server.py"
 HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py"
 PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
+GRAPH = "federation/secagg/graph.py"
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
 IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
@@ -21,6 +22,7 @@ RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/te
 COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
 CLOSED = "tests/protocol/test_closed_jobs.py"
 PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
+NEIGHBOURS = "tests/protocol/test_attacks_neighbourhoods.py"
 ENCODING = "tests/protocol/test_attacks_encoding.py"
 MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
 
@@ -119,6 +121,20 @@ PLANTED: tuple[Fault, ...] = (
     Fault("proof without votes", PROOF, "if len(votes) < parties.threshold or len(", "if len(", (PROBING, ABSENCE)),
     Fault("proof of another round", PROOF, "if before.round != current.round - 1 or any(", "if any(",
           (PROBING, ABSENCE)),
+    # Neighbourhoods
+    Fault("a claim believed where all have to be shown", PARTIES, "            if len(claim):", "            if False:",
+          (NEIGHBOURS,)),
+    Fault("neighbours not compared", CLIENT, "        if differing:", "        if False:", (NEIGHBOURS,)),
+    Fault("a quorum of neighbours only", CLIENT, "if len(everyone.members) < self.minimum:", "if False:",
+          (NEIGHBOURS,)),
+    Fault("absent members not in the claim's digest", CONTEXTS, 'f"{name} claim", claim.to_plain()',
+          'f"{name} claim", claim.statements', (NEIGHBOURS,)),
+    Fault("voters of a proof not compared", PROOF, "if not set(votes) <= set(parties.graph(share_ctx).voters):",
+          "if False:", (NEIGHBOURS,)),
+    Fault("a ring that can be opened in parts", GRAPH, "reach + 2 + spare", "reach + 1 + spare", (unit("graph"),)),
+    Fault("the same ring in every set-up", GRAPH, "canonical_cbor([share_ctx, member])", "canonical_cbor([member])",
+          (unit("graph"),)),
+    Fault("any threat will do", POLICY, "and not self.semi_malicious:", "and False:", (NEIGHBOURS,)),
     # The order of things
     Fault("spent adapters forgotten", HISTORY, "if adapter in self.spent:", "if False:", (ORDER,)),
     Fault("opened rounds forgotten", HISTORY, "if round <= self.revealed_round:", "if False:",

@@ -2,6 +2,8 @@
 member of a `malicious` job takes nothing of what is allowed there."""
 
 import secrets
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from federation.wire import Signed, canonical_cbor, read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.liars import altered
 from tests.protocol.neighbours import around, make_sparse, parameters_of
-from tests.protocol.play import Play, ask, refusal
+from tests.protocol.play import Play, ask, make_offer, refusal
 from tests.protocol.test_secrets import TERMS, WORDS, interpolate, is_uniform, ready, stretched
 
 VICTIM = "m00"
@@ -309,3 +311,38 @@ def test_both_kinds_of_share_of_one_member_are_given_by_no_honest_neighbour(fold
             [vote] = ask(consortium, name, whole[name])
             assert vote.header.kind == "agreed"
             assert refusal(ask(consortium, name, without[name])) == "conflicting"
+
+
+def test_who_is_absent_is_part_of_what_a_claim_stands_for() -> None:
+    claims = [Claim(bytes(32), absent) for absent in ((), ("m01",), ("m02",))]
+    assert len({claim_digest("U1", claim) for claim in claims}) == 3
+
+
+# The proof of the last round
+
+
+def second_round(consortium: Consortium, agreed: Callable[[Play], tuple[Signed, ...]]) -> Play:
+    """Round 2 after a round 1 that m04 missed, with these votes for proof."""
+    first = Play(consortium).do("keys", unreached=["m04"]).through("revealed")
+    opening = first.result()
+    assert opening.last is not None
+    proof = replace(opening.last.proof, agreed=agreed(first))
+    shown = replace(opening, last=replace(opening.last, proof=proof))
+    return Play(consortium, make_offer(consortium, 2, 2), shown).do("keys").do("shares").do("masked")
+
+
+def test_a_member_that_missed_a_round_is_content_with_the_votes_of_t_voters(folder: Path) -> None:
+    play = second_round(make_sparse(folder, 20), lambda first: first.aggregation.proof().agreed)
+    assert play.refused == {}
+
+
+def test_and_not_with_one_fewer_or_with_the_votes_of_others(folder: Path) -> None:
+    def fewer(first: Play) -> tuple[Signed, ...]:
+        return first.aggregation.proof().agreed[: parameters_of(first.consortium).threshold - 1]
+
+    def others(first: Play) -> tuple[Signed, ...]:
+        return tuple(first.answers["agreed"][m] for m in sorted(first.answers["agreed"]))
+
+    for number, votes in enumerate((fewer, others)):
+        play = second_round(make_sparse(folder / str(number), 20), votes)
+        assert play.refused == {"m04": "round-unproven"}
