@@ -124,7 +124,7 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("lora@train=default", "The argument `lora@train=default` cannot be used: write `lora=…`."),
         ("scheme=fedti", "`scheme` is 'fedti'; it has to be alternating | fedit."),
         ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit."),
-        ("secagg=ring64", "`secagg` is 'ring64'; it has to be ring16 | ring32."),
+        ("secagg=ring64", "`secagg` is 'ring64'; it has to be k_regular | ring16 | ring32."),
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
         ("experiment=fast", "`experiment` is 'fast'; it has to be four_arms | quick | null."),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
