@@ -9,7 +9,7 @@ member could not reveal them if it were asked to. What a member has said in othe
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -27,6 +27,7 @@ from federation.secagg.contexts import (
     survivors_digest_from,
 )
 from federation.secagg.graph import Graph
+from federation.secagg.merkle import root_and_paths, root_from
 from federation.secagg.messages import (
     Agreed,
     Cohort,
@@ -120,17 +121,15 @@ class KeysSent:
         graph = self.seat.parties.graph(share_ctx).among(u1.members)
         self.seat.require_neighbours(graph, tuple(keys), "Keys")
         seed = secrets.token_bytes(32)
-        sealed = self._deal(keys, share_ctx, seed)
-        body = Shares(
-            seed_commitment(share_ctx, self.seat.me.id, seed),
-            tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed),
-        )
+        root, sealed = self._deal(keys, share_ctx, seed)
+        body = Shares(seed_commitment(share_ctx, self.seat.me.id, seed), root)
         blob = canonical_cbor([s.to_plain() for s in sealed])
         shares = self.seat.me.sign(body, share_ctx, COORDINATOR, blob)
         private = (self._mask_private, self._channel_private, seed)
         return SharesSent(self.seat, shares, share_ctx, graph, keys, *private), shares
 
-    def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> list[Sealed]:
+    def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> tuple[bytes, list[Sealed]]:
+        """The root over what is dealt, and what each recipient gets, in U1's order."""
         parties, me = self.seat.parties, self.seat.me.id
         indices = [parties.index(member) for member in keys]
         seed_shares = shamir.share(seed, parties.threshold, indices)
@@ -146,9 +145,11 @@ class KeysSent:
                     share_commitment(share_ctx, "seed", me, member, seed_shares[x]),
                     share_commitment(share_ctx, "key", me, member, key_shares[x]),
                     seal(key, share_ctx, me, member, seed_shares[x], key_shares[x]),
+                    b"",
                 )
             )
-        return sealed
+        root, paths = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in sealed])
+        return root, [replace(s, path=path) for s, path in zip(sealed, paths, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -186,10 +187,8 @@ class SharesSent:
     def _open(self, dealer: str, shares: Shares, sealed: Sealed) -> tuple[bytes, bytes] | None:
         me = self.seat.me.id
         recipients = self.graph.neighbourhood(dealer)
-        if len(shares.leaves) != len(recipients):
-            return None
-        mine = recipients.index(me)
-        if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):
+        mine, mine_leaf = recipients.index(me), leaf(sealed.seed_commitment, sealed.key_commitment)
+        if root_from(mine_leaf, mine, len(recipients), sealed.path) != shares.root:
             return None
         secret = agree(self._channel_private, self.keys[dealer].channel_key)
         opened = unseal(
