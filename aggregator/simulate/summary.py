@@ -92,6 +92,7 @@ def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
         "secagg": {
             "ring_bits": plan.secagg.ring_bits,
             "threat": plan.secagg.threat,
+            "quorum": plan.quorum,
             "threshold": plan.threshold,
             "neighbourhoods": _neighbourhoods(plan),
             "threshold_by_round": [line["threshold"] for line in rounds],
