@@ -142,7 +142,8 @@ class Plan:
     @property
     def quorum(self) -> int:
         """How many members have to be in every step, from those of the job and never from a cohort."""
-        return quorum(len(self.members))
+        found = self.neighbourhoods
+        return quorum(len(self.members), found.corrupt if found else 0)
 
     @property
     def neighbourhoods(self) -> Parameters | None:
@@ -182,9 +183,11 @@ class Plan:
         return hashlib.sha256(b"rengo plan v1\0" + canonical_cbor(plain(self))).digest()
 
 
-def quorum(members: int) -> int:
-    """floor(2N/3) + 1: with at most (N - 1) / 3 corrupt members two survivor sets cannot both win a vote of all."""
-    return 2 * members // 3 + 1
+def quorum(members: int, corrupt: int = 0) -> int:
+    """floor(2N/3) + 1: with at most (N - 1) / 3 corrupt members two survivor sets cannot both win a vote of all. With
+    neighbourhoods and f that are corrupt floor((2N + f)/3) + 1: those that open a sum are too many for the members
+    left to open a second one in another attempt (docs/security.md)."""
+    return (2 * members + corrupt) // 3 + 1
 
 
 def plain(value: Any) -> Any:

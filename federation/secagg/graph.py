@@ -47,8 +47,11 @@ class Parameters:
 
 @lru_cache(maxsize=64)
 def parameters(members: int, corruption_rate: float, dropout_rate: float) -> Parameters | None:
-    """The smallest degree that fulfils both conditions; None when that is everyone the neighbour of everyone."""
+    """The smallest degree that fulfils both conditions; None when that is everyone the neighbour of everyone, or when
+    as many as may be lost leave no quorum (federation/plan.py)."""
     corrupt, lost = (_rate_of(members, rate) for rate in (corruption_rate, dropout_rate))
+    if 3 * lost >= members - corrupt:
+        return None
     spare = 0
     for reach in range(2, members // 2):
         # More neighbours never need fewer that may be corrupt.

@@ -60,7 +60,7 @@ class Parties:
     @property
     def quorum(self) -> int:
         """How many of the N members have to be in every step. Nobody sends it and no cohort changes it."""
-        return quorum(len(self.members))
+        return quorum(len(self.members), self.sparse.corrupt if self.sparse else 0)
 
     @property
     def threshold(self) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from federation.plan import quorum
 from federation.secagg import graph
 from federation.secagg.graph import COMPLETION_BITS, PRIVACY_BITS, Graph, Parameters, graph_of, parameters
 
@@ -106,6 +107,18 @@ def test_where_everybody_would_be_everybodys_neighbour_there_are_no_parameters(
     count: int, corruption: float, dropout: float
 ) -> None:
     assert parameters(count, corruption, dropout) is None
+
+
+@pytest.mark.parametrize("count", range(20, 400, 7))
+def test_who_opens_a_sum_leaves_no_quorum_for_another_attempt(count: int) -> None:
+    """Each honest survivor needs more than half of its neighbours among the honest who reveal, so these are more than
+    half of the honest survivors; they send no Keys for that round again. And as many as may be lost leave a quorum."""
+    found = parameters(count, 0.1, 0.1)
+    assert found is not None
+    needed = quorum(count, found.corrupt)
+    reach, survivors = found.degree // 2, needed - found.corrupt
+    revealing = -(-survivors * (reach + 1) // (2 * reach))
+    assert count - revealing < needed <= count - found.lost
 
 
 def opened_by(near: Graph, found: Parameters, corrupt: set[str], honest: set[str]) -> set[str]:
