@@ -206,6 +206,31 @@ def test_a_plan_names_no_member_that_a_roster_could_not(id: str) -> None:
     assert [fault.facts["where"] for fault in caught.value.faults] == ["members"]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "count", "where"),
+    [
+        (["secagg.corruption_rate=0.1"], 30, "secagg.corruption_rate"),
+        (["secagg=k_regular", "secagg.corruption_rate=null"], 30, "secagg.corruption_rate"),
+        (["secagg=k_regular", "secagg.dropout_rate=null"], 30, "secagg.dropout_rate"),
+        (["secagg=k_regular", "secagg.dropout_rate=0.32", "secagg.corruption_rate=0.3"], 30, "secagg.threat"),
+        (["secagg=k_regular"], 5, "secagg.threat"),
+    ],
+)
+def test_rates_and_threat_have_to_fit_each_other_and_the_members(overrides: list[str], count: int, where: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        compose(*overrides).plan(MEMBERS[:count], "0" * 64)
+    assert [fault.facts["where"] for fault in caught.value.faults] == [where]
+
+
+def test_degree_and_threshold_follow_from_the_plan_and_are_not_in_it() -> None:
+    made = compose("secagg=k_regular").plan(MEMBERS, "0" * 64)
+    found = made.neighbourhoods
+    assert found is not None
+    assert (found.degree, made.threshold, made.quorum, made.corruptible, made.spare) == (6, 6, 21, 1, 1)
+    assert not {"degree", "threshold"} & set(plan.plain(made)["secagg"])
+    assert compose().plan(MEMBERS, "0" * 64).neighbourhoods is None
+
+
 # Folders
 
 

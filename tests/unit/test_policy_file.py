@@ -10,12 +10,14 @@ from clients import policy_file
 from clients.policy import Hours, Policy
 from clients.policy_file import PolicyInvalid, RefusedByPolicy
 from federation.errors import SettingsFileInvalid
+from federation.plan import SecAgg
 from federation.secagg.contexts import SUITE
 from federation.secagg.messages import Offer
 from federation.secagg.refusals import OutsideHours
 from tests.protocol.consortium import BASE_MODEL, make_plan
 
 PLAN = make_plan(("a", "b", "c", "d"), rounds=20)
+SPARSE = SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6)
 
 
 @pytest.fixture
@@ -74,6 +76,14 @@ def test_a_plan_beyond_a_limit_is_refused_and_the_line_named(
 def test_a_plan_at_a_limit_is_permitted(path: Path, key: str, value: str) -> None:
     change(path, key, value)
     policy_file.require_within(path, PLAN, 10)
+
+
+def test_a_plan_that_trusts_the_coordinator_is_permitted_only_by_its_line(path: Path) -> None:
+    weaker = make_plan(tuple(f"m{n:02}" for n in range(30)), secagg=SPARSE)
+    with pytest.raises(RefusedByPolicy, match="semi_malicious: the plan trusts the coordinator"):
+        policy_file.require_within(path, weaker, 0)
+    change(path, "semi_malicious", "true")
+    policy_file.require_within(path, weaker, 0)
 
 
 def test_every_line_that_is_broken_is_named_at_once(path: Path) -> None:
