@@ -9,16 +9,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from aggregator import roster_files, serving, tls
+from aggregator import roster_files, serving
 from aggregator.home import Home, Settings, require_free, write_private
+from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan
 from aggregator.registry import Registered
 from federation import load_plan
-from federation.commands import Printer, Result, Verb, dispatch, option
+from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
-from federation.identity import COORDINATOR, Identity, Roster, SignedRoster
+from federation.identity import COORDINATOR, Roster
 from federation.output import disk_errors
 from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
@@ -30,6 +30,8 @@ _HOME = option(
     en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
     ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
 )
+_FIRST_FREE_PORT = 1024
+"""Below, Linux lets only privileged programs listen."""
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -42,70 +44,47 @@ def main(argv: list[str], language: Language) -> int:
     return dispatch("coordinator", words, _VERBS, argv, language)
 
 
-def _port_usable(url: str, highest: int) -> bool:
-    """Whether `url` names no port (443), or one up to `highest`."""
-    try:
-        port = urlsplit(url).port
-    except ValueError:  # not a number, or above 65535
-        return False
-    return port is None or 0 < port <= highest
-
-
 def init(options: argparse.Namespace, printer: Printer) -> Result:
     """Keys, certificates and a first, empty roster."""
     home, settings = Home(options.home.absolute()), _checked(options)
     root_key = options.root_key or home.root_key
     require_free(root_key)
     home.create(settings)
-    root = _make_keys(home, settings, root_key)
-    shown = spoken(fingerprint(root))
+    root = make_keys(home, settings, root_key)
+    shown, ports = spoken(fingerprint(root)), _ports_words(settings)[printer.language]
     text = {
-        "en": f"Consortium {options.name} in {home.path}.\nRoot fingerprint, to be compared out of band:\n  {shown}\n"
+        "en": f"Consortium {options.name} in {home.path}.\n{ports}\n"
+        f"Root fingerprint, to be compared out of band:\n  {shown}\n"
         f"The root's private key is {root_key}: move it to a machine that is not this one.",
-        "ja": f"コンソーシアム {options.name} を {home.path} に作成しました。\n"
+        "ja": f"コンソーシアム {options.name} を {home.path} に作成しました。\n{ports}\n"
         f"ルートの照合値（別経路で照合）:\n  {shown}\n"
         f"ルートの秘密鍵は {root_key} です。別の機械へ移してください。",
     }[printer.language]
-    return Result({"home": str(home.path), "root": root.hex(), "fingerprint": shown}, text)
+    facts = {"home": str(home.path), "url": settings.url, "carrier": settings.carrier}
+    return Result(facts | {"root": root.hex(), "fingerprint": shown}, text)
 
 
 def _checked(options: argparse.Namespace) -> Settings:
     """What `init` was given. Raises UsageError before anything is written."""
-    url = options.url.rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or not _port_usable(url, 65535 if options.carrier else 65534):
-        raise UsageError(detail="--url has to be https://HOST:PORT.", command="rengo coordinator init")
+    url, carrier = addresses(options.url, options.carrier)
     if not options.name.strip():
         raise UsageError(detail="The consortium's name is empty.", command="rengo coordinator init")
     if options.deadline <= 0 or options.wait < 0:
         raise UsageError(detail="--deadline has to be more than 0, --wait 0 or more.", command="rengo coordinator init")
-    carrier = options.carrier or f"{parts.hostname}:{(parts.port or 443) + 1}"
     _require_printable("--name", options.name, "init")
     return Settings(options.name, url, carrier, options.listen, options.deadline, options.wait)
 
 
-def _make_keys(home: Home, settings: Settings, root_key: Path) -> bytes:
-    """Keys, certificates and roster 1 of a new consortium; the root's public key."""
-    coordinator, root = Identity.create(COORDINATOR), Identity.create("root")
-    authority_key, authority = tls.make_authority(settings.consortium)
-    reached = [urlsplit(settings.url).hostname or "", settings.carrier.rpartition(":")[0]]
-    hosts = list(dict.fromkeys([*reached, "127.0.0.1", "localhost"]))
-    server_key, server = tls.make_server(authority_key, authority, hosts)
-    files = {
-        "coordinator.key": coordinator.private_bytes(),
-        "authority.key": authority_key,
-        "authority.pem": authority,
-        "tls.key": server_key,
-        "server.pem": server,
-        "root.pub": root.public_key,
+def _ports_words(settings: Settings) -> Words:
+    """Which two ports members need, and what ports below 1024 need here."""
+    registry, carrier = settings.registry_port, settings.carrier_port
+    low = min(registry, carrier) < _FIRST_FREE_PORT
+    return {
+        "en": f"Members reach it at port {registry} (registry) and {carrier} (carrier)."
+        + (" Below 1024, `start` needs the right to listen: root, or CAP_NET_BIND_SERVICE." if low else ""),
+        "ja": f"参加拠点からの接続先はポート {registry}（受付）と {carrier}（通信路）です。"
+        + ("1024 未満のため、start には待ち受けの権限（root または CAP_NET_BIND_SERVICE）が必要です。" if low else ""),
     }
-    for name, data in files.items():
-        write_private(home.key(name), data)
-    write_private(root_key, root.private_bytes())
-    registry = serving.open_registry(home)
-    registry.publish_roster(SignedRoster.sign(Roster(settings.consortium, 1, coordinator.public_key, ()), root))
-    registry.close()
-    return root.public_key
 
 
 def invite(options: argparse.Namespace, printer: Printer) -> Result:
@@ -281,7 +260,12 @@ _VERBS = (
         (
             _HOME,
             option("name", en="its name; part of every signature", ja="名称（すべての署名に含まれます）"),
-            option("--url", required=True, en="where members reach it: https://HOST:PORT", ja="参加拠点からの接続先"),
+            option(
+                "--url",
+                required=True,
+                en="where members reach it: https://HOST:PORT (443 without a port)",
+                ja="参加拠点からの接続先（ポート省略時は 443）",
+            ),
             option(
                 "--carrier", en="HOST:PORT for Flower (default: next port)", ja="Flower の接続先（既定: 次のポート）"
             ),

@@ -8,6 +8,7 @@ in.
 import datetime
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,12 +58,13 @@ CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEX
 """
 
 
-_MOST_REFUSALS = 1000
-"""Refused requests a UTC day that the log names each; who sends them may be anybody, and each is a row on the disk."""
+_MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
+"""Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
+a row on the disk, and one sender must not hide the others."""
 
 
 class TokenRefused(RengoError):
-    """The coordinator did not accept the join token: {detail}. Ask the coordinator for a new one."""
+    """This join token is not accepted: {detail}. Ask the coordinator for a new one."""
 
     ja = "招待コードは受け付けられませんでした: {detail_ja}。事務局に新しいものを依頼してください。"
     exit_code = 4
@@ -136,7 +138,7 @@ class Registry:
         self._signer, self._root, self._authority = signer, root, authority
         self._carrier, self._rengo = carrier, rengo
         self._context = context(root)
-        self._refusals = ("", 0)  # the UTC day, and how many on it
+        self._refusals: tuple[str, Counter[str]] = ("", Counter())  # the UTC day, and how many are logged by address
 
     def close(self) -> None:
         """Close the file; everything is on disk already."""
@@ -346,13 +348,17 @@ class Registry:
 
     def _log_refusal(self, peer: str, event: str) -> None:
         """`_log`, but for the many on one day."""
-        today, (day, count) = _now()[:10], self._refusals
-        count = count + 1 if day == today else 1
-        self._refusals = (today, count)
-        if count < _MOST_REFUSALS:
-            self._log(peer, event)
-        elif count == _MOST_REFUSALS:
-            self._log(peer, f"refused {count} requests today; more are not logged before tomorrow (UTC)")
+        today, (day, counts) = _now()[:10], self._refusals
+        counts = counts if day == today else Counter()
+        self._refusals = (today, counts)
+        if counts.total() >= _MOST_REFUSALS or counts[peer] >= _MOST_REFUSALS_OF_ONE:
+            return
+        counts[peer] += 1
+        if counts.total() == _MOST_REFUSALS:
+            event = f"refused {_MOST_REFUSALS} requests today; more are not logged before tomorrow (UTC)"
+        elif counts[peer] == _MOST_REFUSALS_OF_ONE:
+            event = f"refused {counts[peer]} requests from here today; more are not logged before tomorrow (UTC)"
+        self._log(peer, event)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -6,6 +6,7 @@
 TLS 1.3 with the coordinator's own certificate. A request that is not well-formed gets 400 and nothing else.
 """
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -26,9 +27,13 @@ _TYPE = "application/octet-stream"
 
 
 class CannotListen(RengoError):
-    """The registry cannot listen on {host}:{port}. Is another coordinator running, or the port taken?"""
+    """The registry cannot listen on {host}:{port}: {detail}. Is another coordinator running, is the port taken, or
+    below 1024?"""
 
-    ja = "{host}:{port} で待ち受けできません。別の事務局が動作中か、ポートが使用中です。"
+    ja = (
+        "{host}:{port} で待ち受けできません（{detail}）。"
+        "別の事務局が動作中でないか、ポートが使用中・1024 未満でないか確認してください。"
+    )
     exit_code = 5
 
 
@@ -41,10 +46,12 @@ class RegistryServer:
             Route("/v1/introduction", self._introduction, methods=["GET"]),
             Route("/v1/registry", self._answer, methods=["POST"]),
         ]
+        try:
+            listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        except OSError as error:
+            raise CannotListen(host=host, port=port, detail=error.strerror or error) from error
         config = uvicorn.Config(
             Starlette(routes=routes),
-            host=host,
-            port=port,
             ssl_certfile=str(certificate),
             ssl_keyfile=str(key),
             log_config=None,
@@ -57,11 +64,12 @@ class RegistryServer:
             limit_concurrency=200,
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, name="registry", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="registry", daemon=True)
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
-                raise CannotListen(host=host, port=port)
+                listening.close()
+                raise CannotListen(host=host, port=port, detail="the server ended at once")
             time.sleep(0.05)
 
     def stop(self) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from aggregator import rounds
+from aggregator.carriers import Carrier
 from aggregator.carriers.flower import Flower, Servers
 from aggregator.export import write_peft
 from aggregator.home import Home, write_whole
@@ -173,23 +174,30 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
             if isinstance(event, rounds.RoundDone):
                 _require_same(registry, roster)
 
-        try:
-            state = rounds.run(job, carrier, store, observe)
-        except JobStopped:
-            unmeasured = rounds.unmeasured(job, store)
-            if unmeasured is not None:
-                _export(folder, plan, unmeasured, "unmeasured", printer)
-            raise
+        run_rounds(job, carrier, store, folder / "adapter", observe, printer)
     finally:
         carrier.close()
         store.close()
-    _export(folder, plan, state, "done", printer)
     watch.phase("done")
 
 
-def _export(folder: Path, plan: Plan, state: State, said: str, printer: Printer) -> None:
-    sha256 = write_peft(folder / "adapter", plan, state)
-    printer.line(said, _WORDS[said], sha256=sha256, path=str(folder / "adapter"))
+def run_rounds(
+    job: rounds.Job, carrier: Carrier, store: Store, target: Path, observe: rounds.Observe, printer: Printer
+) -> None:
+    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. Raises what
+    `rounds.run` raises."""
+    try:
+        state = rounds.run(job, carrier, store, observe)
+    except JobStopped:
+        unmeasured = rounds.unmeasured(job, store)
+        if unmeasured is not None:
+            _export(target, job.plan, unmeasured, "unmeasured", printer)
+        raise
+    _export(target, job.plan, state, "done", printer)
+
+
+def _export(target: Path, plan: Plan, state: State, said: str, printer: Printer) -> None:
+    printer.line(said, _WORDS[said], sha256=write_peft(target, plan, state), path=str(target))
 
 
 def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer) -> None:

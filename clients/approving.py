@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from clients import home as homes
 from clients import policy_file
-from clients.home import Approval, Home, NothingApproved
+from clients.home import Approval, ApprovedFileChanged, Home, NothingApproved
 from clients.journal import Departure, Journal
 from clients.policy_file import RefusedByPolicy
 from clients.registry_client import RegistryClient
@@ -133,6 +133,20 @@ def approve_within_policy(home: Home, standing: Standing, registry: RegistryClie
         raise NothingApproved(what=f"roster {roster.roster.version}")
     approve(home, roster, plan, registry, journal, (BY_POLICY, BY_POLICY))
     return plan
+
+
+def require_approved(home: Home) -> None:
+    """A person's last word about the kept plan was yes, and about the kept roster. Raises NothingApproved, or
+    ApprovedFileChanged when something else stands in a file than what was approved last."""
+    plan, roster = home.plan(), home.roster()
+    approved = [a for a in home.approvals() if a.answer == APPROVED]
+    plans = [a.plan for a in approved if a.plan]  # a roster can be approved alone
+    if plans and plans[-1] != plan.digest().hex():
+        raise ApprovedFileChanged(path=home.file("plan.yaml"))
+    if approved and approved[-1].roster != roster.digest().hex():
+        raise ApprovedFileChanged(path=home.file("roster"))
+    if not home.approved(plan):
+        raise NothingApproved(what="plan")
 
 
 def _decision(

@@ -12,7 +12,6 @@ journal.sqlite      what left
 import datetime
 import json
 import os
-import re
 import shutil
 import tomllib
 from dataclasses import asdict, dataclass
@@ -26,11 +25,10 @@ from federation import load_plan, settings
 from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
-from federation.registry import APPROVED
+from federation.registry import APPROVED, is_address
 from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
-_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 _TOML = """# One member's site. Stop the member before you edit this, and start it again.
 id       = {id}       # the member's id in the roster
@@ -153,7 +151,7 @@ class Home:
 
     def keep_carrier(self, carrier: str) -> None:
         """Note where the node has to connect to (host:port). Raises Malformed: it ends on a command line."""
-        if not _ADDRESS.fullmatch(carrier):
+        if not is_address(carrier):
             raise Malformed(detail="the registry's carrier is not HOST:PORT")
         write(self.file("carrier"), carrier.encode("ascii"))
 

@@ -249,18 +249,22 @@ class Journal:
         )
         return int(added.lastrowid or 0)
 
-    def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> None:
+    def keep_evidence(self, reason: str, statements: Sequence[tuple[bytes, bytes]]) -> bool:
         """Keep signed statements of the coordinator that contradict each other: (header, signature) pairs. The first
-        ones always; later ones not beyond MOST_EVIDENCE and MOST_EVIDENCE_BYTES."""
+        ones always; later ones not beyond MOST_EVIDENCE and MOST_EVIDENCE_BYTES. Whether all of them are kept now."""
         utc = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         more = sum(len(header) + len(signature) for header, signature in statements)
+        kept = "SELECT 1 FROM evidence WHERE header = ? AND signature = ?"
+        if all(self._db.execute(kept, statement).fetchone() for statement in statements):
+            return True
         with _Transaction(self._db):
             measure = "SELECT count(*), coalesce(sum(length(header) + length(signature)), 0) FROM evidence"
             count, size = self._db.execute(measure).fetchone()
             if count and (count + len(statements) > MOST_EVIDENCE or size + more > MOST_EVIDENCE_BYTES):
-                return
+                return False
             rows = [(utc, reason, header, signature) for header, signature in statements]
             self._db.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?, ?)", rows)
+        return True
 
     def sent(self) -> list[Sent]:
         """Everything that crossed the site's border, oldest first."""

@@ -160,9 +160,11 @@ class Member:
                 raise SignatureInvalid(what=f"{kind} of {COORDINATOR} (meant for another member)")
         verify_bytes(key, message.signature, message.to_sign(), f"{kind} of {COORDINATOR}")
         pairs = [(s.header_bytes, s.signature) for s in (first, message)]
-        self._journal.keep_evidence(f"two different {kind}", pairs)
+        kept, kept_ja = "There is room for no more evidence beside what is kept.", "証拠は上限まで保存済みです。"
+        if self._journal.keep_evidence(f"two different {kind}", pairs):
+            kept, kept_ja = "Both are kept as evidence.", "両方を証拠として保存しました。"
         attempt, round = session.position
-        raise Conflicting(kind=kind, round=round, attempt=attempt)
+        raise Conflicting(kind=kind, round=round, attempt=attempt, kept=kept, kept_ja=kept_ja)
 
     def _on_offer(self, message: Signed) -> Signed:
         """Step 0: is this a round that the site wants to be in, and one that nothing said before rules out?"""
@@ -246,8 +248,10 @@ class Member:
     def _refuse(self, request: str, refusal: RengoError, digest: bytes = ZERO_DIGEST) -> Signed:
         """Log the whole reason here. What is not about the protocol may name paths or data: only its code leaves."""
         _log.info("%s refused a %s: %s", self._identity.id, request, refusal)
-        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid) and not isinstance(refusal, DataSetBusy)
+        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid)
         reason = str(refusal)[:500] if public else "the reason is in the member's own log"
+        if isinstance(refusal, DataSetBusy):  # not which: jobs of other consortia are not this one's business
+            reason = "another job is still open on this data set; the site can close it with `rengo member close`"
         return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
 
     def _is_open(self) -> bool:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -64,12 +65,17 @@ class Node:
         os.execve(command[0], command, self.environment())  # noqa: S606  # no shell is meant
 
 
+def _log_end(code: int, pause: float) -> None:
+    _log.warning("the node ended with %d; it is started again in %.0f s", code, pause)
+
+
 class NodeProcess:
     """Keeps a node running until `stop`: a node that ends (a proxy's 502 at start, say) is started again, later each
-    time. `restarts` counts."""
+    time. `restarts` counts; `ended` hears of each end, with the seconds until the next start."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, ended: Callable[[int, float], None] = _log_end) -> None:
         self._node, self._stopping, self._lock = node, threading.Event(), threading.Lock()
+        self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         self._thread = threading.Thread(target=self._keep_running, name="node", daemon=True)
@@ -104,7 +110,7 @@ class NodeProcess:
             code = self._process.wait()
             if self._stopping.is_set():
                 return
-            _log.warning("the node ended with %d; it is started again in %.0f s", code, pause)
+            self._ended(code, pause)
             self.restarts += 1
             self._stopping.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from clients import proxy
 from clients.journal import Departure, Record
+from clients.registry_refused import RegistryRefused
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed
 from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Leave, Noted, Standing, context
@@ -60,16 +62,6 @@ class FingerprintDiffers(RengoError):
     exit_code = 4
 
 
-class RegistryRefused(RengoError):
-    """The coordinator refused: {reason} [{reason_code}]"""
-
-    ja = "事務局が拒否しました: {reason} [{reason_code}]"
-    exit_code = 9
-
-
-_EXIT_CODES = {"token-refused": 4, "unknown-to-registry": 4, "protocol-version-differs": 3, "signature-invalid": 10}
-
-
 @dataclass(frozen=True)
 class Verified:
     """A consortium whose root is the one that a token pins."""
@@ -111,7 +103,7 @@ class RegistryClient:
         digest = hashlib.sha256(frame).digest()
         self._record(Departure("", (body.kind,), place(self._url), len(frame), digest))
         # One connection a call: they are few, and an open one would keep the coordinator from stopping.
-        with httpx.Client(verify=self._trust, timeout=_SECONDS, trust_env=True) as http:
+        with _http(self._url, self._trust) as http:
             answer_frame = _fetched(http, "POST", f"{self._url}/v1/registry", frame)
         self._record(_answered(self._url, body.kind, answer_frame))
         message = _one(answer_frame, self._url)
@@ -126,17 +118,20 @@ class RegistryClient:
             recipient=identity.id,
         )
         if isinstance(answer, Refused):
-            refusal = RegistryRefused(reason=printable(answer.reason), reason_code=printable(answer.code))
-            refusal.exit_code = _EXIT_CODES.get(answer.code, 9)
-            raise refusal
+            raise RegistryRefused(answer)
         assert isinstance(answer, kind)  # noqa: S101  # open_signed gave what was asked for
         return answer
 
 
 def place(url: str) -> str:
     """host:port, as a proxy's log names it."""
+    host, port = _host_port(url)
+    return f"{host}:{port}"
+
+
+def _host_port(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or 443}"
+    return parts.hostname or url, parts.port or 443
 
 
 def introduce(token: JoinToken, record: Record) -> Verified:
@@ -146,7 +141,7 @@ def introduce(token: JoinToken, record: Record) -> Verified:
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     record(Departure("", (f"get_{Introduction.kind}",), place(token.url), 0, hashlib.sha256(b"").digest()))
-    with httpx.Client(verify=unverified, timeout=_SECONDS, trust_env=True) as http:
+    with _http(token.url, unverified) as http:
         frame = _fetched(http, "GET", f"{token.url}/v1/introduction")
     record(_answered(token.url, f"get_{Introduction.kind}", frame))
     message = _one(frame, token.url)
@@ -172,8 +167,16 @@ def _answered(url: str, kind: str, content: bytes) -> Departure:
     return Departure("", (f"answer_to_{kind}",), place(url), 0, hashlib.sha256(content).digest(), len(content))
 
 
+def _http(url: str, trust: ssl.SSLContext) -> httpx.Client:
+    """A client for calls of `url`, through its proxy. Raises ProxyInvalid."""
+    # Not by httpx's own look at the environment: a proxy for other schemes that it cannot use would be an error there.
+    through = proxy.proxy_for(*_host_port(url))
+    by = httpx.Proxy(f"{through.scheme}://{through.place}", headers=through.headers) if through else None
+    return httpx.Client(verify=trust, timeout=_SECONDS, trust_env=False, proxy=by)
+
+
 def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> bytes:
-    """The bytes that answer. Raises RegistryUnreachable or CertificateUntrusted."""
+    """The bytes that answer. Raises RegistryUnreachable, CertificateUntrusted, or what proxy.py says of the proxy."""
     host = urlsplit(url).hostname or url
     try:
         # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
@@ -183,7 +186,7 @@ def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> b
                 raise RegistryUnreachable(host=host, detail=detail)
             return _bounded(response, host)
     except httpx.HTTPError as error:
-        raise _unreachable(host, error) from error
+        raise _unreachable(url, error) from error
 
 
 def _one(frame: bytes, url: str) -> Signed:
@@ -211,13 +214,19 @@ def _refused(message: Signed) -> bool:
     return message.header.kind == Refused.kind
 
 
-def _unreachable(host: str, error: httpx.HTTPError) -> RengoError:
+def _unreachable(url: str, error: httpx.HTTPError) -> RengoError:
     """What went wrong, in the words of whoever can mend it; a proxy's password is never among them."""
-    reason: BaseException | None = error
-    while reason is not None and not isinstance(reason, ssl.SSLCertVerificationError):
-        reason = reason.__cause__ or reason.__context__
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return CertificateUntrusted(host=host, detail=reason.verify_message)
-    if isinstance(error, httpx.ProxyError):
-        return RegistryUnreachable(host=host, detail=f"the proxy answers {printable(str(error)[:60])}")
-    return RegistryUnreachable(host=host, detail=printable(str(error)[:120]) or type(error).__name__)
+    host, port = _host_port(url)
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return CertificateUntrusted(host=host, detail=cause.verify_message)
+    try:
+        # httpx tells a refused or silent proxy from a refused or silent coordinator by its words at best.
+        proxy.require_passing(host, port)
+    except RengoError as of_proxy:
+        return of_proxy
+    through = proxy.proxy_for(host, port)
+    by = f", through the proxy {through.place}" if through else ""
+    return RegistryUnreachable(host=host, detail=(printable(str(error)[:120]) or type(error).__name__) + by)

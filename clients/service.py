@@ -22,8 +22,9 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 
+from clients.approving import require_approved
 from clients.contribution import Contribution
-from clients.home import ApprovedFileChanged, Home, NothingApproved
+from clients.home import Home
 from clients.home import write as write_private
 from clients.journal import Journal
 from clients.loading import load
@@ -31,9 +32,7 @@ from clients.member import Member, request_limits
 from clients.node_process import door
 from clients.policy import Policy
 from federation.errors import RengoError
-from federation.identity import Identity, Roster
-from federation.plan import Plan
-from federation.registry import APPROVED
+from federation.identity import Identity
 
 _log = logging.getLogger(__name__)
 _PAUSE = 0.1
@@ -64,8 +63,8 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
 
     Raises NothingApproved, ModelMismatch before anything is loaded, and what model and data raise.
     """
+    require_approved(home)
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
-    _require_approved(home, plan, roster)
     learner, corpus = load(settings, plan)
     contribution = Contribution(plan, settings.id, learner, corpus)
     base = bytes.fromhex(plan.model.sha256)
@@ -214,16 +213,3 @@ def _hanging_up_after(seconds: float, relay: Connection) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()  # the descriptor is not closed, and given to another connection, under its hands
-
-
-def _require_approved(home: Home, plan: Plan, roster: Roster) -> None:
-    """A person's last word about this plan was yes, and about this roster. Raises NothingApproved, or
-    ApprovedFileChanged when something else stands in a file than what was approved last."""
-    approved = [a for a in home.approvals() if a.answer == APPROVED]
-    plans = [a.plan for a in approved if a.plan]  # a roster can be approved alone
-    if plans and plans[-1] != plan.digest().hex():
-        raise ApprovedFileChanged(path=home.file("plan.yaml"))
-    if approved and approved[-1].roster != roster.digest().hex():
-        raise ApprovedFileChanged(path=home.file("roster"))
-    if not home.approved(plan):
-        raise NothingApproved(what="plan")

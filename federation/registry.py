@@ -10,6 +10,7 @@ They travel as frames over HTTPS (wire.py). All stand in one context: the consor
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -21,6 +22,14 @@ LIMITS = Limits(header=4 << 20, blob=0)
 """A roster of thousands of members is the largest thing that travels here."""
 
 APPROVED, REFUSED = "approved", "refused"
+
+_ADDRESS = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` is HOST:PORT as a carrier's may be: it ends on a command line at each site."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and 0 < int(match[2]) < 1 << 16
 
 
 def context(root_public_key: bytes) -> bytes:

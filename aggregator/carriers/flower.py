@@ -4,7 +4,8 @@
     -> SuperNode -> relay's client side (a ClientApp) -> the member's service, and back
 
 Flower moves bytes that others signed; it is not trusted with more. The SuperLink keeps its state in memory: when it
-or the relay dies, both are started anew, nodes reconnect by themselves, and whoever could not be asked has dropped out.
+or the relay dies, both are started anew and the exchange is over: who has not answered has dropped out. Nodes reconnect
+by themselves, and the next exchange waits for those that were there before.
 """
 
 import contextlib
@@ -19,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
@@ -31,7 +33,13 @@ _log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_REGISTER = (sys.executable, "-m", "aggregator.carriers.register_nodes")
 _START_SECONDS = 60
+_PAUSES = (1.0, 5.0, 15.0)
+"""Seconds before each further try when it cannot be started again."""
+_RECONNECT_SECONDS = 180.0
+"""For nodes after that: they notice, end, are started again after some seconds, and are refused for up to a minute."""
+_LOOK = 0.5
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -68,18 +76,21 @@ class Flower:
         self._superlink: subprocess.Popen[bytes] | None = None
         self._relay: Connection | None = None
         self._members: dict[int, str] = {}
+        self._seen: set[str] = set()
+        self._back_by = 0.0
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
         """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
         fails in between, those who have not answered have dropped out."""
         try:
             relay = self._connected()
-            online = {self._members[node]: node for node in _ask_nodes(relay) if node in self._members}
+            online = self._online(relay, self._seen & requests.keys())
+            self._seen = set(online)
             relay.send_bytes(str(self._deadline).encode())
             for member in sorted(requests.keys() & online.keys()):
                 relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
             relay.send_bytes(b"")
-            while answer := relay.recv_bytes():
+            while answer := self._received(relay):
                 member, given = self._members[int.from_bytes(answer[:8], "big")], answer[8:9] == b"\1"
                 if given:
                     yield member, answer[9:]
@@ -92,25 +103,62 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return {self._members[node] for node in _ask_nodes(self._connected()) if node in self._members}
+            return set(self._online(self._connected(), set()))
         except (EOFError, OSError):
             self._relay = None
             return set()
 
     def close(self) -> None:
         """Stop what was started here."""
-        if self._relay is not None:
-            self._relay.close()
         self._stop_superlink()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
-            self._stop_superlink()
-            self._start_superlink()
-            self._members = {self._register(key): member for member, key in self._nodes.items()}
-            self._relay = self._start_relay()
+            again = self._superlink is not None
+            if again:
+                _log.warning("the SuperLink or its relay ended; both are started again")
+            self._start_all(_PAUSES if again else ())
+            self._back_by = time.monotonic() + min(self._deadline, _RECONNECT_SECONDS) if again else 0.0
+        assert self._relay is not None  # noqa: S101  # it was started
         return self._relay
+
+    def _start_all(self, pauses: Sequence[float]) -> None:
+        """SuperLink, nodes, relay; once more after each of `pauses`. Raises FlowerFailed."""
+        self._stop_superlink()
+        try:
+            self._start_superlink()
+            self._members = self._register_nodes()
+            self._relay = self._start_relay()
+        except FlowerFailed as error:
+            if not pauses:
+                raise
+            _log.warning("%s Tried again in %g s", error, pauses[0])
+            time.sleep(pauses[0])
+            self._start_all(pauses[1:])
+
+    def _online(self, relay: Connection, awaited: AbstractSet[str]) -> dict[str, int]:
+        """Members whose node is connected, and its id. After a new start, `awaited` are waited for: they reconnect."""
+        while True:
+            online = {self._members[node]: node for node in self._ask_nodes(relay) if node in self._members}
+            if awaited <= online.keys() or time.monotonic() > self._back_by:
+                return online
+            time.sleep(_LOOK)
+
+    def _ask_nodes(self, relay: Connection) -> list[int]:
+        relay.send_bytes(b"nodes")
+        nodes = []
+        while answer := self._received(relay):
+            nodes.append(int.from_bytes(answer, "big"))
+        return nodes
+
+    def _received(self, relay: Connection) -> bytes:
+        """What the relay says next. Raises EOFError when it or the SuperLink has ended: without the SuperLink, the
+        relay would go on trying."""
+        while not relay.poll(_LOOK):
+            if self._superlink is None or self._superlink.poll() is not None:
+                raise EOFError
+        return relay.recv_bytes()
 
     def _start_superlink(self) -> None:
         servers = self._servers
@@ -137,21 +185,36 @@ class Flower:
             time.sleep(0.2)
 
     def _stop_superlink(self) -> None:
-        if self._superlink is not None and self._superlink.poll() is None:
-            # Its children, the relay among them, are in its session.
+        if self._relay is not None:
+            self._relay.close()
+        if self._superlink is not None:
+            # Its children, the relay among them, are in its session, also when it was killed itself.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._superlink.wait(20)
-            except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGKILL)
-                self._superlink.wait()
+            self._superlink.wait()
         self._superlink, self._relay = None, None
 
-    def _register(self, node_key: str) -> int:
-        path = self._sockets / "node.pub"
-        path.write_text(node_key, encoding="ascii")
-        return int(self._flwr("supernode", "register", str(path), "rengo")["node-id"])
+    def _register_nodes(self) -> dict[int, str]:
+        """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
+        command = [*_REGISTER, str(self._servers.port), str(self._servers.authority)]
+        given, environment = json.dumps(dict(self._nodes)), self._environment()
+        try:
+            done = subprocess.run(  # noqa: S603
+                command,
+                input=given,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_START_SECONDS,
+                check=True,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise self._failed("registration of nodes", _last(error.stderr or str(error))) from error
+        return {int(node): member for member, node in json.loads(done.stdout).items()}
 
     def _start_relay(self) -> Connection:
         key = secrets.token_bytes(32)
@@ -176,7 +239,7 @@ class Flower:
         try:
             answer: dict[str, str] = json.loads(done.stdout)
         except ValueError as error:
-            raise self._failed("flwr", done.stderr.strip()[-300:]) from error
+            raise self._failed("flwr", _last(done.stderr)) from error
         if not answer.get("success"):
             raise self._failed("flwr", str(answer.get("error-message", "")).strip())
         return answer
@@ -190,12 +253,10 @@ class Flower:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
 
 
-def _ask_nodes(relay: Connection) -> list[int]:
-    relay.send_bytes(b"nodes")
-    nodes = []
-    while answer := relay.recv_bytes():
-        nodes.append(int.from_bytes(answer, "big"))
-    return nodes
+def _last(output: str | bytes) -> str:
+    """The end of what a program said, where the reason is."""
+    text = output.decode(errors="replace") if isinstance(output, bytes) else output
+    return text.strip()[-300:]
 
 
 def _program(name: str) -> str:

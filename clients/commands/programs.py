@@ -10,7 +10,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from clients import systemd
+from clients import running, systemd
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home, NoMemberHere, write
 from clients.node_process import Node, door
@@ -40,9 +40,6 @@ def serve(options: argparse.Namespace, printer: Printer) -> None:
     """The service alone: documents, model and keys behind a local socket, no network."""
     home = Home(options.home.absolute())
     with opened_journal(home) as journal:
-        # It brings torch along, which help and wrong arguments must not wait for.
-        from clients import running
-
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
         running.serve(home, journal, options.run_folder.absolute(), printer)
 

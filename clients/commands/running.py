@@ -8,9 +8,10 @@ import signal
 import time
 from typing import Any
 
-from clients.commands.site import HOME, opened_journal, registry_of
+from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.process import running
+from clients.running import run
 from federation.commands import Printer, Result, Verb, option
 
 
@@ -18,14 +19,10 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
     home = Home(options.home.absolute())
     with opened_journal(home) as journal:
-        registry = registry_of(home, journal)
-        # They bring torch and Flower along, which help and wrong arguments must not wait for.
-        from clients.running import run
-
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         for noisy in ("httpx", "httpcore"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        run(home, registry, journal, printer)
+        run(home, journal, printer)
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:

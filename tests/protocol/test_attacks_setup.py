@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from clients.journal import MOST_EVIDENCE
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, SignedRoster
-from federation.secagg.messages import Cohort, Inbox, Keys, Survivors
+from federation.secagg.messages import Cohort, Inbox, Keys, Refused, Survivors
 from federation.wire import Signed, read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.liars import altered
@@ -88,6 +89,19 @@ def test_a_second_offer_for_the_same_round_and_attempt_is_conflicting_and_kept_a
     other = Play(consortium, make_offer(consortium, parent=bytes(range(32)))).do("keys")
     assert set(other.refused.values()) == {"conflicting"}
     assert len(consortium.journals[VICTIM].evidence()) == 2
+
+
+def test_a_refusal_says_that_both_are_kept_as_long_as_they_are(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    Play(consortium).do("keys")
+    said = []
+    for number in range(MOST_EVIDENCE):
+        offer = Play(consortium, make_offer(consortium, parent=bytes([number]) * 31 + b"x")).prepare("keys")[VICTIM]
+        [answer] = ask(consortium, VICTIM, *offer)
+        said.append("Both are kept" in read_body(Refused, answer.header.body).reason)
+    kept = len(consortium.journals[VICTIM].evidence()) - 1  # beside the offer that was answered
+    assert said == [True] * kept + [False] * (MOST_EVIDENCE - kept)
+    assert 0 < kept < MOST_EVIDENCE
 
 
 def test_a_set_up_that_names_another_parent_than_the_open_round_is_refused(folder: Path) -> None:

@@ -42,9 +42,9 @@ class Office:
         """A signed request, as a site sends it."""
         return write_frame([signer.sign(body, digest or self.context, COORDINATOR)])
 
-    def ask(self, body: Body, signer: Identity, expected: type[B]) -> B | Refused:
-        """The verified answer to a request, or the refusal."""
-        return self.opened(self.registry.answer(self.request(body, signer), "192.0.2.1"), signer.id, expected)
+    def ask(self, body: Body, signer: Identity, expected: type[B], peer: str = "192.0.2.1") -> B | Refused:
+        """The verified answer to a request from the address `peer`, or the refusal."""
+        return self.opened(self.registry.answer(self.request(body, signer), peer), signer.id, expected)
 
     def opened(self, frame: bytes, recipient: str, expected: type[B]) -> B | Refused:
         """An answer's body; its signature is the coordinator's."""
@@ -69,10 +69,10 @@ class Office:
         self.registry.publish_roster(SignedRoster.sign(self.registry.proposal(), self.root))
         return self.registry.roster().roster
 
-    def standing(self, member: Identity, ahead: int = 0) -> Standing | Refused:
-        """What a member hears whose clock is `ahead` seconds fast."""
+    def standing(self, member: Identity, ahead: int = 0, peer: str = "192.0.2.1") -> Standing | Refused:
+        """What a member hears whose clock is `ahead` seconds fast, at the address `peer`."""
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
-        return self.ask(Ask(now + ahead, VERSION, "0.1.0"), member, Standing)
+        return self.ask(Ask(now + ahead, VERSION, "0.1.0"), member, Standing, peer)
 
     def consent(self, member: Identity, plan: bytes, roster: bytes, answer: str = "approved") -> Noted | Refused:
         """A member's decision."""

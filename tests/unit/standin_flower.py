@@ -1,8 +1,9 @@
-"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` registers nodes and
-starts the real server side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json.
+"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` starts the real server
+side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json. Registering nodes is asked of
+this file too, and fails as often as $FLWR_HOME/no-registration says.
 
     flower-superlink … --port PORT
-    flwr supernode register KEY_FILE SUPERLINK --format json
+    register-nodes PORT AUTHORITY
     flwr run APP SUPERLINK --run-config CONFIG --format json
 """
 
@@ -12,12 +13,15 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+LATE = 1.5
+"""Seconds after a start of the relay when a node that behaves `late` is back."""
 HOME = Path(os.environ.get("FLWR_HOME", "."))
 
 
@@ -40,15 +44,17 @@ def run(app: str, config: str) -> None:
 
 
 class Grid:
-    """Flower's side of the relay: nodes that echo, hang or fail."""
+    """Flower's side of the relay: nodes that echo, hang, fail, or take a while to come back."""
 
     def __init__(self) -> None:
         self._sent: list[Any] = []
+        self._began = time.monotonic()
         nodes = json.loads((HOME / "nodes.json").read_text())
         self._behaviour = {node_id(key): behaviour for key, behaviour in nodes.items()}
 
     def get_node_ids(self) -> Sequence[int]:
-        return [node for node, behaviour in self._behaviour.items() if behaviour != "away"]
+        here = {"away": False, "late": time.monotonic() - self._began > LATE}
+        return [node for node, behaviour in self._behaviour.items() if here.get(behaviour, True)]
 
     def push_messages(self, messages: Sequence[Any]) -> list[str]:
         ids = []
@@ -66,7 +72,7 @@ class Grid:
         from flwr.app import ConfigRecord, Error, Message, RecordDict
 
         match self._behaviour[message.metadata.dst_node_id]:
-            case "echo":
+            case "echo" | "late":
                 frame = b"answer to " + message.content["request"]["frame"]
                 return Message(RecordDict({"answer": ConfigRecord({"frame": frame})}), reply_to=message)
             case "fail":
@@ -91,8 +97,13 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["relay", app, config]:
             relay(app, config)
-        case ["supernode", "register", path, *_]:
-            print(json.dumps({"success": True, "node-id": str(node_id(Path(path).read_text()))}))
+        case ["register-nodes", _, _]:
+            (HOME / "registrations").open("a").write(f"{os.getpid()}\n")
+            if (failing := HOME / "no-registration").exists():
+                left = int(failing.read_text()) - 1
+                failing.write_text(str(left)) if left else failing.unlink()
+                sys.exit("Public key already in use")
+            print(json.dumps({member: node_id(key) for member, key in json.load(sys.stdin).items()}))
         case ["run", app, _, "--run-config", config, *_]:
             if (HOME / "no-relay").exists():
                 print(json.dumps({"success": False, "error-message": "the app does not build"}))
@@ -101,6 +112,9 @@ def main(arguments: list[str]) -> None:
                 print(json.dumps({"success": True, "run-id": "1"}))
         case [*_, "--port", port]:
             superlink(int(port))
+
+
+REGISTER = (sys.executable, __file__, "register-nodes")
 
 
 def write_programs(folder: Path) -> None:

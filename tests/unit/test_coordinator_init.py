@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.home import Home
 from federation.main import main
 
 URL = "https://127.0.0.1:21460"
@@ -18,6 +19,13 @@ URL = "https://127.0.0.1:21460"
         ("name", "--url", "https://127.0.0.1:0"),
         ("name", "--url", "https://127.0.0.1:port"),
         ("name", "--url", "https://127.0.0.1:65535"),
+        ("name", "--url", "http://127.0.0.1:21460"),
+        ("name", "--url", f"{URL}/rengo"),
+        ("name", "--url", "https://user@127.0.0.1"),
+        ("name", "--url", URL, "--carrier", "rengo.example.jp"),
+        ("name", "--url", URL, "--carrier", "rengo.example.jp:70000"),
+        ("name", "--url", URL, "--carrier", "127.0.0.1:21460"),
+        ("name", "--url", "https://127.0.0.1", "--carrier", "carrier.example.jp:443"),
         ("", "--url", URL),
         ("name", "--url", URL, "--deadline", "-5"),
         ("name", "--url", URL, "--wait", "-1"),
@@ -27,6 +35,28 @@ def test_a_setting_that_cannot_work_is_refused_and_leaves_no_folder(tmp_path: Pa
     home = tmp_path / "coordinator"
     assert main(["coordinator", "init", "--home", str(home), *words]) == 2
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "url", "carrier", "ports"),
+    [
+        (["https://rengo.example.jp"], "https://rengo.example.jp", "rengo.example.jp:444", (443, 444)),
+        (["https://rengo.example.jp/"], "https://rengo.example.jp", "rengo.example.jp:444", (443, 444)),
+        (["https://[2001:db8::1]:8443"], "https://[2001:db8::1]:8443", "[2001:db8::1]:8444", (8443, 8444)),
+        (["https://h:65535", "--carrier", "h:8444"], "https://h:65535", "h:8444", (65535, 8444)),
+    ],
+)
+def test_both_ports_are_said_also_when_the_url_names_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], url: str, carrier: str, ports: tuple[int, int]
+) -> None:
+    home = tmp_path / "coordinator"
+    assert main(["coordinator", "init", "name", "--url", *words, "--home", str(home)]) == 0
+    settings = Home(home).settings()
+    assert (settings.url, settings.carrier) == (url, carrier)
+    assert (settings.registry_port, settings.carrier_port) == ports
+    said = capsys.readouterr().out
+    assert f"port {ports[0]} (registry) and {ports[1]} (carrier)" in said
+    assert ("CAP_NET_BIND_SERVICE" in said) == (min(ports) < 1024)
 
 
 def test_files_in_the_way_are_named_before_anything_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

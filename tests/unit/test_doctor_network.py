@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,57 +16,16 @@ from aggregator import tls as certificates
 from clients import clock
 from clients.clock import ClockWrong
 from clients.doctor import network
-from clients.doctor.network import NameUnknown, ProxyRefused, TlsInspected, Unreachable
-from clients.registry_client import RegistryClient
+from clients.doctor.network import NameUnknown, TlsInspected, Unreachable
+from clients.proxy import ProxyInvalid, ProxyRefused, ProxySilent, ProxyUnreachable, proxy_for
+from clients.registry_client import RegistryClient, RegistryUnreachable, introduce
 from federation.identity import Identity
 from federation.registry import Standing
-from tests.unit.site import Site, consortium, free_port
+from federation.token import JoinToken
+from tests.unit.proxies import PROXIES, Proxy
+from tests.unit.site import Consortium, Site, consortium, free_port
 
 SECRET = "s3cret&パス"  # noqa: S105
-
-
-@dataclass
-class Proxy:
-    """A proxy of one thread: it answers CONNECT with `answer`, or connects where `answer` is empty."""
-
-    answer: bytes = b""
-    port: int = field(default_factory=free_port)
-    asked: list[str] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator["Proxy"]:
-        with socket.create_server(("127.0.0.1", self.port)) as server:
-            threading.Thread(target=self._serve, args=(server,), daemon=True).start()
-            yield self
-
-    def _serve(self, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = server.accept()
-                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
-
-    def _connect(self, client: socket.socket) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
-        self.asked.append(head.decode())
-        if self.answer:
-            client.sendall(self.answer)
-            client.close()
-            return
-        host, _, port = head.split()[1].decode().rpartition(":")
-        upstream = socket.create_connection((host, int(port)))
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
-        _pump(client, upstream)
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager
@@ -95,7 +53,7 @@ def tls_server(folder: Path, authority: tuple[bytes, bytes], host: str) -> Itera
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "HTTP_PROXY"):
+    for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -121,7 +79,7 @@ class TestProxy:
         assert (check.result, check.exit_code) == ("ok", 0)
         assert f"127.0.0.1:{proxy.port}" in check.found["en"]
         assert "s3cret" not in str(check)
-        assert "s3cret" not in repr(network.proxy_for("127.0.0.1", port))
+        assert "s3cret" not in repr(proxy_for("127.0.0.1", port))
         sent = base64.b64encode(f"user:{SECRET}".encode()).decode()
         assert all(f"CONNECT 127.0.0.1:{port} HTTP/1.1" in asked for asked in proxy.asked)
         assert all(f"Proxy-Authorization: Basic {sent}" in asked for asked in proxy.asked)
@@ -149,7 +107,7 @@ class TestProxy:
                 "cntlm",
             ),
             ("403 Forbidden", "", "permit CONNECT", "CONNECT の許可"),
-            ("502 Bad Gateway", "", "permit CONNECT", "CONNECT の許可"),
+            ("502 Bad Gateway", "", "Nobody answers the proxy there", "プロキシからその接続先に届きません"),
         ],
         ids=str,
     )
@@ -169,24 +127,39 @@ class TestProxy:
 
     def test_that_is_not_there_or_speaks_something_else_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.use(monkeypatch, Proxy())
-        with pytest.raises(Unreachable, match="Connection refused"):
+        with pytest.raises(ProxyUnreachable, match="Connection refused"):
             network.proxy("rengo.example", 443)
         with Proxy(b"SSH-2.0-OpenSSH_9.2\r\n").listening() as proxy:
             self.use(monkeypatch, proxy)
-            with pytest.raises(Unreachable, match="no HTTP proxy"):
+            with pytest.raises(ProxyUnreachable, match="no HTTP proxy"):
                 network.proxy("rengo.example", 443)
+
+    def test_whose_name_nobody_knows_is_said_and_not_the_coordinators(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://no-such-proxy.invalid:8080")
+        with pytest.raises(ProxyUnreachable, match=r"no-such-proxy\.invalid:8080"):
+            network.name_server("rengo.example", 443)
+
+    @pytest.mark.parametrize("address", ["http://127.0.0.1:port", "socks://127.0.0.1:1", "http://", "http://[::1"])
+    def test_whose_address_is_none_is_said_without_the_address(
+        self, monkeypatch: pytest.MonkeyPatch, address: str
+    ) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", address.replace("//", "//user:s3cret@"))
+        with pytest.raises(ProxyInvalid) as caught:
+            network.proxy("rengo.example", 443)
+        assert caught.value.exit_code == 5
+        assert "s3cret" not in str(caught.value)
 
     def test_of_another_kind_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Proxy().listening() as proxy:
-            monkeypatch.setenv("HTTPS_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
             with pytest.raises(ProxyRefused, match="Only HTTP proxies"):
                 network.proxy("rengo.example", 443)
 
     def test_is_not_used_where_no_proxy_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.use(monkeypatch, Proxy())
         monkeypatch.setenv("NO_PROXY", "rengo.example")
-        assert network.proxy_for("rengo.example", 443) is None
-        assert network.proxy_for("other.example", 443) is not None
+        assert proxy_for("rengo.example", 443) is None
+        assert proxy_for("other.example", 443) is not None
 
 
 class TestTls:
@@ -215,16 +188,30 @@ class TestTls:
     def test_of_a_server_without_tls_or_none_at_all(
         self, authority: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(network, "_SECONDS", 0.5)
+        monkeypatch.setattr(network, "SECONDS", 0.5)
         with Proxy(b"HTTP/1.1 400 Bad Request\r\n\r\n").listening() as plain, pytest.raises(Unreachable):
             network.tls("TLS", "127.0.0.1", plain.port, authority[1].decode())
         with pytest.raises(Unreachable, match="Connection refused"):
             network.tls("TLS", "127.0.0.1", free_port(), authority[1].decode())
 
-    def test_of_a_carrier_that_does_not_listen_now_is_a_warning(self, authority: tuple[bytes, bytes]) -> None:
-        check = network.carrier(f"127.0.0.1:{free_port()}", authority[1].decode())
+    @pytest.mark.parametrize("answer", ["", "HTTP/1.1 503 Service Unavailable\r\n\r\n"], ids=["direct", "by proxy"])
+    def test_of_a_carrier_that_does_not_listen_now_is_a_warning(
+        self, answer: str, authority: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Proxy(answer.encode()).listening() as proxy:
+            if answer:
+                monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            check = network.carrier(f"127.0.0.1:{free_port()}", authority[1].decode())
         assert (check.result, check.exit_code) == ("warning", 0)
         assert "only while a job runs" in check.mend["en"]
+
+    def test_of_a_carrier_that_the_proxy_forbids_is_a_failure(
+        self, authority: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with Proxy(b"HTTP/1.1 403 Forbidden\r\n\r\n").listening() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            with pytest.raises(ProxyRefused, match="403"):
+                network.carrier(f"127.0.0.1:{free_port()}", authority[1].decode())
 
 
 def test_a_name_that_nobody_knows_is_5() -> None:
@@ -293,9 +280,9 @@ def test_a_proxy_that_refuses_ends_the_call_with_5_and_hides_the_password(
         ).listening() as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{proxy.port}")
             facts = site.run("doctor", "--quick", exit_code=5)
-            with pytest.raises(Exception, match="the proxy answers 407") as caught:
+            with pytest.raises(ProxyRefused, match="407 Proxy Authentication Required") as caught:
                 site.run("review")
-    assert caught.value.exit_code == 5  # type: ignore[attr-defined]
+    assert (caught.value.exit_code, caught.value.code) == (5, "proxy-refused")
     assert "s3cret" not in str(caught.value)
     rows = {check["check"]: check for check in facts["checks"]}
     assert rows["proxy"]["exit_code"] == 5
@@ -303,3 +290,85 @@ def test_a_proxy_that_refuses_ends_the_call_with_5_and_hides_the_password(
     assert "TLS" not in rows  # what lies behind is not tried
     assert "s3cret" not in str(facts)
     assert Site(site.path).run("journal", "verify")["rows"] > 0
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Consortium, Site]]:
+    """A registry that listens, and a site that joined without a proxy."""
+    made = consortium(tmp_path_factory.mktemp("office"))
+    with made.listening(), pytest.MonkeyPatch.context() as patch:
+        for name in PROXIES:
+            patch.delenv(name, raising=False)
+        yield made, made.join("akatombo-seiki")
+
+
+class TestACallThatFailed:
+    """Names whoever is to blame: the proxy while it is the proxy, and the coordinator behind one that connects."""
+
+    @pytest.mark.parametrize("verb", ["join", "review", "leave"])
+    def test_at_a_proxy_that_is_not_there(
+        self, verb: str, office: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        made, site = office
+        token = made.invite("asanagi-seiki")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:s3cret@127.0.0.1:{(port := free_port())}")
+        joining = ["--token-file", token, "--data", tmp_path] if verb == "join" else []
+        with pytest.raises(ProxyUnreachable, match="Connection refused") as caught:
+            (Site(tmp_path / "new") if joining else site).run(verb, *joining)
+        assert (caught.value.exit_code, caught.value.code) == (5, "proxy-unreachable")
+        for words in (caught.value.text("en"), caught.value.text("ja")):
+            assert f"127.0.0.1:{port}" in words
+            assert "HTTPS_PROXY" in words
+            assert str(made.port) not in words
+            assert "s3cret" not in words
+
+    @pytest.mark.parametrize(
+        ("address", "detail"),
+        [("no-such-proxy.invalid:8080", "not known"), ("no proxy", "no HTTP proxy")],
+    )
+    def test_at_a_proxy_without_a_name_or_of_another_kind(
+        self, address: str, detail: str, office: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, site = office
+        with Proxy(b"SSH-2.0-OpenSSH_9.2\r\n").listening() as answering:
+            here = f"http://127.0.0.1:{answering.port}"
+            monkeypatch.setenv("HTTPS_PROXY", here if address == "no proxy" else address)
+            with pytest.raises(ProxyUnreachable, match=detail):
+                site.run("review")
+
+    def test_at_a_proxy_that_hangs(
+        self, office: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch, authority: tuple[bytes, bytes]
+    ) -> None:
+        """It may be waiting itself, and that is said too; where the registry was reached, the carrier does not run."""
+        made, site = office
+        monkeypatch.setattr("clients.registry_client._SECONDS", 0.3)
+        monkeypatch.setattr("clients.proxy.SECONDS", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{(port := silent.getsockname()[1])}")
+            words = f"The proxy 127.0.0.1:{port} took the connection and did not say within 0.3 s whether it reaches "
+            with pytest.raises(ProxySilent, match=f"{words}127.0.0.1:{made.port}") as caught:
+                site.run("review")
+            assert (caught.value.exit_code, caught.value.code) == (5, "proxy-silent")
+            check = network.carrier("127.0.0.1:1", authority[1].decode())
+        assert (check.result, f"127.0.0.1:{port}: no answer" in check.found["en"]) == ("warning", True)
+
+    def test_behind_a_proxy_that_connects_names_the_coordinator_and_the_way(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        with Proxy().listening() as proxy, socket.create_server(("127.0.0.1", 0)) as deaf:
+            monkeypatch.setattr("clients.registry_client._SECONDS", 0.3)
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            token = JoinToken.create(f"https://127.0.0.1:{deaf.getsockname()[1]}", bytes(32))
+            with pytest.raises(RegistryUnreachable, match=f"through the proxy 127.0.0.1:{proxy.port}"):
+                introduce(token, lambda _: None)
+
+    def test_does_not_trip_over_a_proxy_for_others(
+        self, office: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Desktops set ALL_PROXY beside HTTPS_PROXY, to what nothing here speaks."""
+        _, site = office
+        monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1")
+        with Proxy().listening() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            assert site.run("roster", "show")["version"] == 1
+            assert proxy.asked

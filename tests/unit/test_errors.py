@@ -14,8 +14,10 @@ import pytest
 import aggregator
 import clients
 import federation
+from clients.registry_refused import RegistryRefused
 from federation.errors import ConfigInvalid, Fault, RengoError, UnknownKey
 from federation.load_plan import SweepFailed
+from federation.secagg.messages import Refused
 
 EXIT_CODES = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 70}
 
@@ -49,6 +51,8 @@ def made(kind: type[RengoError]) -> RengoError:
         return ConfigInvalid([UnknownKey("lora.rank", "lora.r"), Fault(where="x", detail="y")])
     if kind is UnknownKey:
         return UnknownKey("lora.rank", "lora.r")
+    if kind is RegistryRefused:
+        return RegistryRefused(Refused("ask", "malformed", "<reason>"))
     if kind is SweepFailed:
         return SweepFailed([("seed=1", Fault(where="x", detail="y"))], jobs=3)
     return kind(**{name: f"<{name}>" for name in fields(english(kind)) | fields(kind.ja)})

@@ -53,6 +53,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     nodes = {name: name for name in ("quick", "slow", "broken", "odd", "gone")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flower, "_program", lambda name: str(programs / name))
+        patch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
         office = Office(Flower(servers, nodes, DEADLINE, folder), folder)
         office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
         assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
@@ -65,6 +66,10 @@ def exchanged(office: Office, *members: str) -> tuple[dict[str, bytes], float]:
     began = time.monotonic()
     answers = dict(office.carrier.exchange(MASKED, {m: f"to {m}".encode() for m in members}))
     return answers, time.monotonic() - began
+
+
+def test_all_nodes_are_registered_by_one_process(office: Office) -> None:
+    assert office.count("registrations") == office.count("superlinks")
 
 
 def test_an_exchange_ends_when_all_have_answered(office: Office) -> None:
@@ -113,16 +118,51 @@ def test_a_relay_that_is_killed_within_an_exchange_leaves_drop_outs_and_is_start
     assert (office.count("relays"), office.count("superlinks")) == (relays + 1, superlinks + 1)
 
 
+def test_a_superlink_that_is_killed_within_an_exchange_ends_it_and_nodes_are_waited_for(office: Office) -> None:
+    """The relay lives on and would wait for the whole deadline; nodes need a while to come back."""
+    exchange = office.carrier.exchange(MASKED, {"quick": b"1", "slow": b"2"})
+    assert next(exchange) == ("quick", b"answer to 1")
+    office.behave(quick="late", slow="hang", broken="fail", odd="other", gone="away")
+    began = time.monotonic()
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    assert list(exchange) == []
+    assert time.monotonic() - began < DEADLINE
+    superlinks = office.count("superlinks")
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert office.count("superlinks") == superlinks + 1
+    # Who was not there before is not waited for, and nobody is beyond the deadline.
+    office.behave(quick="away", slow="hang", broken="fail", odd="other", gone="late")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    answers, seconds = exchanged(office, "quick", "gone")
+    assert set(answers) <= {"gone"}
+    assert seconds > DEADLINE
+    office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")  # from the next start on
+
+
 def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     superlinks = office.count("superlinks")
     os.kill(office.last("superlinks"), signal.SIGKILL)
-    until = time.monotonic() + 10
-    while Path(f"/proc/{office.last('superlinks')}/stat").read_text().split()[2] != "Z":
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for_end(office)
     assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
     assert office.count("superlinks") == superlinks + 1
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+
+
+def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower, "_PAUSES", (0.1, 0.2))
+    (office.folder / "no-registration").write_text("2")
+    registrations = office.count("registrations")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
+    assert office.count("registrations") == registrations + 3
+    (office.folder / "no-registration").write_text("3")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    with pytest.raises(FlowerFailed, match="registration of nodes"):
+        office.carrier.online()
+    assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
 
 
 def test_the_relays_socket_and_key_are_for_this_user_alone(office: Office) -> None:
@@ -131,20 +171,30 @@ def test_the_relays_socket_and_key_are_for_this_user_alone(office: Office) -> No
     assert stat.S_IMODE((folder / "relay.key").stat().st_mode) == 0o600
 
 
-def test_what_flower_says_when_it_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ("no-relay", "the app does not build"),
+        ("no-registration", "registration of nodes did not do what it should: Pub"),
+    ],
+)
+def test_what_flower_says_when_it_fails_is_told(
+    failing: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     standin_flower.write_programs(programs)
     monkeypatch.setattr(flower, "_program", lambda name: str(programs / name))
+    monkeypatch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
     files = [programs / name for name in ("server.pem", "tls.key", "authority.pem")]
     home = tmp_path / "home"
     home.mkdir()
-    (home / "no-relay").touch()
+    (home / failing).write_text("1")
     carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, home)
     with pytest.raises(FlowerFailed) as caught:
         carrier.online()
     carrier.close()
-    assert "the app does not build" in str(caught.value)
+    assert words in str(caught.value)
     assert str(home / "superlink.log") in str(caught.value)
     assert caught.value.exit_code == 5
 
@@ -166,6 +216,14 @@ def test_close_leaves_nothing_behind(office: Office) -> None:
             assert time.monotonic() < until, program
             time.sleep(0.05)
     assert not office.carrier._sockets.exists()
+
+
+def wait_for_end(office: Office) -> None:
+    """Until the newest SuperLink, which was killed, is dead."""
+    until = time.monotonic() + 10
+    while alive(office.last("superlinks")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:

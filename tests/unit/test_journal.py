@@ -254,8 +254,9 @@ def pair(number: int, size: int = 10) -> list[tuple[bytes, bytes]]:
 
 
 def test_evidence_is_bounded_in_number_and_the_first_stays(journal: Journal) -> None:
-    for number in range(MOST_EVIDENCE):
-        journal.keep_evidence("two different cohort", pair(number))
+    room = [journal.keep_evidence("two different cohort", pair(number)) for number in range(MOST_EVIDENCE)]
+    assert room == [True] * (MOST_EVIDENCE // 2) + [False] * (MOST_EVIDENCE // 2)
+    assert journal.keep_evidence("two different cohort", pair(0))  # it is there
     kept = [statement for _, *statement in journal.evidence()]
     assert kept == [list(statement) for number in range(MOST_EVIDENCE // 2) for statement in pair(number)]
 

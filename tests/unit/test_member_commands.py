@@ -13,7 +13,8 @@ from clients.commands.site import asked
 from clients.home import MemberExists, NoMemberHere, NothingApproved
 from clients.journal import Departure, Journal, NoOpenJob
 from clients.policy_file import RefusedByPolicy
-from clients.registry_client import FingerprintDiffers, RegistryRefused, RegistryUnreachable
+from clients.registry_client import FingerprintDiffers, RegistryUnreachable
+from clients.registry_refused import RegistryRefused
 from clients.state_folder import OpenToOthers
 from federation.errors import DataFolderInvalid, UsageError
 from federation.output import OutputNotWritable
@@ -64,7 +65,11 @@ class TestJoining:
         before = {path.name for path in inviting.folder.iterdir()}
         with pytest.raises(RegistryRefused) as caught:
             Site(inviting.folder / "again").run("join", "--token-file", token, "--data", MEMBERS / ID)
-        assert caught.value.exit_code == 4
+        assert (caught.value.exit_code, caught.value.code) == (4, "token-refused")
+        why = {"used": "it was used already", "unknown": "it is not known here"}[spoil]
+        words = f"This join token is not accepted: {why}. Ask the coordinator for a new one."
+        assert str(caught.value) == f"The coordinator answers: {words}"
+        assert "新しいものを依頼してください" in caught.value.text("ja")
         assert {path.name for path in inviting.folder.iterdir()} == before
         assert inviting.log()[-1] == "refused join of joining: token-refused"
 

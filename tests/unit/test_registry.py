@@ -356,11 +356,24 @@ class TestWhatASenderWrites:
     def test_a_thousand_times_a_day_fills_no_disk(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, "_MOST_REFUSALS", 5)
         before = len(office.log())
-        for _ in range(20):
-            assert isinstance(office.standing(Identity.create("stranger")), Refused)
+        for address in range(20):
+            assert isinstance(office.standing(Identity.create("stranger"), peer=f"192.0.2.{address}"), Refused)
         rows = office.log()[before:]
         assert rows == ["refused ask of stranger: unknown-to-registry"] * 4 + [
             "refused 5 requests today; more are not logged before tomorrow (UTC)"
         ]
         office.member("toyo")
         assert office.log()[-1] == "toyo joined"
+
+    def test_from_one_address_hides_nobody_else(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "_MOST_REFUSALS_OF_ONE", 3)
+        before = len(office.log())
+        for peer in ("192.0.2.1",) * 10 + ("192.0.2.2",):
+            assert isinstance(office.standing(Identity.create("stranger"), peer=peer), Refused)
+        one = "refused ask of stranger: unknown-to-registry"
+        assert [(peer, event) for _, peer, event in office.registry.log()][before:] == [
+            ("192.0.2.1", one),
+            ("192.0.2.1", one),
+            ("192.0.2.1", "refused 3 requests from here today; more are not logged before tomorrow (UTC)"),
+            ("192.0.2.2", one),
+        ]

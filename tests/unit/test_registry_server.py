@@ -101,10 +101,9 @@ def test_a_certificate_for_another_host_is_not_accepted(served: Served) -> None:
         httpx.get(served.url.replace("127.0.0.1", "127.0.0.2"), verify=served.trust, timeout=5)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_taken_port_is_told(served: Served) -> None:
     port = int(served.url.rpartition(":")[2])
-    with pytest.raises(CannotListen) as caught:
+    with pytest.raises(CannotListen, match="Address already in use") as caught:
         RegistryServer(served.office.registry, "127.0.0.1", port, *served.files)
     assert caught.value.exit_code == 5
 

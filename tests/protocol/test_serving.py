@@ -1,0 +1,69 @@
+"""What `rengo coordinator start` keeps of a job whose rounds end, and of one that stops."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from aggregator.serving import run_rounds
+from federation import step, tensors
+from federation.commands import Printer
+from federation.errors import JobStopped
+from tests.protocol.consortium import Consortium, Losing, Lost, make_consortium
+
+MOST = ("m00", "m01")  # of five, t = 4: without these two nothing goes on
+
+
+def silent(round: int) -> dict[tuple[int, str, str], Lost]:
+    return {(round, step, name): "request" for step in ("keys", "masked") for name in MOST}
+
+
+def served(consortium: Consortium, lost: dict[tuple[int, str, str], Lost], target: Path) -> None:
+    store = consortium.store()
+    try:
+        carrier = Losing(consortium, lost)
+        run_rounds(consortium.job, carrier, store, target, consortium.events.append, Printer("en", as_json=True))
+    finally:
+        store.close()
+
+
+def exported(target: Path) -> bytes:
+    """The adapter's digest, from the file that peft would load."""
+    named = load_file(target / "adapter_model.safetensors")
+    return tensors.digest(
+        {name.removeprefix("base_model.model.").removesuffix(".weight"): a for name, a in named.items()}
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The final adapter of the usual job."""
+    consortium = make_consortium(tmp_path_factory.mktemp("whole"))
+    state = consortium.run()
+    return tensors.digest(step.scheme_of(consortium.plan).export(state))
+
+
+def test_a_job_that_ends_is_exported(tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    served(make_consortium(tmp_path), {}, tmp_path / "adapter")
+    assert exported(tmp_path / "adapter") == whole
+    assert json.loads(capsys.readouterr().out)["event"] == "done"
+
+
+def test_the_final_adapter_is_exported_although_only_its_measurement_failed(
+    tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(JobStopped):
+        served(make_consortium(tmp_path), silent(3), tmp_path / "adapter")
+    assert exported(tmp_path / "adapter") == whole
+    said = json.loads(capsys.readouterr().out)
+    assert (said["event"], said["path"]) == ("unmeasured", str(tmp_path / "adapter"))
+
+
+def test_a_job_that_stops_before_its_last_round_exports_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(JobStopped):
+        served(make_consortium(tmp_path), silent(2), tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+    assert capsys.readouterr().out == ""
