@@ -21,6 +21,7 @@ def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
         "threshold": plan.threshold,
         "threat": plan.secagg.threat,
         "collude": plan.corruptible,
+        "neighbourhoods": plan.neighbourhoods.facts if plan.neighbourhoods else None,
         "rounds": plan.rounds,
         "model": plan.model.name,
         "model_sha256": plan.model.sha256,

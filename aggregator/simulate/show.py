@@ -154,7 +154,7 @@ def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     near = secagg["neighbourhoods"]
     return [
         words["secagg"].format(**counts, dropped=dropped),
-        *([words["neighbourhoods"].format(threshold=secagg["threshold"], **near)] if near else []),
+        *([words["neighbourhoods"].format(**near)] if near else []),
         words["against_plain"].format(
             l2=plain["relative_l2"],
             steps=plain["max_quantisation_steps"],

@@ -12,7 +12,6 @@ from aggregator.simulate.differences import Verdict
 from aggregator.simulate.report import Line, change, chosen_round
 from clients.dataset import Corpus
 from federation import step, tensors
-from federation.plan import Plan
 from federation.secagg.server import Step
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
@@ -72,15 +71,6 @@ def _verdict(verdict: Verdict) -> Line:
     }
 
 
-def _neighbourhoods(plan: Plan) -> Line | None:
-    """The graph of `semi_malicious` in numbers, as far as a float goes."""
-    found = plan.neighbourhoods
-    if found is None:
-        return None
-    probabilities = {"not_private": float(found.not_private), "not_complete": float(found.not_complete)}
-    return {"degree": found.degree, "corrupt": found.corrupt, "lost": found.lost, **probabilities}
-
-
 def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
     plan = table.plan
     training = [line for line in rounds if "secure_vs_plain" in line]
@@ -94,7 +84,7 @@ def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
             "threat": plan.secagg.threat,
             "quorum": plan.quorum,
             "threshold": plan.threshold,
-            "neighbourhoods": _neighbourhoods(plan),
+            "neighbourhoods": plan.neighbourhoods.facts if plan.neighbourhoods else None,
             "threshold_by_round": [line["threshold"] for line in rounds],
             "dropped_by_step": {s.value: sum(len(line["dropped"][s.value]) for line in rounds) for s in Step},
         },

@@ -44,6 +44,12 @@ class Parameters:
     not_private: Fraction
     not_complete: Fraction
 
+    @property
+    def facts(self) -> dict[str, float]:
+        """For people and programs, as far as a float goes."""
+        counts = {"degree": self.degree, "threshold": self.threshold, "corrupt": self.corrupt, "lost": self.lost}
+        return counts | {"not_private": float(self.not_private), "not_complete": float(self.not_complete)}
+
 
 @lru_cache(maxsize=64)
 def parameters(members: int, corruption_rate: float, dropout_rate: float) -> Parameters | None:
