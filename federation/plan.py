@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from federation import settings
 from federation.errors import Fault, Inconsistent
 from federation.identity import LARGEST_ID, is_member_id
-from federation.secagg.graph import Parameters, parameters
+from federation.secagg.graph import MOST_NEIGHBOURS, Parameters, parameters
 from federation.settings import Range
 from federation.text import printable
 from federation.wire import canonical_cbor
@@ -282,9 +282,10 @@ def _check_threat(values: Mapping[str, Any], fault: Callable[[str, str, str], No
     if known and parameters(count, *rates.values()) is None:
         fault(
             "secagg.threat",
-            f"{count} members are too few for neighbourhoods at these rates: everybody would be everybody's "
-            "neighbour. Use `malicious`, which withstands more",
-            f"{count} 拠点では、この割合で全員より小さい隣接集合を作れません。より強い `malicious` を使ってください",
+            f"{count} members have no neighbourhoods at these rates: everybody would be everybody's neighbour, or have "
+            f"more than {MOST_NEIGHBOURS}. Lower the rates, or use `malicious`, which withstands more",
+            f"{count} 拠点では、この割合で隣接集合を作れません（隣接が全員または {MOST_NEIGHBOURS} を超えます）。"
+            "割合を下げるか、より強い `malicious` を使ってください",
         )
 
 

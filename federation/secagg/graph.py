@@ -32,6 +32,10 @@ COMPLETION_BITS = 20
 """A round with as many drop-outs as stated fails for want of neighbours with a probability of at most 2^-20."""
 
 
+MOST_NEIGHBOURS = 1000
+"""A plan comes from others: so far its rates are tried, and no farther."""
+
+
 @dataclass(frozen=True)
 class Parameters:
     """What n members and the two rates give. `corrupt` and `lost` are numbers of members, `not_private` (a set-up) and
@@ -53,13 +57,13 @@ class Parameters:
 
 @lru_cache(maxsize=64)
 def parameters(members: int, corruption_rate: float, dropout_rate: float) -> Parameters | None:
-    """The smallest degree that fulfils both conditions; None when that is everyone the neighbour of everyone, or when
-    as many as may be lost leave no quorum (federation/plan.py)."""
+    """The smallest degree that fulfils both conditions. None when that is everyone the neighbour of everyone or more than
+    MOST_NEIGHBOURS, or when as many as may be lost leave no quorum (federation/plan.py)."""
     corrupt, lost = (_rate_of(members, rate) for rate in (corruption_rate, dropout_rate))
     if 3 * lost >= members - corrupt:
         return None
     spare = 0
-    for reach in range(2, members // 2):
+    for reach in range(2, min(members, MOST_NEIGHBOURS + 2) // 2):
         # More neighbours never need fewer that may be corrupt.
         while spare < reach - 1:
             found = _checked(members, corrupt, lost, reach, spare)
@@ -94,9 +98,14 @@ def _checked(members: int, corrupt: int, lost: int, reach: int, spare: int) -> P
 
 def _tail(population: int, marked: int, drawn: int, least: int) -> Fraction:
     """P[at least `least` of `drawn` are marked], drawn without replacement: the tail of the hypergeometric."""
-    ways = sum(
-        comb(marked, hit) * comb(population - marked, drawn - hit) for hit in range(least, min(drawn, marked) + 1)
-    )
+    unmarked = population - marked
+    first, last = max(least, drawn - unmarked), min(drawn, marked)
+    if first > last:
+        return Fraction(0)
+    term = ways = comb(marked, first) * comb(unmarked, drawn - first)
+    for hit in range(first, last):
+        term = term * (marked - hit) * (drawn - hit) // ((hit + 1) * (unmarked - drawn + hit + 1))
+        ways += term
     return Fraction(ways, comb(population, drawn))
 
 

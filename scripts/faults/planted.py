@@ -153,7 +153,7 @@ PLANTED: tuple[Fault, ...] = (
           (ORDER, RESTARTS)),
     Fault("a finished step answers anew", MEMBER, "if session is not None and header.kind in session.answered:",
           "if False:", (ORDER, REPLAY)),
-    Fault("contradictions are not kept", MEMBER, 'self._journal.keep_evidence(f"two different {kind}", pairs)', "pass",
+    Fault("contradictions are not kept", MEMBER, 'self._journal.keep_evidence(f"two different {kind}", pairs)', "False",
           (SETUP, OPENING)),
     Fault("parent not compared", MEMBER, "carrier.ctx is not None and offer.parent != carrier.ctx", "False",
           (SETUP, ORDER)),
