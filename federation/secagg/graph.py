@@ -57,8 +57,8 @@ class Parameters:
 
 @lru_cache(maxsize=64)
 def parameters(members: int, corruption_rate: float, dropout_rate: float) -> Parameters | None:
-    """The smallest degree that fulfils both conditions. None when that is everyone the neighbour of everyone or more than
-    MOST_NEIGHBOURS, or when as many as may be lost leave no quorum (federation/plan.py)."""
+    """The smallest degree that fulfils both conditions. None when that is everyone the neighbour of everyone or more
+    than MOST_NEIGHBOURS, or when as many as may be lost leave no quorum (federation/plan.py)."""
     corrupt, lost = (_rate_of(members, rate) for rate in (corruption_rate, dropout_rate))
     if 3 * lost >= members - corrupt:
         return None
