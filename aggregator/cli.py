@@ -171,7 +171,10 @@ def plan(options: argparse.Namespace, printer: Printer) -> Result:
     registry.keep_model(made.model.sha256, json.dumps(shapes))
     registry.close()
     facts = {"plan": load_plan.to_yaml(made), "digest": made.digest().hex(), "members": list(made.members)}
-    return Result(facts, load_plan.to_yaml(made).rstrip())
+    near = made.neighbourhoods.facts if made.neighbourhoods else {}
+    # What follows from the plan is a comment in its file: nobody has to be told.
+    lines = [f"# {name}: {figure:g}\n" for name, figure in near.items()]
+    return Result(facts | {"neighbourhoods": near}, "".join(lines) + load_plan.to_yaml(made).rstrip())
 
 
 def start(options: argparse.Namespace, printer: Printer) -> Result | None:

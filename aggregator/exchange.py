@@ -11,6 +11,7 @@ from aggregator.carriers import Carrier, Exchange
 from aggregator.store import Store
 from federation.errors import RengoError
 from federation.secagg.messages import Refused, Revealed
+from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
 from federation.text import printable
@@ -105,7 +106,7 @@ class Exchanges:
         An exchange that a kill interrupts leaves nothing but what was revealed: it is asked again, verbatim, and
         members that have answered send the same bytes.
         """
-        frames = {member: write_frame(messages) for member, messages in requests.items()}
+        frames = OnDemand(requests, lambda member: write_frame(requests[member]))
         refused: set[tuple[str, str, bytes]] = set()
         for member, answer in self._carrier.exchange(exchange, frames):
             try:
@@ -139,10 +140,7 @@ class Exchanges:
             self._store.keep_revealed(expecting.offer.round, statement)
 
 
-def together(*parts: Mapping[str, Signed]) -> dict[str, list[Signed]]:
+def together(*parts: Mapping[str, Signed]) -> Requests:
     """Messages for the same member travel in one request."""
-    requests: dict[str, list[Signed]] = {}
-    for part in parts:
-        for member, message in part.items():
-            requests.setdefault(member, []).append(message)
-    return requests
+    members = [member for part in parts for member in part]
+    return OnDemand(members, lambda member: [part[member] for part in parts if member in part])

@@ -68,6 +68,5 @@ def _call_voters(exchanges: Exchanges, aggregation: Aggregation, votes: Requests
 def _require_reach(aggregation: Aggregation, gone: frozenset[str]) -> None:
     """Raises TooFewMembers when the members that are not `gone` cannot open the sum and enough are left for another
     attempt: at most N - t have revealed."""
-    parties = aggregation.parties
-    if len(aggregation.answered) <= len(parties.members) - parties.threshold:
+    if len(aggregation.answered) <= aggregation.parties.spare:
         aggregation.require_holders(set(aggregation.u4) - (gone - aggregation.answered))

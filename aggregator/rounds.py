@@ -39,7 +39,7 @@ class Job:
     @property
     def parties(self) -> Parties:
         """The N members of the job."""
-        return Parties(self.roster, self.plan.members)
+        return Parties.of(self.roster, self.plan)
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _following(job: Job, aggregation: Aggregation, round: int) -> Aggregation | 
     return Aggregation(job.signer, job.parties, _offer(job, round + 1, aggregation.offer.attempt, aggregation.ctx))
 
 
-def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, dict[str, Signed]]:
+def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, Mapping[str, Signed]]:
     """Go on with the next round's set-up, or let it go when too few announced keys: the next round starts cold."""
     try:
         return following, following.cohorts() if following else {}
@@ -295,7 +295,7 @@ def _checkpoint(opening: _Opening, opened: _Opened, adapter: Tensors) -> Checkpo
 
 def _limits(job: Job) -> Limits:
     """The largest answer that an honest member gives: its envelopes, or its vector."""
-    count = len(job.plan.members)
+    count = job.plan.neighbourhood_size
     scheme, factors = step.scheme_of(job.plan), step.first_state(job.plan, job.shapes).factors
     # A scheme may upload other tensors in even rounds than in odd ones.
     values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))

@@ -209,9 +209,9 @@ def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Pri
         if len(approved) != said:
             missing = ", ".join(sorted(set(plan.members) - approved)) or "-"
             facts = {"plan": plan.digest().hex()[:16], "approved": len(approved), "members": len(plan.members)}
-            printer.line("consents", _WORDS["consents"], **facts, needed=plan.threshold, missing=missing)
+            printer.line("consents", _WORDS["consents"], **facts, needed=plan.quorum, missing=missing)
             said = len(approved)
-        if len(approved) >= plan.threshold:
+        if len(approved) >= plan.quorum:
             return
         time.sleep(_POLL)
 
@@ -228,10 +228,10 @@ def _await_members(
         watch.phase("waiting for members", online)
         if (len(online), len(approved)) != said:
             missing = ", ".join(sorted(approved - online)) or "-"
-            facts = {"online": len(online), "approved": len(approved), "needed": plan.threshold, "missing": missing}
+            facts = {"online": len(online), "approved": len(approved), "needed": plan.quorum, "missing": missing}
             printer.line("online", _WORDS["online"], **facts)
             said = (len(online), len(approved))
-        if len(online) >= plan.threshold and (approved <= online or time.monotonic() - began > wait):
+        if len(online) >= plan.quorum and (approved <= online or time.monotonic() - began > wait):
             return
         time.sleep(_POLL)
 

@@ -83,7 +83,7 @@ def approve(
 ) -> Approval:
     """Approve the plan under the roster. `who`: applicant and approver. Raises RefusedByPolicy, or NotInRoster."""
     require_permitted(home, plan, journal)
-    Parties(roster.roster, plan.members)
+    Parties.of(roster.roster, plan)
     applicant, approver = who
     if home.policy().two_persons and _person(approver) == _person(applicant):
         detail = "applicant and approver have to be two persons (policy.toml, two_persons)"

@@ -175,8 +175,8 @@ class Contribution:
             raise WrongTerms(what="last encoding", actual="another", expected="the one of the last round")
         if len(words) != ring.dimension * ring.dtype.itemsize:
             raise Malformed(detail="the last sum has a wrong length")
-        if not self._plan.threshold <= last.count <= len(self._plan.members):
-            raise WrongTerms(what="last count", actual=last.count, expected=f"at least {self._plan.threshold}")
+        if not self._plan.quorum <= last.count <= len(self._plan.members):
+            raise WrongTerms(what="last count", actual=last.count, expected=f"at least {self._plan.quorum}")
         mean, _ = ring.decode(np.frombuffer(words, dtype=ring.dtype), last.count)
         if known is not None:
             actual, opened_by = last.proof.adapter, known.adapter

@@ -23,7 +23,7 @@ from federation.plan import Plan
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
 from federation.secagg.contexts import setup_context, statements_digest
 from federation.secagg.history import NOWHERE, Position
-from federation.secagg.messages import Broadcast, Offer, Refused
+from federation.secagg.messages import Broadcast, Cohort, Inbox, Offer, Refused, Survivors
 from federation.secagg.parties import Parties
 from federation.secagg.proof import check_proof
 from federation.secagg.refusals import (
@@ -39,6 +39,10 @@ from federation.secagg.transitions import DUE
 from federation.wire import ZERO_DIGEST, Limits, Malformed, Signed, read_body, read_frame, write_frame
 
 _log = logging.getLogger(__name__)
+
+_WITH_DATA = (Broadcast.kind,)
+_WITH_CLAIMS = (*_WITH_DATA, Cohort.kind, Inbox.kind, Survivors.kind)
+"""Kinds of messages that carry data."""
 
 State = KeysSent | SharesSent | Ready | MaskedSent | AgreedSent | None
 
@@ -71,7 +75,7 @@ class Member:
         app: str = "",
     ) -> None:
         self._identity, self._plan, self._policy = identity, plan, policy
-        self._parties = Parties(roster, plan.members)
+        self._parties = Parties.of(roster, plan)
         self._contribution, self._journal = contribution, journal
         self._destination, self._app = destination, app
         self._history = journal.history(plan.job)
@@ -124,7 +128,7 @@ class Member:
             if session is not None and header.kind in session.answered:
                 return self._again(session, message)
             # An Offer is kept for as long as its session is: data that it drags along would be, too.
-            if len(message.blob) and header.kind != Broadcast.kind:
+            if len(message.blob) and header.kind not in (_WITH_CLAIMS if self._parties.sparse else _WITH_DATA):
                 raise Malformed(detail=f"{header.kind} carries data that it should not")
             message.check_blob()
             if header.kind == Offer.kind:
@@ -280,9 +284,12 @@ def _adapter(session: _Session) -> bytes:
 
 
 def request_limits(plan: Plan, contribution: Contribution) -> Limits:
-    """The largest request that a round of this plan can need: an inbox of N dealers, an adapter and a sum."""
-    count = len(plan.members)
+    """The largest request that a round of this plan can need: an inbox of a neighbourhood, an adapter and a sum."""
+    count = plan.neighbourhood_size
     largest_id = max(len(member.encode()) for member in plan.members)
     per_dealer = 1024 + 64 * count + 4 * largest_id
     values = tensors.size_of(contribution.adapter_shapes)
-    return Limits(header=65536 + count * per_dealer, blob=4 * values + (plan.secagg.ring_bits // 8) * values + 65536)
+    blob = 4 * values + (plan.secagg.ring_bits // 8) * values + 65536
+    # Either of them: an adapter with the last sum, or the ids of those absent.
+    claim = len(plan.members) * (largest_id + 4) + 65536
+    return Limits(header=65536 + count * per_dealer, blob=max(blob, claim) if plan.neighbourhoods else blob)

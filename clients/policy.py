@@ -12,6 +12,7 @@ from federation.secagg.refusals import (
     PlanNotApproved,
     RosterNotApproved,
     RoundsExhausted,
+    ThreatNotPermitted,
     WrongTerms,
 )
 
@@ -36,7 +37,8 @@ class Policy:
     `approved_plan` and `approved_roster` are the digests that a person at this site approved; `base_model` is the
     digest of the model on this site's disk. `minimum_cohort` can only raise the protocol's threshold.
     `rounds_per_data_set` caps how often this data takes part, across all jobs: every sum leaks a little. `hours`: when
-    a round may begin here; one that has begun is finished.
+    a round may begin here; one that has begun is finished. `semi_malicious`: whether a plan may trust the coordinator
+    while keys are collected.
     """
 
     approved_plan: bytes
@@ -45,11 +47,14 @@ class Policy:
     minimum_cohort: int
     rounds_per_data_set: int
     hours: Hours | None = None
+    semi_malicious: bool = False
 
     def check(self, offer: Offer, plan: Plan) -> None:
         """Raises the refusal that applies to a round's offer."""
         if offer.plan != self.approved_plan:
             raise PlanNotApproved(plan=offer.plan.hex()[:16])
+        if plan.secagg.threat == "semi_malicious" and not self.semi_malicious:
+            raise ThreatNotPermitted(threat=plan.secagg.threat)
         if offer.roster != self.approved_roster:
             raise RosterNotApproved(roster=offer.roster.hex()[:16])
         if offer.model != self.base_model:

@@ -23,6 +23,7 @@ minimum_cohort      = 3       # smallest number of members in a sum; the protoco
 rounds_per_data_set = 200     # how often this data may be in a sum, over all jobs: every sum leaks a little
 rounds_per_plan     = 200     # the longest plan that may be approved
 base_models         = ["any"] # SHA-256 of the base models that may be trained here, as `rengo member review` shows them
+semi_malicious      = false   # true: permits plans that trust the coordinator while keys are collected (large cohorts)
 training_hours      = "any"   # when a round may begin, local time: "20:00-06:00"
 two_persons         = false   # true: who approves a plan has to be another person than who applied for it
 automatic_approval  = false   # true: `rengo member start` approves a new plan within these limits without a person
@@ -52,6 +53,7 @@ class SitePolicy:
     rounds_per_data_set: Annotated[int, Range(1)]
     rounds_per_plan: Annotated[int, Range(1)]
     base_models: tuple[str, ...]
+    semi_malicious: bool
     training_hours: str
     two_persons: bool
     automatic_approval: bool
@@ -107,6 +109,12 @@ def breaches(path: Path, plan: Plan, contributions: int) -> list[Breach]:
         )
     if plan.rounds > policy.rounds_per_plan:
         breach("rounds_per_plan", f"the plan has {plan.rounds} rounds", f"計画は {plan.rounds} 回です")
+    if plan.secagg.threat == "semi_malicious" and not policy.semi_malicious:
+        breach(
+            "semi_malicious",
+            "the plan trusts the coordinator while keys are collected",
+            "計画は、鍵を集める間は事務局を信頼します",
+        )
     allowed = [model.lower() for model in policy.base_models]
     if ANY not in allowed and plan.model.sha256.lower() not in allowed:
         model = f"{plan.model.name} {plan.model.sha256}"

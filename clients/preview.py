@@ -8,7 +8,7 @@ what the protocol says, in fields, order and sizes; keys, masks and signatures d
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class _Round:
 
     def __init__(self, me: str, plan: Plan, roster: Roster, keys: Mapping[str, Identity], limits: Limits) -> None:
         self._me, self._plan, self._signer, self._limits = me, plan, keys[COORDINATOR], limits
-        self._roster, self.parties = roster, Parties(roster, plan.members)
+        self._roster, self.parties = roster, Parties.of(roster, plan)
         self._peers = {m: _Peer(keys[m], self.parties) for m in plan.members if m != me}
         self.frames: list[Departing] = []
 
@@ -124,7 +124,7 @@ class _Round:
     def _ask(
         self,
         name: str,
-        requests: list[dict[str, Signed]],
+        requests: Sequence[Mapping[str, Signed]],
         awaiting: list[Aggregation],
         handle: Callable[[bytes], bytes],
         terms: Terms | None = None,
@@ -159,7 +159,7 @@ def make(home: Home, plan: Plan, destination: str) -> Preview:
     entries = tuple(RosterEntry(id, id, keys[id].public_key) for id in plan.members)
     roster = Roster(plan.consortium, 1, keys[COORDINATOR].public_key, entries)
     contribution = Contribution(plan, me, learner, corpus)
-    limits = site.minimum_cohort, site.rounds_per_data_set
+    limits = site.minimum_cohort, site.rounds_per_data_set, None, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), bytes.fromhex(plan.model.sha256), *limits)
     with tempfile.TemporaryDirectory(prefix="rengo-preview-") as folder:
         journal = Journal(Path(folder) / "journal.sqlite")

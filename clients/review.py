@@ -19,6 +19,9 @@ def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
         "members": list(plan.members),
         "included": me in plan.members,
         "threshold": plan.threshold,
+        "threat": plan.secagg.threat,
+        "collude": plan.corruptible,
+        "neighbourhoods": plan.neighbourhoods.facts if plan.neighbourhoods else None,
         "rounds": plan.rounds,
         "model": plan.model.name,
         "model_sha256": plan.model.sha256,
@@ -33,8 +36,8 @@ def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
 def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], language: Language) -> str:
     """The plan, what it makes leave this site, what policy.toml says to it, and the roster's changes since the last
     approval."""
-    count, t = len(plan.members), plan.threshold
-    colluders = count - t
+    count, colluders = len(plan.members), plan.corruptible
+    honest = plan.quorum - colluders
     noise = {"en": "none is added", "ja": "加えません"}[language]
     lines: list[tuple[str, str]] = {
         "en": [
@@ -48,7 +51,7 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
             ),
             (
                 "The coordinator",
-                f"learns sums over at least {t - colluders} honest members, if at most {colluders} collude",
+                f"learns sums over at least {honest} honest members, if at most {colluders} collude",
             ),
             ("Noise (DP)", noise),
             ("Plan", spoken(plan.digest())),
@@ -62,14 +65,14 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
             ("社外に出るもの", "プロトコルの鍵・シェア・署名と、各回 1 つの秘匿された更新。文書や件数は出ません。"),
             (
                 "事務局",
-                f"知り得るのは、正直な {t - colluders} 拠点以上の合計だけです（結託が {colluders} 拠点以下の場合）",
+                f"知り得るのは、正直な {honest} 拠点以上の合計だけです（結託が {colluders} 拠点以下の場合）",
             ),
             ("ノイズ (DP)", noise),
             ("計画", spoken(plan.digest())),
             ("参加者名簿", f"版 {roster.version}: {spoken(roster.digest())}"),
         ],
     }[language]
-    body = [f"{name}: {value}" for name, value in lines]
+    body = [f"{name}: {value}" for name, value in [*lines, *_weaker(plan, language)]]
     before = home.roster() if home.file("roster").exists() else None
     judged = _policy(home, found, language)
     if (me := home.settings().id) not in plan.members:
@@ -79,6 +82,36 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
         }[language]
         body, judged = [absent, *body], []
     return "\n".join([*body, *judged, *_changes(before, roster, language)])
+
+
+def _weaker(plan: Plan, language: Language) -> list[tuple[str, str]]:
+    """What a plan with neighbourhoods promises less than one without."""
+    found = plan.neighbourhoods
+    if found is None:
+        return []
+    degree, t, corrupt, lost = found.degree, found.threshold, found.corrupt, found.lost
+    return {
+        "en": [
+            (
+                "WEAKER THAN USUAL",
+                f"secagg.threat is semi_malicious. This site deals with {degree} neighbours only, and {t} of a "
+                "neighbourhood open a secret. The promise above needs a coordinator that is honest while the keys of a "
+                f"round are collected, and at most {corrupt} colluding members, chosen before. Whoever chooses the "
+                "neighbours can have this site's update. The usual plan (malicious) needs no such trust.",
+            ),
+            ("Drop-outs", f"a round is reckoned for {lost} of {len(plan.members)}"),
+        ],
+        "ja": [
+            (
+                "通常より弱い保護",
+                f"secagg.threat は semi_malicious です。この拠点がやり取りするのは隣接 {degree} 拠点だけで、"
+                f"隣接集合の {t} 拠点で秘密が開きます。上の約束は、各回の鍵を集める間は事務局が正直であり、結託する"
+                f"拠点がその前に決まっていて {corrupt} 以下の場合に限ります。"
+                "隣接を選べる者は、この拠点の更新を知り得ます。通常の計画（malicious）では、この信頼は不要です。",
+            ),
+            ("脱落", f"各回 {len(plan.members)} 拠点中 {lost} 拠点までを見込んでいます"),
+        ],
+    }[language]
 
 
 def roster_text(roster: Roster, approved: Roster | None, language: Language) -> str:

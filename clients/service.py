@@ -68,7 +68,7 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
     learner, corpus = load(settings, plan)
     contribution = Contribution(plan, settings.id, learner, corpus)
     base = bytes.fromhex(plan.model.sha256)
-    limits = site.minimum_cohort, site.rounds_per_data_set, site.hours
+    limits = site.minimum_cohort, site.rounds_per_data_set, site.hours, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), base, *limits)
     member = Member(identity, roster, plan, policy, contribution, journal, destination, app)
     largest = request_limits(plan, contribution)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from federation import settings
 from federation.errors import Fault, Inconsistent
 from federation.identity import LARGEST_ID, is_member_id
+from federation.secagg.graph import MOST_NEIGHBOURS, Parameters, parameters
 from federation.settings import Range
 from federation.text import printable
 from federation.wire import canonical_cbor
@@ -82,7 +83,10 @@ class ServerOptim:
 
 @dataclass(frozen=True)
 class SecAgg:
-    """Secure aggregation. The threshold is not here: every member computes it from the number of members.
+    """Secure aggregation. No threshold is here: every member computes it from the number of members.
+
+    Under `semi_malicious` a member deals with its neighbours only, as many as `corruption_rate` and `dropout_rate`
+    take: the share of all members that may collude, and be lost in a round. Both are null under `malicious`.
 
     `initial_range`: the largest absolute update of one value that is representable in the first round. `auto` takes
     the furthest that AdamW moves a value, from learning rate and steps. Later rounds use `range_headroom` times the
@@ -90,7 +94,9 @@ class SecAgg:
     """
 
     ring_bits: Literal[16, 32]
-    threat: Literal["malicious"]
+    threat: Literal["malicious", "semi_malicious"]
+    corruption_rate: Annotated[float | None, Range(0, 0.33)]
+    dropout_rate: Annotated[float | None, Range(0, 0.33)]
     attempts: Annotated[int, Range(1, 1000)]
     initial_range: Annotated[float | Literal["auto"], Range(1e-12)]
     range_headroom: Annotated[float, Range(1)]
@@ -134,18 +140,54 @@ class Plan:
     evaluation: Evaluation
 
     @property
+    def quorum(self) -> int:
+        """How many members have to be in every step, from those of the job and never from a cohort."""
+        found = self.neighbourhoods
+        return quorum(len(self.members), found.corrupt if found else 0)
+
+    @property
+    def neighbourhoods(self) -> Parameters | None:
+        """The graph of `semi_malicious`; None where everybody is everybody's neighbour."""
+        secagg = self.secagg
+        if secagg.threat == "malicious" or secagg.corruption_rate is None or secagg.dropout_rate is None:
+            return None
+        return parameters(len(self.members), secagg.corruption_rate, secagg.dropout_rate)
+
+    @property
     def threshold(self) -> int:
-        """t = floor(2N/3) + 1, from the members of the job and never from a cohort (see docs/security.md)."""
-        return threshold(len(self.members))
+        """t, how many open a secret and how many votes decide (see docs/security.md): the quorum, where everybody is
+        everybody's neighbour."""
+        found = self.neighbourhoods
+        return found.threshold if found else self.quorum
+
+    @property
+    def neighbourhood_size(self) -> int:
+        """A member and its neighbours."""
+        found = self.neighbourhoods
+        return found.degree + 1 if found else len(self.members)
+
+    @property
+    def spare(self) -> int:
+        """How many members a round can do without."""
+        found = self.neighbourhoods
+        return found.lost if found else len(self.members) - self.quorum
+
+    @property
+    def corruptible(self) -> int:
+        """f: how many members may collude with the coordinator without learning more than a sum."""
+        found = self.neighbourhoods
+        return found.corrupt if found else len(self.members) - self.threshold
 
     def digest(self) -> bytes:
         """SHA-256 of the plan: what a site approves and every context binds. Canonical: see `plain`."""
         return hashlib.sha256(b"rengo plan v1\0" + canonical_cbor(plain(self))).digest()
 
 
-def threshold(members: int) -> int:
-    """t = floor(2N/3) + 1: with at most (N - 1) / 3 corrupt members two survivor sets cannot both win a vote."""
-    return 2 * members // 3 + 1
+def quorum(members: int, corrupt: int = 0) -> int:
+    """floor(2N/3) + 1: with at most (N - 1) / 3 corrupt members two survivor sets cannot both win a vote of all. With
+    neighbourhoods and f that are corrupt floor((2N + f)/3) + 1: those that open a sum are too many for the members
+    left to open a second one in another attempt (docs/security.md)."""
+    return (2 * members + corrupt) // 3 + 1
 
 
 def plain(value: Any) -> Any:
@@ -221,9 +263,30 @@ def _inconsistencies(values: Mapping[str, Any]) -> list[Fault]:
         )
     if not _SHA256.fullmatch(values.get("model.sha256") or "0" * 64):
         fault("model.sha256", "a SHA-256 is 64 hexadecimal digits", "SHA-256 は 16 進数 64 桁です")
+    _check_threat(values, fault)
     if "members" in values:
         _check_members(values["members"], values.get("secagg.ring_bits", 32), fault)
     return faults
+
+
+def _check_threat(values: Mapping[str, Any], fault: Callable[[str, str, str], None]) -> None:
+    """The two rates belong to the graph of `semi_malicious`, which has to be sparser than everyone with everyone."""
+    threat, sparse = values.get("secagg.threat"), values.get("secagg.threat") == "semi_malicious"
+    rates = {key: values[key] for key in ("secagg.corruption_rate", "secagg.dropout_rate") if key in values}
+    for key, rate in rates.items() if threat else ():
+        if (rate is None) == sparse:
+            wanted = "a number" if sparse else "null"
+            fault(key, f"under `{threat}` it has to be {wanted}", f"`{threat}` では {wanted} にしてください")
+    count = len(values.get("members", ()))
+    known = sparse and count >= 3 and len(rates) == 2 and None not in rates.values()
+    if known and parameters(count, *rates.values()) is None:
+        fault(
+            "secagg.threat",
+            f"{count} members have no neighbourhoods at these rates: everybody would be everybody's neighbour, or have "
+            f"more than {MOST_NEIGHBOURS}. Lower the rates, or use `malicious`, which withstands more",
+            f"{count} 拠点では、この割合で隣接集合を作れません（隣接が全員または {MOST_NEIGHBOURS} を超えます）。"
+            "割合を下げるか、より強い `malicious` を使ってください",
+        )
 
 
 def _check_members(members: tuple[str, ...], ring_bits: int, fault: Callable[[str, str, str], None]) -> None:

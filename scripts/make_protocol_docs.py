@@ -38,6 +38,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "model": "base-model digest: the plan's `model.sha256` as bytes",
     },
     "keys": {"mask_key": "fresh X25519 public key, for pair masks", "channel_key": "another, for envelopes"},
+    "claim": {
+        "statements": "digest D of all Keys of U1, Shares of U2 or Masked of U3",
+        "absent": "the members of the job that are not in that set, by id",
+    },
     "cohort": {"keys": "the Keys of U1, by member"},
     "shares": {
         "seed_commitment": "commits to the self-mask seed",
@@ -92,6 +96,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
 }
 DATA = {
+    "cohort": "only under `semi_malicious`: a Claim of U1, in canonical CBOR",
+    "inbox": "only under `semi_malicious`: a Claim of U2",
+    "survivors": "only under `semi_malicious`: a Claim of U3",
     "shares": "canonical CBOR: list of Sealed, one a member of U1, in order",
     "broadcast": "the adapter, then the last sum's words, if any",
     "masked": "the masked vector's words",

@@ -71,16 +71,15 @@ class Dropouts:
 
     each_round: Annotated[int | Literal["auto"], Range(0)]
 
-    def count(self, members: int, threshold: int) -> int:
+    def count(self, plan: Plan) -> int:
         """How many members each round loses: `auto` is a tenth of them, or as many as can be lost."""
-        spare = spared(members, threshold)
-        return min(round(members / 10), spare) if self.each_round == "auto" else self.each_round
+        return min(round(len(plan.members) / 10), spared(plan)) if self.each_round == "auto" else self.each_round
 
 
-def spared(members: int, threshold: int) -> int:
-    """How many members each round can lose for certain. Half of those above the threshold, because a member lost while
-    one round agrees on or opens its sum is missing from the next round too."""
-    return max(members - threshold, 0) // 2
+def spared(plan: Plan) -> int:
+    """How many members each round can lose. Half of those that it can do without, because a member lost while one
+    round agrees on or opens its sum is missing from the next round too."""
+    return plan.spare // 2
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,8 @@ class SimulateConfig:
             evaluation=self.evaluation,
         )
         faults = check_consistent(plan)
-        spare = spared(len(members), plan.threshold)
-        if self.dropouts.count(len(members), plan.threshold) > spare:
+        spare = spared(plan)
+        if self.dropouts.count(plan) > spare:
             faults.append(
                 Inconsistent(
                     where="dropouts.each_round",

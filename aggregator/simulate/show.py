@@ -22,10 +22,17 @@ _WORDS: dict[str, dict[Language, str]] = {
     },
     "mean": {"en": "mean", "ja": "平均"},
     "secagg": {
-        "en": "Secure sums: {rounds} rounds and a final measurement, threshold {threshold} of {members}; "
+        "en": "Secure sums: {rounds} rounds and a final measurement, quorum {quorum} of {members}; "
         "lost on the way, by step: {dropped}.",
-        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、しきい値 {members} 拠点中 {threshold}。"
+        "ja": "秘匿集計: 学習 {rounds} 回と最終評価、必要拠点数 {members} 拠点中 {quorum}。"
         "途中の不参加（段階別）: {dropped}。",
+    },
+    "neighbourhoods": {
+        "en": "Weaker than usual (semi_malicious): {degree} neighbours a member, {threshold} of a neighbourhood open a "
+        "secret, {corrupt} may collude, {lost} be lost a round. Probability that a set-up is not private "
+        "{not_private:.1e}, that a round fails for want of neighbours {not_complete:.1e}.",
+        "ja": "通常より弱い保護（semi_malicious）: 隣接 {degree} 拠点、隣接集合のしきい値 {threshold}、結託 {corrupt} "
+        "拠点・脱落 {lost} 拠点まで。秘匿が破れる確率: {not_private:.1e}、隣接不足で失敗する確率: {not_complete:.1e}。",
     },
     "keys": {"en": "keys", "ja": "鍵"},
     "shares": {"en": "shares", "ja": "シェア配付"},
@@ -143,9 +150,11 @@ def _between(summary: dict[str, Any], found: dict[str, Any], words: dict[str, st
 def _job(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     secagg, seconds, plain = summary["secagg"], summary["seconds"], summary["secure_vs_plain"]
     dropped = ", ".join(f"{words[step]} {count}" for step, count in secagg["dropped_by_step"].items())
-    counts = {"rounds": summary["rounds"], "threshold": secagg["threshold"], "members": summary["members"]}
+    counts = {"rounds": summary["rounds"], "quorum": secagg["quorum"], "members": summary["members"]}
+    near = secagg["neighbourhoods"]
     return [
         words["secagg"].format(**counts, dropped=dropped),
+        *([words["neighbourhoods"].format(**near)] if near else []),
         words["against_plain"].format(
             l2=plain["relative_l2"],
             steps=plain["max_quantisation_steps"],

@@ -81,7 +81,10 @@ def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
     return {
         "secagg": {
             "ring_bits": plan.secagg.ring_bits,
+            "threat": plan.secagg.threat,
+            "quorum": plan.quorum,
             "threshold": plan.threshold,
+            "neighbourhoods": plan.neighbourhoods.facts if plan.neighbourhoods else None,
             "threshold_by_round": [line["threshold"] for line in rounds],
             "dropped_by_step": {s.value: sum(len(line["dropped"][s.value]) for line in rounds) for s in Step},
         },

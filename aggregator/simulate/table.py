@@ -102,7 +102,7 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
         members[name] = Member(identities[name], roster, plan, policy, contribution, journal, "in-process")
 
     carrier = InProcess({name: member.handle for name, member in members.items()}, workers.in_order)
-    each_round = config.dropouts.count(len(plan.members), plan.threshold)
+    each_round = config.dropouts.count(plan)
     lost = schedule(plan.members, plan.rounds, each_round, plan.seed)
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
@@ -135,4 +135,6 @@ def _permitting(plan: Plan, roster: Roster) -> Policy:
     """The policy of a site that has approved this plan and roster, and this many sums over its data."""
     base = bytes.fromhex(plan.model.sha256)
     contributions = (plan.rounds + 1) * plan.secagg.attempts
-    return Policy(plan.digest(), roster.digest(), base, plan.threshold, contributions)
+    return Policy(
+        plan.digest(), roster.digest(), base, plan.quorum, contributions, None, plan.secagg.threat == "semi_malicious"
+    )

@@ -8,7 +8,7 @@ member could not reveal them if it were asked to. What a member has said in othe
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -19,13 +19,14 @@ from federation.secagg import shamir
 from federation.secagg.contexts import (
     Terms,
     leaf,
-    round_context,
+    round_context_from,
     seed_commitment,
     setup_context,
     share_commitment,
-    share_context,
-    survivors_digest,
+    share_context_from,
+    survivors_digest_from,
 )
+from federation.secagg.graph import Graph
 from federation.secagg.merkle import root_and_paths, root_from
 from federation.secagg.messages import (
     Agreed,
@@ -40,10 +41,16 @@ from federation.secagg.messages import (
     Survivors,
     Unmask,
 )
-from federation.secagg.parties import Parties, check_points
+from federation.secagg.parties import Everyone, Parties, check_points
 from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, seal, unseal
-from federation.secagg.refusals import NotIncluded, SurvivorsInconsistent, TooFewSignatures
-from federation.wire import Body, Signed, canonical_cbor
+from federation.secagg.refusals import (
+    CohortTooSmall,
+    NeighboursDiffer,
+    NotIncluded,
+    SurvivorsInconsistent,
+    TooFewSignatures,
+)
+from federation.wire import Body, Buffer, Signed, canonical_cbor
 
 B = TypeVar("B", bound=Body)
 
@@ -59,13 +66,34 @@ class Seat:
 
     @property
     def minimum(self) -> int:
-        """How many have to be in every step: the site's minimum, and never below t."""
-        return max(self.minimum_cohort, self.parties.threshold)
+        """How many have to be in every step: the site's minimum, and never below the quorum."""
+        return max(self.minimum_cohort, self.parties.quorum)
+
+    @property
+    def shown(self) -> int:
+        """How many of them have to be shown to me: all, or t where I am shown my neighbourhood."""
+        return self.parties.threshold if self.parties.sparse else self.minimum
 
     def open(self, message: Signed, kind: type[B], digest: bytes) -> B:
         """A coordinator's verified message to me, in the context `digest`."""
         key = self.parties.roster.coordinator_key
         return open_signed(message, kind, public_key=key, digest=digest, sender=COORDINATOR, recipient=self.me.id)
+
+    def open_all(
+        self, name: str, statements: Sequence[Signed], claim: Buffer, kind: type[B], digest: bytes, step: str
+    ) -> tuple[dict[str, B], Everyone]:
+        """The verified statements of those in the set `name` that I am shown, by member, and who is in it."""
+        opened = self.parties.open_all(statements, kind, digest, step, self.shown)
+        everyone = self.parties.everyone(name, statements, claim)
+        if len(everyone.members) < self.minimum:
+            raise CohortTooSmall(count=len(everyone.members), step=step, needed=self.minimum)
+        return opened, everyone
+
+    def require_neighbours(self, graph: Graph, shown: Sequence[str], step: str) -> None:
+        """Raises NeighboursDiffer unless `shown` is my neighbourhood in `graph`."""
+        differing = sorted(set(graph.neighbourhood(self.me.id)) ^ set(shown))
+        if differing:
+            raise NeighboursDiffer(step=step, detail=", ".join(differing))
 
     def require_mine(self, mine: Signed, shown: tuple[Signed, ...], step: str) -> None:
         """Raises NotIncluded unless my own statement is among those shown, to the byte."""
@@ -86,17 +114,19 @@ class KeysSent:
         """U1 is known: deal a fresh self-mask seed and my mask key to everyone in it."""
         setup_ctx = setup_context(self.seat.offer)
         cohort = self.seat.open(message, Cohort, setup_ctx)
-        keys = self.seat.parties.open_all(cohort.keys, Keys, setup_ctx, "Keys", self.seat.minimum)
+        keys, u1 = self.seat.open_all("U1", cohort.keys, message.blob, Keys, setup_ctx, "Keys")
         self.seat.require_mine(self.keys, cohort.keys, "Keys")
         check_points(keys)
-        share_ctx = share_context(setup_ctx, cohort.keys)
+        share_ctx = share_context_from(setup_ctx, u1.digest)
+        graph = self.seat.parties.graph(share_ctx).among(u1.members)
+        self.seat.require_neighbours(graph, tuple(keys), "Keys")
         seed = secrets.token_bytes(32)
         root, sealed = self._deal(keys, share_ctx, seed)
         body = Shares(seed_commitment(share_ctx, self.seat.me.id, seed), root)
         blob = canonical_cbor([s.to_plain() for s in sealed])
         shares = self.seat.me.sign(body, share_ctx, COORDINATOR, blob)
-        state = SharesSent(self.seat, shares, share_ctx, keys, self._mask_private, self._channel_private, seed)
-        return state, shares
+        private = (self._mask_private, self._channel_private, seed)
+        return SharesSent(self.seat, shares, share_ctx, graph, keys, *private), shares
 
     def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> tuple[bytes, list[Sealed]]:
         """The root over what is dealt, and what each recipient gets, in U1's order."""
@@ -129,6 +159,7 @@ class SharesSent:
     seat: Seat
     shares: Signed
     share_ctx: bytes
+    graph: Graph
     keys: Mapping[str, Keys]
     _mask_private: X25519PrivateKey = field(repr=False)
     _channel_private: X25519PrivateKey = field(repr=False)
@@ -138,25 +169,26 @@ class SharesSent:
         """U2 is known: open what each of it sealed for me. A dealer whose envelope fails is noted, not accused:
         nobody can tell a false dealer from a carrier that changed the envelope."""
         inbox = self.seat.open(message, Inbox, self.share_ctx)
-        dealers = self.seat.parties.open_all(inbox.shares, Shares, self.share_ctx, "Shares", self.seat.minimum)
+        dealers, u2 = self.seat.open_all("U2", inbox.shares, message.blob, Shares, self.share_ctx, "Shares")
         self.seat.require_mine(self.shares, inbox.shares, "Shares")
         outside = sorted(set(dealers) - set(self.keys))
         if outside or len(inbox.sealed) != len(dealers):
             raise SurvivorsInconsistent(detail=f"Shares of {', '.join(outside) or 'another number'} than Keys allow")
+        graph = self.graph.among(u2.members)
+        self.seat.require_neighbours(graph, tuple(dealers), "Shares")
         held = {}
         for (dealer, shares), sealed in zip(dealers.items(), inbox.sealed, strict=True):
             opened = self._open(dealer, shares, sealed)
             if opened is not None:
                 held[dealer] = opened
-        return Ready(
-            self.seat, self.share_ctx, self.keys, inbox.shares, tuple(dealers), held, self._mask_private, self._seed
-        )
+        stands = (self.seat, self.share_ctx, self.graph, self.keys, u2.digest, tuple(dealers))
+        return Ready(*stands, held, self._mask_private, self._seed)
 
     def _open(self, dealer: str, shares: Shares, sealed: Sealed) -> tuple[bytes, bytes] | None:
         me = self.seat.me.id
-        mine = list(self.keys).index(me)
-        mine_leaf = leaf(sealed.seed_commitment, sealed.key_commitment)
-        if root_from(mine_leaf, mine, len(self.keys), sealed.path) != shares.root:
+        recipients = self.graph.neighbourhood(dealer)
+        mine, mine_leaf = recipients.index(me), leaf(sealed.seed_commitment, sealed.key_commitment)
+        if root_from(mine_leaf, mine, len(recipients), sealed.path) != shares.root:
             return None
         secret = agree(self._channel_private, self.keys[dealer].channel_key)
         opened = unseal(
@@ -178,8 +210,9 @@ class Ready:
 
     seat: Seat
     share_ctx: bytes
+    graph: Graph
     keys: Mapping[str, Keys]
-    shares: tuple[Signed, ...]
+    u2: bytes
     dealers: tuple[str, ...]
     _held: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
     _mask_private: X25519PrivateKey = field(repr=False)
@@ -193,7 +226,7 @@ class Ready:
     def mask(self, vector: Words, terms: Terms, threads: int = 1) -> tuple["MaskedSent", Signed]:
         """x + PRG(self) + sum of +-PRG(pair), in place: `vector` belongs to this call and is masked afterwards."""
         me = self.seat.me.id
-        ctx = round_context(self.share_ctx, self.shares, terms)
+        ctx = round_context_from(self.share_ctx, self.u2, terms)
         masks: list[Mask] = [(derive(self._seed, ctx, "self", me), 1)]
         for peer in self.dealers:
             if peer != me:
@@ -203,7 +236,7 @@ class Ready:
                 masks.append((derive(secret, ctx, "pair", low, high), 1 if me == low else -1))
         add_masks(vector, masks, threads)
         masked = self.seat.me.sign(Masked(self.unopened), ctx, COORDINATOR, vector.data.cast("B"))
-        return MaskedSent(self.seat, ctx, masked.without_blob(), self.dealers, self._held), masked
+        return MaskedSent(self.seat, self.graph, ctx, masked.without_blob(), self.dealers, self._held), masked
 
 
 @dataclass(frozen=True)
@@ -211,6 +244,7 @@ class MaskedSent:
     """Step 2 done: waiting to hear who is gone."""
 
     seat: Seat
+    graph: Graph
     ctx: bytes
     masked: Signed
     dealers: tuple[str, ...]
@@ -219,16 +253,19 @@ class MaskedSent:
     def on_survivors(self, message: Signed) -> tuple["AgreedSent", Signed]:
         """U3 is claimed: sign it, once, if it and the gone make up U2 exactly and my own vector is in it."""
         survivors = self.seat.open(message, Survivors, self.ctx)
-        alive = self.seat.parties.open_all(survivors.masked, Masked, self.ctx, "Masked", self.seat.minimum)
+        alive, u3 = self.seat.open_all("U3", survivors.masked, message.blob, Masked, self.ctx, "Masked")
         self.seat.require_mine(self.masked, survivors.masked, "Masked")
         both = sorted(set(alive) & set(survivors.gone))
         if both:
             raise SurvivorsInconsistent(detail=f"{', '.join(both)} both gone and alive")
         if sorted([*alive, *survivors.gone]) != sorted(self.dealers):
             raise SurvivorsInconsistent(detail="members are missing, repeated or foreign")
-        digest = survivors_digest(self.ctx, survivors.masked)
+        graph = self.graph.among(u3.members)
+        self.seat.require_neighbours(graph, tuple(alive), "Masked")
+        digest = survivors_digest_from(self.ctx, u3.digest)
         agreed = self.seat.me.sign(Agreed(digest), self.ctx, COORDINATOR)
-        return AgreedSent(self.seat, self.ctx, agreed, digest, tuple(alive), survivors.gone, self._held), agreed
+        sets = (tuple(alive), survivors.gone, graph.voters)
+        return AgreedSent(self.seat, self.ctx, agreed, digest, *sets, self._held), agreed
 
 
 @dataclass(frozen=True)
@@ -241,19 +278,21 @@ class AgreedSent:
     survivors: bytes
     alive: tuple[str, ...]
     gone: tuple[str, ...]
+    voters: tuple[str, ...]
     _held: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
 
     def on_unmask(self, message: Signed) -> Signed:
         """Reveal what unmasks U3 and nothing else: seed shares of the alive, key shares of the gone."""
         unmask = self.seat.open(message, Unmask, self.ctx)
         votes = self.seat.parties.open_all(unmask.agreed, Agreed, self.ctx, "Agreed", minimum=0)
-        self.seat.require_mine(self.agreed, unmask.agreed, "Agreed")
+        if self.seat.me.id in self.voters:
+            self.seat.require_mine(self.agreed, unmask.agreed, "Agreed")
         other = [voter for voter, vote in votes.items() if vote.survivors != self.survivors]
-        strangers = sorted(set(votes) - set(self.alive))
+        strangers = sorted(set(votes) - set(self.voters))
         if other or strangers:
             raise SurvivorsInconsistent(detail=f"{', '.join(other + strangers)} signed another set or is not in it")
-        if len(votes) < self.seat.minimum:
-            raise TooFewSignatures(count=len(votes), needed=self.seat.minimum)
+        if len(votes) < self.seat.shown:
+            raise TooFewSignatures(count=len(votes), needed=self.seat.shown)
         seeds = {dealer: self._held[dealer][0] for dealer in self.alive if dealer in self._held}
         keys = {dealer: self._held[dealer][1] for dealer in self.gone if dealer in self._held}
         return self.seat.me.sign(Revealed(self.survivors, seeds, keys), self.ctx, COORDINATOR)

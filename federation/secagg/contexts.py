@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.secagg.messages import LastSum, Offer
+from federation.secagg.messages import Claim, LastSum, Offer
 from federation.wire import ZERO_DIGEST, Buffer, Signed, canonical_cbor
 
 SUITE = "rengo-secagg-1/x25519-hkdf-sha256-aes256ctr-aes256gcm-ed25519-shamir"
@@ -71,12 +71,22 @@ def last_sum_digest(last: LastSum | None, words: Buffer) -> bytes:
 
 def survivors_digest(ctx: bytes, masked: Sequence[Signed]) -> bytes:
     """What Agreed signs: exactly the Masked headers of U3, sorted by member, in this round."""
-    return _digest("survivors", [ctx, statements_digest("U3", masked)])
+    return survivors_digest_from(ctx, statements_digest("U3", masked))
+
+
+def survivors_digest_from(ctx: bytes, masked: bytes) -> bytes:
+    """The same from the digest of U3's Masked."""
+    return _digest("survivors", [ctx, masked])
 
 
 def statements_digest(name: str, statements: Sequence[Signed]) -> bytes:
     """A digest of signed headers, signatures included, in the order given."""
     return _digest(name, [[s.header_bytes, s.signature] for s in statements])
+
+
+def claim_digest(name: str, claim: Claim) -> bytes:
+    """What stands for a set's statements where members see only some of them: the set itself is in it too."""
+    return _digest(f"{name} claim", claim.to_plain())
 
 
 def share_commitment(share_ctx: bytes, kind: str, dealer: str, recipient: str, share: bytes) -> bytes:

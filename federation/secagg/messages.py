@@ -41,8 +41,20 @@ class Keys(Body):
 
 
 @dataclass(frozen=True)
+class Claim(Body):
+    """Under `threat=semi_malicious` the data of Cohort, Inbox and Survivors, in canonical CBOR: what the coordinator
+    says of U1, U2 or U3, of which a member is shown its neighbourhood. `statements`: the digest of their Keys, Shares
+    or Masked; `absent`: the members of the job that are not in it, sorted."""
+
+    kind: ClassVar[str] = "claim"
+    statements: bytes
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Cohort(Body):
-    """The signed Keys of U1, sorted by member."""
+    """The signed Keys of U1, sorted by member. Of it and of all other sets a member is shown its neighbourhood, which
+    under `threat=malicious` is everybody."""
 
     kind: ClassVar[str] = "cohort"
     keys: tuple[Signed, ...]

@@ -6,11 +6,13 @@ from typing import TypeVar
 
 from federation.errors import RengoError
 from federation.identity import COORDINATOR, Roster, open_signed
-from federation.plan import threshold
-from federation.secagg.messages import Keys
+from federation.plan import Plan, quorum
+from federation.secagg.contexts import claim_digest, statements_digest
+from federation.secagg.graph import Graph, Parameters, graph_of
+from federation.secagg.messages import Claim, Keys
 from federation.secagg.primitives import is_safe_point
 from federation.secagg.refusals import BadPoint, CohortTooSmall, Duplicated, UnknownMember
-from federation.wire import Body, Signed
+from federation.wire import Body, Buffer, Malformed, Signed, canonical_cbor, read_body, read_cbor
 
 B = TypeVar("B", bound=Body)
 
@@ -27,11 +29,28 @@ class NotInRoster(RengoError):
 
 
 @dataclass(frozen=True)
+class Everyone:
+    """Who is in U1, U2 or U3, and the digest that stands for what they said."""
+
+    members: tuple[str, ...]
+    digest: bytes
+
+
+@dataclass(frozen=True)
 class Parties:
-    """The N members that a job names, within a verified roster. Raises NotInRoster."""
+    """The N members that a job names, within a verified roster. Raises NotInRoster.
+
+    `sparse`: the neighbourhoods of `threat=semi_malicious`; None where everybody is everybody's neighbour.
+    """
 
     roster: Roster
     members: tuple[str, ...]
+    sparse: Parameters | None = None
+
+    @classmethod
+    def of(cls, roster: Roster, plan: Plan) -> "Parties":
+        """The members of a plan, and what its `secagg.threat` makes them show each other."""
+        return cls(roster, plan.members, plan.neighbourhoods)
 
     def __post_init__(self) -> None:
         missing = [member for member in self.members if member not in self.roster.keys]
@@ -39,9 +58,47 @@ class Parties:
             raise NotInRoster(members=", ".join(missing), version=self.roster.version)
 
     @property
+    def quorum(self) -> int:
+        """How many of the N members have to be in every step. Nobody sends it and no cohort changes it."""
+        return quorum(len(self.members), self.sparse.corrupt if self.sparse else 0)
+
+    @property
     def threshold(self) -> int:
-        """t, from N alone. Nobody sends it and no cohort changes it."""
-        return threshold(len(self.members))
+        """t: how many of a neighbourhood open a secret, and how many votes decide. From the plan alone, too."""
+        return self.sparse.threshold if self.sparse else self.quorum
+
+    @property
+    def spare(self) -> int:
+        """How many members a round can do without."""
+        return self.sparse.lost if self.sparse else len(self.members) - self.threshold
+
+    def graph(self, share_ctx: bytes) -> Graph:
+        """Who is whose neighbour in a set-up."""
+        return graph_of(self.members, self.sparse.degree if self.sparse else len(self.members), share_ctx)
+
+    def claim(self, name: str, statements: Mapping[str, Signed]) -> tuple[Everyone, bytes]:
+        """The coordinator's side of `everyone`: it knows all statements, by member and sorted. And the data to send."""
+        digest = statements_digest(name, list(statements.values()))
+        if self.sparse is None:
+            return Everyone(tuple(statements), digest), b""
+        claim = Claim(digest, tuple(member for member in self.members if member not in statements))
+        return Everyone(tuple(statements), claim_digest(name, claim)), canonical_cbor(claim.to_plain())
+
+    def everyone(self, name: str, shown: Sequence[Signed], claim: Buffer) -> Everyone:
+        """Who is in the set `name`: those whose statements are shown; where that is a neighbourhood, those whom the
+        coordinator claims. Raises Malformed, also for a claim where all have to be shown."""
+        if self.sparse is None:
+            if len(claim):
+                raise Malformed(detail="a claim stands in for nobody where all members are shown")
+            return Everyone(tuple(statement.header.sender for statement in shown), statements_digest(name, shown))
+        plain = read_cbor(claim)
+        if not isinstance(plain, dict):
+            raise Malformed(detail="a claim is a map")
+        claimed = read_body(Claim, plain)
+        absent = set(claimed.absent)
+        if list(claimed.absent) != sorted(absent & set(self.members)):
+            raise Malformed(detail="those absent are not distinct, sorted and members of the job")
+        return Everyone(tuple(m for m in self.members if m not in absent), claim_digest(name, claimed))
 
     def index(self, member: str) -> int:
         """The member's abscissa in Shamir's scheme."""

@@ -24,7 +24,10 @@ def check_proof(proof: RoundProof, current: Offer, parties: Parties) -> None:
     before = proof.offer
     if before.round != current.round - 1 or any(getattr(before, f) != getattr(current, f) for f in _SAME):
         raise RoundUnproven(round=current.round - 1, detail="the proof is of another round, job or plan")
-    votes = parties.open_all(proof.agreed, Agreed, _context(proof), "Agreed", minimum=0)
+    share_ctx, ctx = _contexts(proof)
+    votes = parties.open_all(proof.agreed, Agreed, ctx, "Agreed", minimum=0)
+    if not set(votes) <= set(parties.graph(share_ctx).voters):
+        raise RoundUnproven(round=before.round, detail="votes are shown of members whose votes do not count")
     if len(votes) < parties.threshold or len({vote.survivors for vote in votes.values()}) != 1:
         detail = f"{parties.threshold} votes for one survivor set are needed, {len(votes)} are shown"
         raise RoundUnproven(round=before.round, detail=detail)
@@ -40,10 +43,12 @@ def verifiable(proof: RoundProof, parties: Parties) -> RoundProof:
             return False
         return True
 
-    ctx = _context(proof)
+    _, ctx = _contexts(proof)
     return replace(proof, agreed=tuple(vote for vote in proof.agreed if verifies(vote)))
 
 
-def _context(proof: RoundProof) -> bytes:
+def _contexts(proof: RoundProof) -> tuple[bytes, bytes]:
+    """(share_ctx, ctx)."""
     terms = Terms(proof.adapter, proof.dimension, proof.ring_bits, proof.encoding, proof.privacy, proof.last)
-    return round_context_from(share_context_from(setup_context(proof.offer), proof.keys), proof.shares, terms)
+    share_ctx = share_context_from(setup_context(proof.offer), proof.keys)
+    return share_ctx, round_context_from(share_ctx, proof.shares, terms)

@@ -19,6 +19,16 @@ class PlanNotApproved(Refusal):
     ja = "計画 {plan} はこの拠点で承認されていません。"
 
 
+class ThreatNotPermitted(Refusal):
+    """The plan's `secagg.threat` is {threat}: the coordinator is trusted while a round's keys are collected. This
+    site's policy does not permit that."""
+
+    ja = (
+        "計画の `secagg.threat` は {threat} です（鍵を集める間は事務局を信頼する方式）。"
+        "この拠点の社内許可条件では認められていません。"
+    )
+
+
 class RosterNotApproved(Refusal):
     """The roster {roster} is not the one that this site has approved."""
 
@@ -71,6 +81,12 @@ class SurvivorsInconsistent(Refusal):
     """The members named gone and those shown alive do not make up the cohort exactly: {detail}."""
 
     ja = "「脱落」と「存続」を合わせても参加者の集合と一致しません: {detail}。"
+
+
+class NeighboursDiffer(Refusal):
+    """The {step} shown are not those of this member's neighbours: {detail}."""
+
+    ja = "示された {step} は、この拠点の隣接拠点のものと一致しません: {detail}。"
 
 
 class TooFewSignatures(Refusal):

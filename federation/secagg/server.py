@@ -12,7 +12,7 @@ Requests follow from the offer, the terms, the signer's key (Ed25519 is determin
 """
 
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,9 +30,9 @@ from federation.secagg.contexts import (
     setup_context,
     share_commitment,
     share_context_from,
-    statements_digest,
-    survivors_digest,
+    survivors_digest_from,
 )
+from federation.secagg.graph import Graph
 from federation.secagg.merkle import path_size, root_and_paths
 from federation.secagg.messages import (
     Agreed,
@@ -48,6 +48,7 @@ from federation.secagg.messages import (
     Survivors,
     Unmask,
 )
+from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties, check_points
 from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, envelope_size
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
@@ -106,7 +107,7 @@ class Aggregation:
         self._signer = signer
         self._answers: dict[str, Signed] = {}
         self._keys: dict[str, Keys] = {}
-        self._sealed: dict[str, list[Sealed]] = {}
+        self._sealed: dict[str, dict[str, Sealed]] = {}
         self._shares: dict[str, Shares] = {}
         self._unopened: dict[str, tuple[str, ...]] = {}
         self._revealed: dict[str, Revealed] = {}
@@ -115,51 +116,66 @@ class Aggregation:
         self.u3: tuple[str, ...] = ()
         self.u4: tuple[str, ...] = ()
 
-    def offers(self) -> dict[str, Signed]:
+    def offers(self) -> Mapping[str, Signed]:
         """Step 0: ask every member of the job for Keys."""
-        return {m: self._signer.sign(self.offer, self.setup_ctx, m) for m in self.parties.members}
+        return OnDemand(self.parties.members, lambda m: self._signer.sign(self.offer, self.setup_ctx, m))
 
-    def cohorts(self) -> dict[str, Signed]:
-        """Step 1: show U1 to itself."""
+    def cohorts(self) -> Mapping[str, Signed]:
+        """Step 1: show U1 to itself, each its neighbourhood."""
         keys = self._close(Step.KEYS, Step.SHARES)
-        self.u1 = tuple(sorted(keys))
-        self._keys_digest = statements_digest("U1", [keys[m] for m in self.u1])
+        everyone, claim = self.parties.claim("U1", keys)
+        self.u1, self._keys_digest = everyone.members, everyone.digest
         self.share_ctx = share_context_from(self.setup_ctx, self._keys_digest)
-        body = Cohort(tuple(keys[m] for m in self.u1))
-        return {m: self._signer.sign(body, self.setup_ctx, m) for m in self.u1}
+        self._near1 = near = self.parties.graph(self.share_ctx).among(self.u1)
 
-    def inboxes(self, terms: Terms) -> dict[str, Signed]:
+        def cohort(member: str) -> Signed:
+            return self._signer.sign(Cohort(_shown(keys, near, member)), self.setup_ctx, member, claim)
+
+        return OnDemand(self.u1, cohort)
+
+    def inboxes(self, terms: Terms) -> Mapping[str, Signed]:
         """Step 2: hand out the envelopes, and fix what the vectors will be."""
         shares = self._close(Step.SHARES, Step.MASKED)
-        self.u2 = tuple(sorted(shares))
-        headers = tuple(shares[m].without_blob() for m in self.u2)
-        self._shares_digest = statements_digest("U2", headers)
+        headers = {m: statement.without_blob() for m, statement in shares.items()}
+        everyone, claim = self.parties.claim("U2", headers)
+        self.u2, self._shares_digest = everyone.members, everyone.digest
+        self._near2 = near = self._near1.among(self.u2)
+        self.require_holders(self.u2)
         self.terms, self.ctx = terms, round_context_from(self.share_ctx, self._shares_digest, terms)
         self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
-        inboxes = {}
-        for recipient in self.u2:
-            at = self.u1.index(recipient)
-            inbox = Inbox(headers, tuple(self._sealed[dealer][at] for dealer in self.u2))
-            inboxes[recipient] = self._signer.sign(inbox, self.share_ctx, recipient)
-        return inboxes
 
-    def survivors(self) -> dict[str, Signed]:
+        def inbox(recipient: str) -> Signed:
+            sealed = tuple(self._sealed[dealer][recipient] for dealer in near.neighbourhood(recipient))
+            body = Inbox(_shown(headers, near, recipient), sealed)
+            return self._signer.sign(body, self.share_ctx, recipient, claim)
+
+        return OnDemand(self.u2, inbox)
+
+    def survivors(self) -> Mapping[str, Signed]:
         """Step 3: ask U3 to sign who survived."""
         masked = self._close(Step.MASKED, Step.AGREED)
-        self.u3 = tuple(sorted(masked))
-        headers = tuple(masked[m].without_blob() for m in self.u3)
-        self.survivors_digest = survivors_digest(self.ctx, headers)
-        body = Survivors(tuple(sorted(set(self.u2) - set(self.u3))), headers)
-        return {m: self._signer.sign(body, self.ctx, m) for m in self.u3}
+        everyone, claim = self.parties.claim("U3", masked)
+        self.u3 = everyone.members
+        self._near3 = near = self._near1.among(self.u3)
+        gone = self._near1.among(set(self.u2) - set(self.u3))
+        self.survivors_digest = survivors_digest_from(self.ctx, everyone.digest)
 
-    def unmasks(self) -> dict[str, Signed]:
+        def survivors(member: str) -> Signed:
+            body = Survivors(gone.neighbourhood(member), _shown(masked, near, member))
+            return self._signer.sign(body, self.ctx, member, claim)
+
+        return OnDemand(self.u3, survivors)
+
+    def unmasks(self) -> Mapping[str, Signed]:
         """Step 4: show the votes to those who voted."""
         agreed = self._close(Step.AGREED, Step.REVEALED)
-        self.u4 = tuple(sorted(agreed))
+        self.u4 = tuple(agreed)
         self.require_holders(self.u4)
-        self._votes = tuple(agreed[m] for m in self.u4)
+        self._votes = tuple(agreed[m] for m in self._near3.voters if m in agreed)
+        if len(self._votes) < self.parties.threshold:
+            raise TooFewMembers(count=len(self._votes), step="the vote", needed=self.parties.threshold)
         body = Unmask(self._votes)
-        return {m: self._signer.sign(body, self.ctx, m) for m in self.u4}
+        return OnDemand(self.u4, lambda m: self._signer.sign(body, self.ctx, m))
 
     @property
     def answered(self) -> frozenset[str]:
@@ -169,8 +185,9 @@ class Aggregation:
     @property
     def ready(self) -> bool:
         """Whether enough have answered the current step to go on; at the last one, enough holders of every secret."""
-        count = self.fewest_shares if self.step is Step.REVEALED else len(self._answers)
-        return count >= self.parties.threshold
+        if self.step is Step.REVEALED:
+            return self.fewest_shares >= self.parties.threshold
+        return len(self._answers) >= self.parties.quorum
 
     @property
     def fewest_shares(self) -> int:
@@ -259,14 +276,19 @@ class Aggregation:
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:
         if self.step is not step:
             raise NotAllowedHere(kind=f"closing {step.value}", state=f"waiting for {self.step.value}")
-        if len(self._answers) < self.parties.threshold:
-            raise TooFewMembers(count=len(self._answers), step=step.value, needed=self.parties.threshold)
+        needed = self.parties.threshold if step is Step.REVEALED else self.parties.quorum
+        if len(self._answers) < needed:
+            raise TooFewMembers(count=len(self._answers), step=step.value, needed=needed)
         answers, self._answers, self.step = self._answers, {}, following
-        return answers
+        return dict(sorted(answers.items()))
 
     def _fewest_shares(self, members: Collection[str]) -> tuple[int, str]:
         """(shares that `members` hold, dealer), for the dealer of whom they hold fewest: some could not be opened."""
-        return min((sum(dealer not in self._unopened[m] for m in members), dealer) for dealer in self.u2)
+        near, unopened = self._near1.among(members), self._unopened
+        held = {
+            dealer: [m for m in near.neighbourhood(dealer) if dealer not in unopened.get(m, ())] for dealer in self.u2
+        }
+        return min((len(holders), dealer) for dealer, holders in held.items())
 
     def _require_awaited(self, statement: Signed) -> None:
         sender, kind = statement.header.sender, statement.header.kind
@@ -283,14 +305,14 @@ class Aggregation:
 
     def _accept_shares(self, sender: str, statement: Signed) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
+        recipients = self._near1.neighbourhood(sender)
         # Before it is decoded: CBOR of a vector's size would take many times its memory.
-        places = list(enumerate(self.u1))
-        sizes = [(envelope_size(sender, m), path_size(at, len(places))) for at, m in places]
+        sizes = [(envelope_size(sender, m), path_size(at, len(recipients))) for at, m in enumerate(recipients)]
         sealed = [Sealed(bytes(32), bytes(32), bytes(size), bytes(path)).to_plain() for size, path in sizes]
         if len(statement.blob) != len(canonical_cbor(sealed)):
             raise Malformed(detail="the envelopes have another size than they should")
         plain = read_cbor(statement.blob)
-        if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
+        if not isinstance(plain, list) or len(plain) != len(recipients) or not all(isinstance(p, dict) for p in plain):
             raise Malformed(detail="the envelopes are not one for each member of the cohort")
         dealt = [read_body(Sealed, p) for p in plain]
         if any((len(s.envelope), len(s.path)) != size for s, size in zip(dealt, sizes, strict=True)):
@@ -298,25 +320,27 @@ class Aggregation:
         tree = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in dealt])
         if tree != (shares.root, [s.path for s in dealt]):
             raise Malformed(detail="the commitments do not match their root")
-        self._shares[sender], self._sealed[sender] = shares, dealt
+        self._shares[sender], self._sealed[sender] = shares, dict(zip(recipients, dealt, strict=True))
 
     def _check_masked(self, statement: Signed) -> None:
         """By its header alone, which names the vector's size and hash."""
         masked = self._open(statement, Masked, self.ctx, self.u2)
-        if list(masked.unopened) != sorted(set(masked.unopened) & set(self.u2)):
+        if list(masked.unopened) != sorted(
+            set(masked.unopened) & set(self._near2.neighbourhood(statement.header.sender))
+        ):
             raise Malformed(detail="the unopened dealers are not distinct, sorted and in the cohort")
         if statement.header.blob_size != self._sum.nbytes:
             raise WrongTerms(what="vector size", actual=statement.header.blob_size, expected=self._sum.nbytes)
         self._unopened[statement.header.sender] = masked.unopened
 
     def _check_revealed(self, sender: str, revealed: Revealed) -> None:
-        gone, missing = set(self.u2) - set(self.u3), set(self._unopened[sender])
-        if set(revealed.seed_shares) != set(self.u3) - missing or set(revealed.key_shares) != gone - missing:
+        dealers, alive = (set(near.neighbourhood(sender)) for near in (self._near2, self._near3))
+        missing = set(self._unopened[sender])
+        if set(revealed.seed_shares) != alive - missing or set(revealed.key_shares) != dealers - alive - missing:
             raise Malformed(detail=f"{sender} did not reveal exactly what was asked")
-        at = self.u1.index(sender)
         for what, shares in (("seed", revealed.seed_shares), ("key", revealed.key_shares)):
             for dealer, share in shares.items():
-                sealed = self._sealed[dealer][at]
+                sealed = self._sealed[dealer][sender]
                 expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
                 if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
                     raise FalseShare(member=sender, dealer=dealer, what=what)
@@ -333,7 +357,7 @@ class Aggregation:
             private = X25519PrivateKey.from_private_bytes(self._recover(member, "key"))
             if private.public_key().public_bytes_raw() != self._keys[member].mask_key:
                 raise FalseDealer(dealer=member, what="mask key")
-            for peer in self.u3:
+            for peer in self._near3.neighbourhood(member):
                 low, high = sorted((member, peer))
                 pair = derive(agree(private, self._keys[peer].mask_key), self.ctx, "pair", low, high)
                 # The survivor added or subtracted this mask; take it out again.
@@ -352,3 +376,8 @@ class Aggregation:
             return shamir.combine(shares, shamir.lagrange_at_zero(tuple(shares)))
         except shamir.InconsistentShares as error:
             raise FalseDealer(dealer=dealer, what=what) from error
+
+
+def _shown(statements: Mapping[str, Signed], near: Graph, member: str) -> tuple[Signed, ...]:
+    """The statements of a member's neighbourhood."""
+    return tuple(statements[m] for m in near.neighbourhood(member))

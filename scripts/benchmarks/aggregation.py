@@ -16,6 +16,7 @@ from federation.identity import COORDINATOR, Identity, Roster, RosterEntry
 from federation.ring import Ring, rounding_stream
 from federation.secagg.client import Seat, announce
 from federation.secagg.contexts import SUITE, Terms
+from federation.secagg.graph import Parameters
 from federation.secagg.messages import Offer
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
@@ -59,75 +60,51 @@ class Meter:
         self.seconds[party] += time.process_time() - started
 
 
-class Table:
-    """`members` members and a coordinator. `dropped` of them fall silent once their shares went out, which gives the
-    coordinator the most to do. Every member has the same update, rounded at random."""
+class Members:
+    """`count` members of a job, who take turns in this process. Every member has the same update, rounded at random."""
 
-    def __init__(self, values: int, members: int, dropped: int, bits: int, threads: int) -> None:
-        names = tuple(f"member-{number:03}" for number in range(members))
-        self._identities = {name: Identity.create(name) for name in names}
-        coordinator, digest = Identity.create(COORDINATOR), bytes(32)
-        entries = tuple(RosterEntry(name, name, self._identities[name].public_key) for name in names)
-        self._parties = Parties(Roster("bench", 1, coordinator.public_key, entries), names)
-        roster = self._parties.roster.digest()
-        self._offer = Offer(SUITE, "bench", "bench", 1, 1, ZERO_DIGEST, roster, digest, digest)
-        self._aggregation = Aggregation(coordinator, self._parties, self._offer)
-        self._ring = Ring(bits, members, {TENSOR: (values,)}, {TENSOR: RANGE}, ())
-        self._terms = Terms(digest, self._ring.dimension, bits, self._ring.digest(), digest)
-        self._limits = Limits(header=1 << 24, blob=values * bits // 8 + (1 << 24))
-        self._update = np.random.default_rng(1).normal(0, SPREAD, values).astype(np.float32)
-        self._names, self._staying, self._threads = names, names[: members - dropped], threads
-        self._states: dict[str, Any] = {}
-        self._expected = np.zeros(min(values, COMPARED), self._ring.dtype)
-        self._expected_sum = 0
-        self._meter = Meter()
-
-    def aggregate(self, after_each_vector: Callable[[], None]) -> Costs:
-        """The five steps. Raises WrongSum."""
-        aggregation, staying = self._aggregation, self._staying
-        self._exchange(aggregation.offers, self._names, self._on_offer)
-        self._exchange(aggregation.cohorts, self._names, self._on_cohort)
-        self._exchange(lambda: aggregation.inboxes(self._terms), staying, self._on_inbox, after_each_vector)
-        self._exchange(aggregation.survivors, staying, self._on_survivors)
-        self._exchange(aggregation.unmasks, staying, self._on_unmask)
-        with self._meter.running(COORDINATOR):
-            total = aggregation.total(self._threads)
-            self._ring.decode(total, len(staying))
-        self._require_right(total)
-        vector_bytes = total.nbytes
-        other_bytes = max(self._meter.bytes[name] for name in staying) - vector_bytes
-        clients = [self._meter.seconds[name] for name in staying]
-        masks = len(aggregation.u3) * (1 + len(aggregation.u2) - len(aggregation.u3))
-        return Costs(clients, self._meter.seconds[COORDINATOR], masks, vector_bytes, other_bytes)
-
-    def _exchange(
-        self,
-        requests: Callable[[], Mapping[str, Signed]],
-        asked: Sequence[str],
-        answer: Callable[[str, bytes], bytes],
-        after_each: Callable[[], None] = lambda: None,
+    def __init__(
+        self, values: int, count: int, bits: int, threads: int, meter: Meter, sparse: Parameters | None = None
     ) -> None:
-        with self._meter.running(COORDINATOR):
-            messages = requests()
-        for name in asked:
-            with self._meter.running(COORDINATOR):
-                request = write_frame([messages[name]])
-            reply = answer(name, request)
-            with self._meter.running(COORDINATOR):
-                for statement in read_frame(reply, self._limits):
-                    self._aggregation.accept(statement)
-            self._meter.bytes[name] += len(request) + len(reply)
-            after_each()
+        self.names = tuple(f"member-{number:04}" for number in range(count))
+        identities = {name: Identity.create(name) for name in self.names}
+        self.coordinator, digest = Identity.create(COORDINATOR), bytes(32)
+        entries = tuple(RosterEntry(name, name, identities[name].public_key) for name in self.names)
+        self.parties = Parties(Roster("bench", 1, self.coordinator.public_key, entries), self.names, sparse)
+        roster = self.parties.roster.digest()
+        self.offer = Offer(SUITE, "bench", "bench", 1, 1, ZERO_DIGEST, roster, digest, digest)
+        self.ring = Ring(bits, count, {TENSOR: (values,)}, {TENSOR: RANGE}, ())
+        self.terms = Terms(digest, self.ring.dimension, bits, self.ring.digest(), digest)
+        self.limits = Limits(header=1 << 24, blob=values * bits // 8 + (1 << 24))
+        self._identities, self._threads, self._meter = identities, threads, meter
+        self._update = np.random.default_rng(1).normal(0, SPREAD, values).astype(np.float32)
+        self._states: dict[str, Any] = {}
+        self._expected = np.zeros(min(values, COMPARED), self.ring.dtype)
+        self._expected_sum = 0
+        self._answers = (self._on_offer, self._on_cohort, self._on_inbox, self._on_survivors, self._on_unmask)
+
+    def answer(self, step: int, name: str, request: bytes) -> bytes:
+        """What a member says at step 0 to 4, at its own cost."""
+        reply = self._answers[step](name, request)
+        self._meter.bytes[name] += len(request) + len(reply)
+        return reply
+
+    def require_right(self, total: Words) -> None:
+        """Raises WrongSum unless this is the sum of the vectors that were masked."""
+        modulus = 1 << self.ring.bits
+        same = np.array_equal(total[: len(self._expected)], self._expected)
+        if not same or int(total.sum(dtype=np.uint64)) % modulus != self._expected_sum % modulus:
+            raise WrongSum
 
     def _read(self, request: bytes) -> Signed:
-        (message,) = read_frame(request, self._limits)
+        (message,) = read_frame(request, self.limits)
         message.check_blob()
         return message
 
     def _on_offer(self, name: str, request: bytes) -> bytes:
         with self._meter.running(name):
             offer = read_body(Offer, self._read(request).header.body)
-            self._states[name], keys = announce(Seat(self._identities[name], self._parties, 1, offer))
+            self._states[name], keys = announce(Seat(self._identities[name], self.parties, 1, offer))
             return write_frame([keys])
 
     def _on_cohort(self, name: str, request: bytes) -> bytes:
@@ -138,12 +115,12 @@ class Table:
     def _on_inbox(self, name: str, request: bytes) -> bytes:
         with self._meter.running(name):
             ready = self._states[name].on_inbox(self._read(request))
-            self._ring.clipped_share({TENSOR: self._update})
+            self.ring.clipped_share({TENSOR: self._update})
             rounding = rounding_stream("bench", "bench", 1, name, 1)
-            vector = self._ring.encode({TENSOR: self._update}, {}, rounding)
+            vector = self.ring.encode({TENSOR: self._update}, {}, rounding)
         self._expect(vector)
         with self._meter.running(name):
-            self._states[name], masked = ready.mask(vector, self._terms, self._threads)
+            self._states[name], masked = ready.mask(vector, self.terms, self._threads)
             return write_frame([masked])
 
     def _on_survivors(self, name: str, request: bytes) -> bytes:
@@ -159,8 +136,49 @@ class Table:
         self._expected += vector[: len(self._expected)]
         self._expected_sum += int(vector.sum(dtype=np.uint64))
 
-    def _require_right(self, total: Words) -> None:
-        modulus = 1 << self._ring.bits
-        same = np.array_equal(total[: len(self._expected)], self._expected)
-        if not same or int(total.sum(dtype=np.uint64)) % modulus != self._expected_sum % modulus:
-            raise WrongSum
+
+class Table:
+    """`members` members and a coordinator in one process. `dropped` of them fall silent once their shares went out,
+    which gives the coordinator the most to do."""
+
+    def __init__(self, values: int, members: int, dropped: int, bits: int, threads: int) -> None:
+        self._meter = Meter()
+        self._members = Members(values, members, bits, threads, self._meter)
+        self._aggregation = Aggregation(self._members.coordinator, self._members.parties, self._members.offer)
+        self._staying, self._threads = self._members.names[: members - dropped], threads
+
+    def aggregate(self, after_each_vector: Callable[[], None]) -> Costs:
+        """The five steps. Raises WrongSum."""
+        aggregation, members, staying = self._aggregation, self._members, self._staying
+        self._exchange(0, aggregation.offers, members.names)
+        self._exchange(1, aggregation.cohorts, members.names)
+        self._exchange(2, lambda: aggregation.inboxes(members.terms), staying, after_each_vector)
+        self._exchange(3, aggregation.survivors, staying)
+        self._exchange(4, aggregation.unmasks, staying)
+        with self._meter.running(COORDINATOR):
+            total = aggregation.total(self._threads)
+            members.ring.decode(total, len(staying))
+        members.require_right(total)
+        vector_bytes = total.nbytes
+        other_bytes = max(self._meter.bytes[name] for name in staying) - vector_bytes
+        clients = [self._meter.seconds[name] for name in staying]
+        masks = len(aggregation.u3) * (1 + len(aggregation.u2) - len(aggregation.u3))
+        return Costs(clients, self._meter.seconds[COORDINATOR], masks, vector_bytes, other_bytes)
+
+    def _exchange(
+        self,
+        step: int,
+        requests: Callable[[], Mapping[str, Signed]],
+        asked: Sequence[str],
+        after_each: Callable[[], None] = lambda: None,
+    ) -> None:
+        with self._meter.running(COORDINATOR):
+            messages = requests()
+        for name in asked:
+            with self._meter.running(COORDINATOR):
+                request = write_frame([messages[name]])
+            reply = self._members.answer(step, name, request)
+            with self._meter.running(COORDINATOR):
+                for statement in read_frame(reply, self._members.limits):
+                    self._aggregation.accept(statement)
+            after_each()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 CLIENT, SERVER = "federation/secagg/client.py", "federation/secagg/server.py"
 HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py"
 PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
+GRAPH = "federation/secagg/graph.py"
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
 IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
 STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
@@ -22,6 +23,7 @@ RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/te
 COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
 CLOSED = "tests/protocol/test_closed_jobs.py"
 PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
+NEIGHBOURS = "tests/protocol/test_attacks_neighbourhoods.py"
 ENCODING = "tests/protocol/test_attacks_encoding.py"
 MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
 
@@ -72,7 +74,7 @@ PLANTED: tuple[Fault, ...] = (
     Fault("dealt share not compared with its commitment", CLIENT, "return opened if actual == committed else None",
           "return opened", (LIARS, ENCODING)),
     Fault("leaf not compared", CLIENT,
-          "if root_from(mine_leaf, mine, len(self.keys), sealed.path) != shares.root:", "if False:",
+          "if root_from(mine_leaf, mine, len(recipients), sealed.path) != shares.root:", "if False:",
           (LIARS, ENCODING)),
     Fault("paths of any length", MERKLE, "if len(path) != path_size(at, count):", "if False:", (unit("merkle"),)),
     Fault("envelope for anybody", PRIMITIVES, "if not isinstance(opened, list) or opened[:2] != [dealer, recipient] or",
@@ -115,12 +117,26 @@ PLANTED: tuple[Fault, ...] = (
           "if sorted([*alive, *survivors.gone]) != sorted(self.dealers):", "if False:", (OPENING,)),
     Fault("votes for another set counted", CLIENT, "if other or strangers:", "if strangers:", (OPENING,)),
     Fault("votes of strangers counted", CLIENT, "if other or strangers:", "if other:", (OPENING,)),
-    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.minimum:", "if False:", (OPENING,)),
-    Fault("site's own minimum ignored", CLIENT, "return max(self.minimum_cohort, self.parties.threshold)",
-          "return self.parties.threshold", (SETUP,)),
+    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.shown:", "if False:", (OPENING,)),
+    Fault("site's own minimum ignored", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
+          "return self.parties.quorum", (SETUP,)),
     Fault("proof without votes", PROOF, "if len(votes) < parties.threshold or len(", "if len(", (PROBING, ABSENCE)),
     Fault("proof of another round", PROOF, "if before.round != current.round - 1 or any(", "if any(",
           (PROBING, ABSENCE)),
+    # Neighbourhoods
+    Fault("a claim believed where all have to be shown", PARTIES, "            if len(claim):", "            if False:",
+          (NEIGHBOURS,)),
+    Fault("neighbours not compared", CLIENT, "        if differing:", "        if False:", (NEIGHBOURS,)),
+    Fault("a quorum of neighbours only", CLIENT, "if len(everyone.members) < self.minimum:", "if False:",
+          (NEIGHBOURS,)),
+    Fault("absent members not in the claim's digest", CONTEXTS, 'f"{name} claim", claim.to_plain()',
+          'f"{name} claim", claim.statements', (NEIGHBOURS,)),
+    Fault("voters of a proof not compared", PROOF, "if not set(votes) <= set(parties.graph(share_ctx).voters):",
+          "if False:", (NEIGHBOURS,)),
+    Fault("a ring that can be opened in parts", GRAPH, "reach + 2 + spare", "reach + 1 + spare", (unit("graph"),)),
+    Fault("the same ring in every set-up", GRAPH, "canonical_cbor([share_ctx, member])", "canonical_cbor([member])",
+          (unit("graph"),)),
+    Fault("any threat will do", POLICY, "and not self.semi_malicious:", "and False:", (NEIGHBOURS,)),
     # The order of things
     Fault("spent adapters forgotten", HISTORY, "if adapter in self.spent:", "if False:", (ORDER,)),
     Fault("opened rounds forgotten", HISTORY, "if round <= self.revealed_round:", "if False:",
@@ -137,7 +153,7 @@ PLANTED: tuple[Fault, ...] = (
           (ORDER, RESTARTS)),
     Fault("a finished step answers anew", MEMBER, "if session is not None and header.kind in session.answered:",
           "if False:", (ORDER, REPLAY)),
-    Fault("contradictions are not kept", MEMBER, 'self._journal.keep_evidence(f"two different {kind}", pairs)', "pass",
+    Fault("contradictions are not kept", MEMBER, 'self._journal.keep_evidence(f"two different {kind}", pairs)', "False",
           (SETUP, OPENING)),
     Fault("parent not compared", MEMBER, "carrier.ctx is not None and offer.parent != carrier.ctx", "False",
           (SETUP, ORDER)),

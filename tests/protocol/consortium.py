@@ -100,7 +100,7 @@ def make_plan(members: tuple[str, ...], **changes: object) -> p.Plan:
         train=p.Train(16, 64, 16, p.Optimizer("adamw", 0.5, 0.0)),
         scheme=p.Scheme("fedit"),
         server_optim=p.ServerOptim("fedavg", 1.0),
-        secagg=p.SecAgg(32, "malicious", 3, "auto", 8.0, 1e-6),
+        secagg=p.SecAgg(32, "malicious", None, None, 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
         evaluation=p.Evaluation(1, 30, 0.2, 0.2),
     )
@@ -159,7 +159,8 @@ class Consortium:
 
     def policy(self) -> Policy:
         digests = (self.plan.digest(), self.roster.digest(), BASE_MODEL)
-        return Policy(*digests, self.minimum_cohort, self.rounds_per_data_set)
+        weaker = self.plan.secagg.threat == "semi_malicious"
+        return Policy(*digests, self.minimum_cohort, self.rounds_per_data_set, semi_malicious=weaker)
 
     def start_member(self, name: str, plan: p.Plan | None = None, **approved: object) -> Member:
         """A member process: fresh memory over the journal that is on its disk. `approved` overrides its policy."""

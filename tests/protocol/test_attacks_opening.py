@@ -8,7 +8,7 @@ import pytest
 
 from federation.identity import Identity
 from federation.schemes import State
-from federation.secagg.contexts import round_context
+from federation.secagg.contexts import round_context_from
 from federation.secagg.messages import Agreed, Inbox, Revealed, Survivors, Unmask
 from federation.secagg.primitives import Words, add_masks, derive
 from federation.wire import Signed, read_body
@@ -78,7 +78,7 @@ def masked_with_two_views(consortium: Consortium, *, lie: bool) -> tuple[Play, W
         lied_to = lie and name in ("m00", "m01")
         adapter = other.factors if lied_to else play.adapter
         terms = play.terms(adapter)
-        contexts[name] = round_context(play.aggregation.share_ctx, session.state.shares, terms)
+        contexts[name] = round_context_from(play.aggregation.share_ctx, session.state.u2, terms)
         play.take("masked", name, [play.broadcast(name, adapter) if lied_to else broadcast], accept=not lied_to)
     states = {name: other if lie and name in ("m00", "m01") else play.opening.state for name in consortium.names}
     words = [consortium.plain_words(name, 2, states[name], play.ring) for name in consortium.names]

@@ -7,7 +7,7 @@ labelled with `event` (see it with `--hypothesis-show-statistics`), and directed
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +21,7 @@ from federation.secagg.messages import Keys, Revealed
 from federation.secagg.server import Step
 from federation.wire import Signed, read_body, read_frame
 from tests.protocol.consortium import Consortium, Killed, make_consortium
+from tests.protocol.neighbours import make_sparse
 from tests.protocol.play import LIMITS
 
 What = Literal[
@@ -132,8 +133,10 @@ def label(consortium: Consortium, carrier: Troubled, stopped: JobStopped | None)
     event(f"job stopped: {str(stopped)[-40:]}" if stopped else "job completed")
 
 
-def run_troubled(folder: Path, troubles: list[Trouble], seed: int) -> tuple[Consortium, Troubled, JobStopped | None]:
-    consortium, stopped = make_consortium(folder), None
+def run_troubled(
+    folder: Path, troubles: list[Trouble], seed: int, make: Callable[[Path], Consortium] = make_consortium
+) -> tuple[Consortium, Troubled, JobStopped | None]:
+    consortium, stopped = make(folder), None
     carrier = Troubled(consortium, troubles, random.Random(seed))
     try:
         while not finished(consortium, carrier):
@@ -178,6 +181,16 @@ def test_with_one_loss_an_exchange_at_most_every_round_completes(
     assert stopped is None
     assert not consortium.failed
     assert [done.round for done in consortium.rounds] == [1, 2, 3]
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(TROUBLES, min_size=2, max_size=9), st.integers(0, 2**16))
+def test_in_neighbourhoods_too_sums_are_exact_and_nobody_says_two_things(
+    folder: Path, troubles: list[Trouble], seed: int
+) -> None:
+    own = Path(tempfile.mkdtemp(dir=folder))
+    consortium, carrier, stopped = run_troubled(own, troubles, seed, lambda path: make_sparse(path, 14))
+    label(consortium, carrier, stopped)
 
 
 def test_directed_a_member_that_dealt_and_then_left_has_its_pair_masks_taken_out(folder: Path) -> None:

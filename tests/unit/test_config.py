@@ -104,7 +104,7 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("lora@train=default", "The argument `lora@train=default` cannot be used: write `lora=…`."),
         ("scheme=fedti", "`scheme` is 'fedti'; it has to be alternating | fedit."),
         ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit."),
-        ("secagg=ring64", "`secagg` is 'ring64'; it has to be ring16 | ring32."),
+        ("secagg=ring64", "`secagg` is 'ring64'; it has to be k_regular | ring16 | ring32."),
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
         ("experiment=fast", "`experiment` is 'fast'; it has to be four_arms | quick | null."),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
@@ -204,6 +204,31 @@ def test_a_plan_names_no_member_that_a_roster_could_not(id: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         plan.read(plan.Plan, raw)
     assert [fault.facts["where"] for fault in caught.value.faults] == ["members"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count", "where"),
+    [
+        (["secagg.corruption_rate=0.1"], 30, "secagg.corruption_rate"),
+        (["secagg=k_regular", "secagg.corruption_rate=null"], 30, "secagg.corruption_rate"),
+        (["secagg=k_regular", "secagg.dropout_rate=null"], 30, "secagg.dropout_rate"),
+        (["secagg=k_regular", "secagg.dropout_rate=0.32", "secagg.corruption_rate=0.3"], 30, "secagg.threat"),
+        (["secagg=k_regular"], 5, "secagg.threat"),
+    ],
+)
+def test_rates_and_threat_have_to_fit_each_other_and_the_members(overrides: list[str], count: int, where: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        compose(*overrides).plan(MEMBERS[:count], "0" * 64)
+    assert [fault.facts["where"] for fault in caught.value.faults] == [where]
+
+
+def test_degree_and_threshold_follow_from_the_plan_and_are_not_in_it() -> None:
+    made = compose("secagg=k_regular").plan(MEMBERS, "0" * 64)
+    found = made.neighbourhoods
+    assert found is not None
+    assert (found.degree, made.threshold, made.quorum, made.corruptible, made.spare) == (6, 6, 21, 1, 1)
+    assert not {"degree", "threshold"} & set(plan.plain(made)["secagg"])
+    assert compose().plan(MEMBERS, "0" * 64).neighbourhoods is None
 
 
 # Folders

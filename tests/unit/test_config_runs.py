@@ -218,4 +218,4 @@ def test_help_shows_the_commented_settings_and_the_options(
 
     printed = capsys.readouterr().out
     assert "rengo simulate -m" in printed
-    assert "secagg=ring16 | ring32" in printed
+    assert "secagg=k_regular | ring16 | ring32" in printed

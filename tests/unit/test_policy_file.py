@@ -10,12 +10,14 @@ from clients import policy_file
 from clients.policy import Hours, Policy
 from clients.policy_file import PolicyInvalid, RefusedByPolicy
 from federation.errors import SettingsFileInvalid
+from federation.plan import SecAgg
 from federation.secagg.contexts import SUITE
 from federation.secagg.messages import Offer
 from federation.secagg.refusals import OutsideHours
 from tests.protocol.consortium import BASE_MODEL, make_plan
 
 PLAN = make_plan(("a", "b", "c", "d"), rounds=20)
+SPARSE = SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6)
 
 
 @pytest.fixture
@@ -76,6 +78,14 @@ def test_a_plan_at_a_limit_is_permitted(path: Path, key: str, value: str) -> Non
     policy_file.require_within(path, PLAN, 10)
 
 
+def test_a_plan_that_trusts_the_coordinator_is_permitted_only_by_its_line(path: Path) -> None:
+    weaker = make_plan(tuple(f"m{n:02}" for n in range(30)), secagg=SPARSE)
+    with pytest.raises(RefusedByPolicy, match="semi_malicious: the plan trusts the coordinator"):
+        policy_file.require_within(path, weaker, 0)
+    change(path, "semi_malicious", "true")
+    policy_file.require_within(path, weaker, 0)
+
+
 def test_every_line_that_is_broken_is_named_at_once(path: Path) -> None:
     change(path, "rounds_per_plan", "1")
     change(path, "minimum_cohort", "9")
@@ -91,19 +101,20 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         policy_file.read(path)
     text = str(caught.value)
-    assert text.startswith(f"{path} has 7 fault(s)")
+    assert text.startswith(f"{path} has 8 fault(s)")
     for part in (
         "`minimum_cohort` is 2; it has to be a whole number of at least 3",
         "`rounds_per_data_set` is 'many'",
         "`rounds_per_plans` is not a setting. Did you mean `rounds_per_plan`?",
         "`rounds_per_plan` is not set",
+        "`semi_malicious` is not set",
         "'abc' is not 'any' or a SHA-256",
         "'20-6' is not",
         "`automatic_approval`: two_persons = true needs persons",
     ):
         assert part in text
     assert caught.value.exit_code == 2
-    assert "7 件の誤り" in caught.value.text("ja")
+    assert "8 件の誤り" in caught.value.text("ja")
 
 
 @pytest.mark.parametrize("content", [b"minimum_cohort = ", b"\xff\xfe", None])

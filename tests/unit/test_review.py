@@ -1,0 +1,38 @@
+"""What a person reads before deciding about a plan: what it promises less than others stands there in words."""
+
+from pathlib import Path
+
+import pytest
+
+from clients import review
+from clients.home import Home
+from federation.errors import Language
+from federation.identity import Roster
+from federation.plan import Plan, SecAgg
+from tests.protocol.consortium import make_plan
+
+MEMBERS = tuple(f"m{number:02}" for number in range(30))
+WEAKER: dict[Language, tuple[str, str, str]] = {
+    "en": ("WEAKER THAN USUAL", "honest while the keys", "at most 1 colluding"),
+    "ja": ("通常より弱い保護", "鍵を集める間は事務局が正直", "1 以下の場合"),
+}
+
+
+def words(plan: Plan, folder: Path, language: Language) -> str:
+    roster = Roster(plan.consortium, 1, bytes(32), ())
+    return review.text(plan, roster, Home(folder), (), language)
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_plan_that_trusts_the_coordinator_says_what_is_weaker(tmp_path: Path, language: Language) -> None:
+    plan = make_plan(MEMBERS, secagg=SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6))
+    for part in WEAKER[language]:
+        assert part in words(plan, tmp_path, language)
+    assert review.facts(plan, "m00", ())["threat"] == "semi_malicious"
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_usual_plan_says_nothing_of_the_kind(tmp_path: Path, language: Language) -> None:
+    shown = words(make_plan(MEMBERS), tmp_path, language)
+    assert not any(part in shown for part in WEAKER[language])
+    assert "12" in shown  # 21 of 30, of which 9 may collude
