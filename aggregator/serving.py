@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +30,9 @@ from federation.schemes import State
 
 _POLL = 2.0
 _HANDED = "handed-plan.yaml"
+_PAUSES = (15.0, 60.0)
+"""Seconds between attempts, see `rounds.run`: a member that takes up the plan, or whose node was started again, is back
+in them. Flower refuses a node for up to a minute."""
 _WORDS: dict[str, Words] = {
     "listening": {
         "en": "registry at {url}; members can join. Ctrl-C stops it",
@@ -174,7 +177,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
             if isinstance(event, rounds.RoundDone):
                 _require_same(registry, roster)
 
-        run_rounds(job, carrier, store, folder / "adapter", observe, printer)
+        run_rounds(job, carrier, store, folder / "adapter", observe, printer, _PAUSES)
     finally:
         carrier.close()
         store.close()
@@ -182,12 +185,18 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
 
 
 def run_rounds(
-    job: rounds.Job, carrier: Carrier, store: Store, target: Path, observe: rounds.Observe, printer: Printer
+    job: rounds.Job,
+    carrier: Carrier,
+    store: Store,
+    target: Path,
+    observe: rounds.Observe,
+    printer: Printer,
+    pauses: Sequence[float] = (0.0,),
 ) -> None:
-    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. Raises what
-    `rounds.run` raises."""
+    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. `pauses` and
+    what it raises: see `rounds.run`."""
     try:
-        state = rounds.run(job, carrier, store, observe)
+        state = rounds.run(job, carrier, store, observe, pauses)
     except JobStopped:
         unmeasured = rounds.unmeasured(job, store)
         if unmeasured is not None:

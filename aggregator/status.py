@@ -34,7 +34,22 @@ _WORDS: dict[str, Words] = {
         "en": "attempt {attempt} of round {round} failed: {reason}",
         "ja": "学習回 {round} の試行 {attempt} は不成立: {reason}",
     },
+    "again": {"en": "the next attempt is in {pause:g} s", "ja": "{pause:g} 秒後に再試行します"},
+    # By the code of a refusal: what mends it lies with people at those sites.
+    "plan-not-approved": {
+        "en": "{members}: another plan runs there. This one is taken up by itself when the job of that one has ended "
+        "there; otherwise, at each: rengo member stop; rengo member start",
+        "ja": "{members}: 各拠点では別の計画が動作中です。そのジョブが終われば自動で切り替わります。"
+        "切り替わらない場合は各拠点で: rengo member stop; rengo member start",
+    },
+    "data-set-busy": {
+        "en": "{members}: another job has not ended there; the log of each names it. If it stopped for good, at each: "
+        "rengo member close JOB",
+        "ja": "{members}: 各拠点で別のジョブが終わっていません（ジョブ名は各拠点の記録にあります）。"
+        "再開されないジョブなら各拠点で: rengo member close ジョブ名",
+    },
 }
+_ADVISED = ("plan-not-approved", "data-set-busy")
 
 
 @dataclass
@@ -65,6 +80,7 @@ class Watch:
         members = list(plan.members)
         self._status = Status(os.getpid(), plan.job, "waiting", rounds=plan.rounds, members=members)
         self._exchange: Exchange | None = None
+        self._declined: dict[str, set[str]] = {}  # in this attempt: a refusal's code, and whose it was
         self.write()
 
     def phase(self, phase: str, online: set[str] | None = None) -> None:
@@ -86,9 +102,15 @@ class Watch:
                 status.refused[member] = f"{code}: {reason}"
                 name = "declined" if isinstance(event, Declined) else "rejected"
                 self._say(name, member=member, code=code, reason=reason)
-            case AttemptFailed(round, attempt, _, reason):
+                if isinstance(event, Declined):
+                    self._declined.setdefault(code, set()).add(member)
+            case AttemptFailed(round, attempt, _, reason, pause):
                 self._say("failed", round=round, attempt=attempt, reason=reason)
+                self._advise()
+                if pause:
+                    self._say("again", pause=pause)
             case RoundDone(round, aggregation, scalars):
+                self._declined.clear()
                 loss = scalars.get(step.HELD_OUT_LOSS)
                 status.survivors = list(aggregation.u3)
                 if loss is not None:
@@ -98,6 +120,13 @@ class Watch:
                 facts |= {"loss": "" if loss is None else f" · {loss:.3f} nats"}
                 self._say("round" if round <= plan.rounds else "measured", **facts)
         self.write()
+
+    def _advise(self) -> None:
+        """Whom to call, and what to do there, about what was refused in the attempt that failed."""
+        for code in _ADVISED:
+            if members := sorted(self._declined.get(code, ())):
+                self._say(code, members=", ".join(members))
+        self._declined.clear()
 
     def write(self) -> None:
         """Whole, or as it was before."""

@@ -149,6 +149,15 @@ def require_approved(home: Home) -> None:
         raise NothingApproved(what="plan")
 
 
+def is_other_approved(home: Home, plan: Plan, roster: Roster) -> bool:
+    """Whether another plan, or another roster, is approved at this site than these. Not while one is written down."""
+    try:
+        require_approved(home)
+    except (NothingApproved, ApprovedFileChanged):
+        return False
+    return (home.plan().digest(), home.roster().digest()) != (plan.digest(), roster.digest())
+
+
 def _decision(
     answer: str, plan: Plan | None, roster: Roster, applicant: str, approver: str, reason: str = ""
 ) -> Approval:

@@ -5,14 +5,15 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clients import clock, proxy
-from clients.approving import approve_within_policy, require_approved
+from clients.approving import approve_within_policy, is_other_approved, require_approved
 from clients.commands.site import registry_of
-from clients.home import Home
+from clients.home import Approval, Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
 from clients.process import alone
@@ -21,8 +22,12 @@ from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 from federation.errors import RengoError
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # they bring torch
+    from clients.member import Member
     from clients.service import Service
+
+_LOOK = 2.0
+"""Seconds between two looks at what was approved since the member was loaded."""
 
 _WORDS: dict[str, Words] = {
     "loading": {"en": "{id}: loading the base model and the documents", "ja": "{id}: 基盤モデルと文書を読み込み中"},
@@ -46,6 +51,10 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: the carrier is not reached; the node keeps trying. {reason} [{code}]",
         "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
     },
+    "other": {
+        "en": "{id}: job {job} is over here, and another plan or roster is approved: it is taken up",
+        "ja": "{id}: ジョブ {job} はこの拠点では終わっています。新しく承認された計画・名簿に切り替えます",
+    },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
 
@@ -62,30 +71,42 @@ def run(home: Home, journal: Journal, printer: Printer) -> None:
         home.keep_carrier(standing.carrier)
         if plan := approve_within_policy(home, standing, registry, journal):
             printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
-        with _service(home, journal, None, printer) as service:
-            files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
-            printer.line("ready", _WORDS["ready"], id=id, job=home.plan().job, superlink=home.carrier())
+        while not stopping.is_set():
+            _take_part(home, journal, stopping, printer)
+    printer.line("stopped", _WORDS["stopped"], id=id)
+
+
+def _take_part(home: Home, journal: Journal, stopping: threading.Event, printer: Printer) -> None:
+    """Service and node of what is approved now, until told to stop or until something else is to be taken up."""
+    id = home.settings().id
+    with _service(home, journal, None, printer) as running:
+        service = running.service
+        files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
+        printer.line("ready", _WORDS["ready"], id=id, job=running.member.plan.job, superlink=home.carrier())
+        _tell_of_proxy(home, printer)
+
+        def ended(code: int, pause: float) -> None:
+            printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
             _tell_of_proxy(home, printer)
 
-            def ended(code: int, pause: float) -> None:
-                printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
-                _tell_of_proxy(home, printer)
-
-            node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
-            try:
-                stopping.wait()
-            finally:
-                node.stop()
-    printer.line("stopped", _WORDS["stopped"], id=id)
+        node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
+        try:
+            running.wait(stopping)
+        finally:
+            # Before the next plan is loaded: the coordinator must not count on a node that nobody answers for.
+            node.stop()
 
 
 def serve(home: Home, journal: Journal, folder: Path, printer: Printer) -> None:
     """The service alone, behind a socket in `folder` that this process's group may use. It uses no network: what it
     needs to know of the registry, `review` and `approve` have kept."""
     id = home.settings().id
-    with _alone(home) as stopping, _service(home, journal, folder, printer) as service:
-        printer.line("serving", _WORDS["serving"], id=id, job=home.plan().job, socket=str(service.address))
-        stopping.wait()
+    with _alone(home) as stopping:
+        while not stopping.is_set():
+            with _service(home, journal, folder, printer) as running:
+                address = str(running.service.address)
+                printer.line("serving", _WORDS["serving"], id=id, job=running.member.plan.job, socket=address)
+                running.wait(stopping)
     printer.line("stopped", _WORDS["stopped"], id=id)
 
 
@@ -113,8 +134,36 @@ def _alone(home: Home) -> Iterator[threading.Event]:
         yield stopping
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A member and its service. `decisions`: the site's, as it was loaded."""
+
+    home: Home
+    journal: Journal
+    member: "Member"
+    service: "Service"
+    decisions: list[Approval]
+    printer: Printer
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Until told to stop, or until something else is to be taken up: then no request is answered any more."""
+        while not stopping.wait(_LOOK):
+            if self.home.approvals() != self.decisions and self.service.retire(self._over):
+                id, job = self.home.settings().id, self.member.plan.job
+                self.printer.line("other", _WORDS["other"], id=id, job=job)
+                return
+
+    def _over(self) -> bool:
+        """Whether another plan or roster is approved, and this job never began at this site or has ended here: with an
+        open one, its open round would be lost."""
+        job = self.member.plan.job
+        return job not in self.journal.open_jobs() and is_other_approved(
+            self.home, self.member.plan, self.member.roster
+        )
+
+
 @contextlib.contextmanager
-def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator["Service"]:
+def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator[_Running]:
     """Model and documents loaded, and the service listening. Raises NothingApproved before that."""
     require_approved(home)
     # They bring torch and Flower along, which whatever could be seen without them has not waited for.
@@ -122,10 +171,11 @@ def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer
     from clients.service import Service, make_member
 
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
+    decisions = home.approvals()
     member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
-    service = Service(home, member.handle, largest, home.plan().job, shared)
+    service = Service(home, member.handle, largest, member.plan.job, shared)
     try:
-        yield service
+        yield _Running(home, journal, member, service, decisions, printer)
     finally:
         service.close()
 

@@ -120,6 +120,17 @@ class Service:
             except OSError as error:
                 _log.warning("status.json cannot be written: %s", error)
 
+    def retire(self, over: Callable[[], bool]) -> bool:
+        """Answer no more requests from now on, if none is being answered and `over()` says that none need be; whether
+        that is so. Whoever is asked next is another member: nothing of this one is under way then."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                if over():
+                    self._closing.set()
+            finally:
+                self._one_at_a_time.release()
+        return self._closing.is_set()
+
     def close(self) -> None:
         """Take no more requests. One that is being answered is not waited for."""
         self._closing.set()
@@ -180,6 +191,8 @@ class Service:
             answer_challenge(relay, self._key)
             request = relay.recv_bytes(self._largest)
         with self._one_at_a_time:
+            if self._closing.is_set():
+                raise EOFError
             self._requests += 1
             self.tell("answering")
             try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clients import approving, policy_file, review
+from clients.commands.running import next_step
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
 from clients.policy_file import Breach, RefusedByPolicy
@@ -45,10 +46,11 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
         if not confirmed(question, printer.language, options.yes):
             raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member approve")
         approving.approve(site.home, roster, plan, site.registry, site.journal, (applicant, approver))
+        then = next_step(site.home, site.journal, plan)[printer.language]
     short = plan.digest().hex()[:16]
     words = {
-        "en": f"Approved: plan {short}, by {approver} (applicant {applicant}). Next: rengo member start",
-        "ja": f"承認しました: 計画 {short}（申請者 {applicant}、承認者 {approver}）。次: rengo member start",
+        "en": f"Approved: plan {short}, by {approver} (applicant {applicant}). {then}",
+        "ja": f"承認しました: 計画 {short}（申請者 {applicant}、承認者 {approver}）。{then}",
     }[printer.language]
     return Result({"plan": plan.digest().hex(), "applicant": applicant, "approver": approver}, words)
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home
+from clients.journal import Journal
 from clients.process import running
 from clients.running import run
-from federation.commands import Printer, Result, Verb, option
+from federation.commands import Printer, Result, Verb, Words, option
+from federation.plan import Plan
 
 
 def start(options: argparse.Namespace, printer: Printer) -> None:
@@ -60,10 +62,34 @@ def stopped(home: Home) -> bool:
     return running(home.path) is None
 
 
+def next_step(home: Home, journal: Journal, plan: Plan) -> Words:
+    """How an approved plan comes into effect here. A member that runs takes up nothing while a job is open at this
+    site: the open round would be lost."""
+    if running(home.path) is None:
+        return {"en": "Next: rengo member start", "ja": "次: rengo member start"}
+    open_jobs = journal.open_jobs()
+    if not open_jobs:
+        return {
+            "en": "The running member takes it up within seconds.",
+            "ja": "動作中の参加拠点が数秒以内に自動で切り替えます。",
+        }
+    if plan.job in open_jobs:
+        return {
+            "en": f"Job {plan.job} is open at this site. Next: rengo member stop; rengo member start",
+            "ja": f"ジョブ {plan.job} はこの拠点で実行中です。次: rengo member stop; rengo member start",
+        }
+    return {
+        "en": f"The running member takes it up when job {open_jobs[0]} has ended here. If that job stopped for good: "
+        f"rengo member close {open_jobs[0]}",
+        "ja": f"動作中の参加拠点は、ジョブ {open_jobs[0]} の終了後に自動で切り替えます。"
+        f"そのジョブが再開されない場合: rengo member close {open_jobs[0]}",
+    }
+
+
 def _status(home: Home) -> dict[str, Any]:
     path, pid = home.file("status.json"), running(home.path)
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"pid": 0}
-    if pid and facts["pid"] != pid:  # of the one before
+    if pid and (facts["pid"] != pid or facts["phase"] == "stopped"):  # of the one before, or of the plan before
         facts = {"pid": pid, "phase": "loading"}
     return facts | {"running": pid is not None}
 

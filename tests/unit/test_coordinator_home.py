@@ -232,6 +232,25 @@ class TestStatus:
         watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
         assert "試行 2" in capsys.readouterr().out
 
+    def test_after_a_failed_attempt_whom_to_call_is_told_for_what_people_can_mend(
+        self, watch: Watch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for member, code in (("m2", "plan-not-approved"), ("m0", "plan-not-approved"), ("m1", "outside-hours")):
+            watch.observe(Declined(Exchange(1, "keys"), member, code, "because"))
+        capsys.readouterr()
+        watch.observe(AttemptFailed(1, 1, "too-few-members", "0 of 3", 15.0))
+        said = capsys.readouterr().out
+        assert "m0, m2: 各拠点では別の計画が動作中です" in said
+        assert "rengo member stop; rengo member start" in said
+        assert "15 秒後" in said
+        assert "m1" not in said
+        watch.observe(Declined(Exchange(1, "keys"), "m1", "data-set-busy", "because"))
+        capsys.readouterr()
+        watch.observe(AttemptFailed(1, 2, "too-few-members", "0 of 3"))
+        assert "rengo member close" in (said := capsys.readouterr().out)
+        assert "m0" not in said
+        assert "秒後" not in said
+
     def test_is_always_whole(self, watch: Watch, facts: Callable[[], dict[str, object]], tmp_path: Path) -> None:
         watch.phase("waiting for members", {"m1"})
         assert facts()["online"] == ["m1"]

@@ -5,14 +5,18 @@ import io
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from clients.home import Home, Settings
+from clients.journal import Departure, Journal
 from clients.process import alone
 from clients.running import _tell_of_proxy
 from federation.commands import Printer
+from federation.secagg.history import History
 from tests.unit.proxies import PROXIES, Proxy
 from tests.unit.site import Site, consortium, free_port, three_sites
 
@@ -108,3 +112,53 @@ class TestBeforeAnythingIsLoaded:
             assert started(site) == ("nothing-approved", False)
             made.propose()
             assert started(site) == ("nothing-approved", False)  # the roster is for people
+
+
+def open_job(site: Site, job: str) -> None:
+    """As if this site had sent its first keys in `job`."""
+    journal = Journal(site.home.file("journal.sqlite"))
+    journal.commit(History((1, 1)), Departure(job, ("keys",), "host:1", 1, bytes(32)))
+    journal.close()
+
+
+@contextlib.contextmanager
+def running(site: Site, *command: str) -> Iterator[Callable[[str], None]]:
+    """`rengo member COMMAND` in a process of its own, ended by SIGTERM; what waits until it has said something."""
+    log = site.path.with_suffix(".log")
+    source = "import sys; from federation.main import main; sys.exit(main())"
+    arguments = [sys.executable, "-c", source, "member", *command, "--home", str(site.path), "--lang", "en"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(arguments, stdout=file, stderr=file)
+
+    def says(words: str, seconds: float = 240) -> None:
+        until = time.monotonic() + seconds
+        while words not in (text := log.read_text(encoding="utf-8")):
+            assert process.poll() is None, text
+            assert time.monotonic() < until, text
+            time.sleep(0.1)
+
+    try:
+        yield says
+    finally:
+        process.terminate()
+        code = process.wait(30)
+    assert (code, log.read_text(encoding="utf-8").splitlines()[-1]) == (0, f"{site.home.settings().id}: stopped")
+
+
+def test_a_running_member_takes_up_another_plan_when_its_job_is_over_here_and_not_before(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose("job=first")
+        assert "Next: rengo member start" in site.said("approve", "--yes", language="en")
+        open_job(site, "first")
+        with running(site, "serve", "--run-folder", str(tmp_path)) as says:
+            says("ready for job first")
+            made.propose("job=second")
+            assert "rengo member close first" in site.said("approve", "--yes", language="en")
+            with pytest.raises(AssertionError):
+                says("job first is over here", 5)
+            site.run("close", "first", "--yes")
+            says("ready for job second")
+            assert site.run("status")["job"] == "second"
+            made.propose("job=third")
+            assert "takes it up within seconds" in site.said("approve", "--yes", language="en")
+            says("job second is over here")  # it never began
