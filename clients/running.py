@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from clients import clock, proxy
-from clients.approving import approve_within_policy, is_other_approved, require_approved
-from clients.commands.site import registry_of
+from clients import proxy
+from clients.approving import is_other_approved, require_approved
+from clients.asking import ask_until_answered
 from clients.home import Approval, Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
@@ -39,10 +39,6 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: ready for job {job}; the relay finds it at {socket}",
         "ja": "{id}: ジョブ {job} の準備ができました。中継は {socket} で待ち受けています",
     },
-    "approved": {
-        "en": "{id}: plan {plan} is within policy.toml and was approved without a person",
-        "ja": "{id}: 計画 {plan} は社内許可条件の範囲内のため、自動的に承認しました",
-    },
     "node": {
         "en": "{id}: the node ended with {code} (flower/node.log says why); it is started again in {pause} s",
         "ja": "{id}: ノードが終了しました（{code}、理由は flower/node.log）。{pause} 秒後に再起動します",
@@ -65,12 +61,7 @@ def run(home: Home, journal: Journal, printer: Printer) -> None:
     with _alone(home) as stopping:
         if not home.policy().automatic_approval:
             require_approved(home)
-        registry = registry_of(home, journal)
-        standing, offset = clock.standing(registry, home.identity())
-        clock.require_right(offset)
-        home.keep_carrier(standing.carrier)
-        if plan := approve_within_policy(home, standing, registry, journal):
-            printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
+        ask_until_answered(home, journal, stopping, printer)
         while not stopping.is_set():
             _take_part(home, journal, stopping, printer)
     printer.line("stopped", _WORDS["stopped"], id=id)

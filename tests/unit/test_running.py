@@ -5,12 +5,16 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from clients.approving import require_approved
+from clients.asking import ask_until_answered
+from clients.commands.site import opened_journal
 from clients.home import Home, Settings
 from clients.journal import Departure, Journal
 from clients.process import alone
@@ -97,11 +101,16 @@ class TestBeforeAnythingIsLoaded:
         with alone(site.path):
             assert started(site) == ("member-running", False)
 
-    def test_an_approved_file_that_was_changed_and_a_registry_that_is_away_are_said(self, tmp_path: Path) -> None:
+    def test_an_approved_file_that_was_changed_is_said_and_a_registry_that_nothing_begins_without(
+        self, tmp_path: Path
+    ) -> None:
         with three_sites(tmp_path) as (made, (site, *_)):
             made.propose()
             site.run("approve", "--yes")
+        carrier = site.home.file("carrier")
+        carrier.rename(carrier.with_suffix(".away"))
         assert started(site) == ("registry-unreachable", False)
+        carrier.with_suffix(".away").rename(carrier)
         plan = site.home.file("plan.yaml")
         plan.write_text(plan.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 20"), encoding="utf-8")
         assert started(site) == ("approved-file-changed", False)
@@ -162,3 +171,34 @@ def test_a_running_member_takes_up_another_plan_when_its_job_is_over_here_and_no
             made.propose("job=third")
             assert "takes it up within seconds" in site.said("approve", "--yes", language="en")
             says("job second is over here")  # it never began
+
+
+def test_a_site_that_has_approved_starts_without_the_registry_and_asks_until_it_answers(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        plan = made.propose()
+        site.run("approve", "--yes")
+    stopping, printer = threading.Event(), Printer("en", as_json=False)
+    with opened_journal(site.home) as journal, contextlib.redirect_stdout(io.StringIO()) as out:
+        ask_until_answered(site.home, journal, stopping, printer)  # does not raise
+        assert "asked again in 5 s, and the member goes on with what is approved" in out.getvalue()
+        assert "[registry-unreachable]" in out.getvalue()
+        (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+        with made.listening():
+            asking.join(60)
+        assert not asking.is_alive()
+        assert out.getvalue().endswith("akatombo-seiki: the registry is reached\n")
+        require_approved(site.home)
+        assert site.home.plan() == plan
+
+
+def test_asking_again_ends_with_the_member(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose()
+        site.run("approve", "--yes")
+    stopping = threading.Event()
+    with opened_journal(site.home) as journal:
+        ask_until_answered(site.home, journal, stopping, Printer("en", as_json=True))
+    (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+    stopping.set()
+    asking.join(10)
+    assert not asking.is_alive()
