@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from clients import proxy
 from clients.approving import is_other_approved, require_approved
 from clients.asking import ask_until_answered
+from clients.commands.site import opened_journal
 from clients.home import Approval, Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
@@ -55,22 +56,52 @@ _WORDS: dict[str, Words] = {
 }
 
 
-def run(home: Home, journal: Journal, printer: Printer) -> None:
+class _Stopped(BaseException):
+    """A signal said to stop, at a time when nothing has to be ended in order."""
+
+
+@dataclass
+class _Signals:
+    """SIGTERM and Ctrl-C. `stopping`: whether one came."""
+
+    stopping: threading.Event
+    _interrupting: bool = False
+
+    def hear(self, *_: object) -> None:
+        """The signals' handler."""
+        self.stopping.set()
+        if self._interrupting:
+            self._interrupting = False
+            raise _Stopped
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """What takes long in here ends at once when a signal comes, by _Stopped: nothing listens yet, and whatever is
+        written is whole or not there."""
+        self._interrupting = True
+        try:
+            if self.stopping.is_set():
+                raise _Stopped
+            yield
+        finally:
+            self._interrupting = False
+
+
+def run(home: Home, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part, what is quickly seen first."""
-    id = home.settings().id
-    with _alone(home) as stopping:
+    with _alone(home, printer) as (signals, journal):
         if not home.policy().automatic_approval:
             require_approved(home)
-        ask_until_answered(home, journal, stopping, printer)
-        while not stopping.is_set():
-            _take_part(home, journal, stopping, printer)
-    printer.line("stopped", _WORDS["stopped"], id=id)
+        with signals.interrupting():
+            ask_until_answered(home, journal, signals.stopping, printer)
+        while not signals.stopping.is_set():
+            _take_part(home, journal, signals, printer)
 
 
-def _take_part(home: Home, journal: Journal, stopping: threading.Event, printer: Printer) -> None:
+def _take_part(home: Home, journal: Journal, signals: _Signals, printer: Printer) -> None:
     """Service and node of what is approved now, until told to stop or until something else is to be taken up."""
     id = home.settings().id
-    with _service(home, journal, None, printer) as running:
+    with _service(home, journal, None, signals, printer) as running:
         service = running.service
         files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
         printer.line("ready", _WORDS["ready"], id=id, job=running.member.plan.job, superlink=home.carrier())
@@ -82,23 +113,22 @@ def _take_part(home: Home, journal: Journal, stopping: threading.Event, printer:
 
         node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
         try:
-            running.wait(stopping)
+            running.wait(signals.stopping)
         finally:
             # Before the next plan is loaded: the coordinator must not count on a node that nobody answers for.
             node.stop()
 
 
-def serve(home: Home, journal: Journal, folder: Path, printer: Printer) -> None:
+def serve(home: Home, folder: Path, printer: Printer) -> None:
     """The service alone, behind a socket in `folder` that this process's group may use. It uses no network: what it
     needs to know of the registry, `review` and `approve` have kept."""
     id = home.settings().id
-    with _alone(home) as stopping:
-        while not stopping.is_set():
-            with _service(home, journal, folder, printer) as running:
+    with _alone(home, printer) as (signals, journal):
+        while not signals.stopping.is_set():
+            with _service(home, journal, folder, signals, printer) as running:
                 address = str(running.service.address)
                 printer.line("serving", _WORDS["serving"], id=id, job=running.member.plan.job, socket=address)
-                running.wait(stopping)
-    printer.line("stopped", _WORDS["stopped"], id=id)
+                running.wait(signals.stopping)
 
 
 def _tell_of_proxy(home: Home, printer: Printer) -> None:
@@ -115,14 +145,17 @@ def _tell_of_proxy(home: Home, printer: Printer) -> None:
 
 
 @contextlib.contextmanager
-def _alone(home: Home) -> Iterator[threading.Event]:
-    """The one member of a usable folder, and the event that a signal sets."""
-    stopping = threading.Event()
+def _alone(home: Home, printer: Printer) -> Iterator[tuple[_Signals, Journal]]:
+    """The one member of a usable folder, with its journal, until a signal ends it. First of all it is known that it
+    runs: `stop` has to find it."""
+    id = home.settings().id
+    signals = _Signals(threading.Event())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, signals.hear)
     require_usable(home.path)
-    with alone(home.path):
-        yield stopping
+    with alone(home.path), contextlib.suppress(_Stopped), opened_journal(home) as journal:
+        yield signals, journal
+    printer.line("stopped", _WORDS["stopped"], id=id)
 
 
 @dataclass(frozen=True)
@@ -154,16 +187,19 @@ class _Running:
 
 
 @contextlib.contextmanager
-def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator[_Running]:
+def _service(
+    home: Home, journal: Journal, shared: Path | None, signals: _Signals, printer: Printer
+) -> Iterator[_Running]:
     """Model and documents loaded, and the service listening. Raises NothingApproved before that."""
     require_approved(home)
-    # They bring torch and Flower along, which whatever could be seen without them has not waited for.
-    from clients.relay.node import app_sha256
-    from clients.service import Service, make_member
-
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
     decisions = home.approvals()
-    member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
+    with signals.interrupting():
+        # They bring torch and Flower along, which whatever could be seen without them has not waited for.
+        from clients.relay.node import app_sha256
+        from clients.service import Service, make_member
+
+        member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
     service = Service(home, member.handle, largest, member.plan.job, shared)
     try:
         yield _Running(home, journal, member, service, decisions, printer)

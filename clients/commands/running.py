@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from clients.commands.site import HOME, opened_journal
+from clients.commands.site import HOME
 from clients.home import Home
 from clients.journal import Journal
 from clients.process import running
@@ -19,12 +19,10 @@ from federation.plan import Plan
 
 def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
-    home = Home(options.home.absolute())
-    with opened_journal(home) as journal:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        for noisy in ("httpx", "httpcore"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        run(home, journal, printer)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    run(Home(options.home.absolute()), printer)
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:
@@ -37,12 +35,15 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
 
 
 def stop(options: argparse.Namespace, printer: Printer) -> Result:
-    """Ask the running member to end, and wait until it has."""
+    """Ask the running member to end, and wait until it has. Exit code 9 when none runs, or it goes on."""
     home = Home(options.home)
     home.settings()
+    if running(home.path) is None:
+        words = {"en": f"no member runs on {home.path}", "ja": f"{home.path} で動作中の参加拠点はありません"}
+        return Result({"stopped": False, "running": False}, words[printer.language], 9)
     done = stopped(home)
     words = {"en": "stopped" if done else "it is still running", "ja": "停止" if done else "まだ動作中です"}
-    return Result({"stopped": done}, words[printer.language], 0 if done else 9)
+    return Result({"stopped": done, "running": not done}, words[printer.language], 0 if done else 9)
 
 
 def doctor(options: argparse.Namespace, printer: Printer) -> Result:

@@ -386,4 +386,4 @@ def test_status_of_a_member_that_does_not_run_is_9(federation: tuple[Consortium,
     _, (site, *_) = federation
     site.home.file("status.json").write_text(json.dumps({"pid": 1, "phase": "waiting"}))
     assert site.run("status", exit_code=9)["running"] is False
-    assert site.run("stop") == {"stopped": True}
+    assert site.run("stop", exit_code=9) == {"stopped": False, "running": False}

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from clients.asking import ask_until_answered
 from clients.commands.site import opened_journal
 from clients.home import Home, Settings
 from clients.journal import Departure, Journal
+from clients.loading import DEMO_BASE
 from clients.process import alone
 from clients.running import _tell_of_proxy
 from federation.commands import Printer
@@ -149,7 +152,8 @@ def running(site: Site, *command: str) -> Iterator[Callable[[str], None]]:
     try:
         yield says
     finally:
-        process.terminate()
+        if ": stopped" not in log.read_text(encoding="utf-8"):  # by then Python has given up its signals' handlers
+            process.terminate()
         code = process.wait(30)
     assert (code, log.read_text(encoding="utf-8").splitlines()[-1]) == (0, f"{site.home.settings().id}: stopped")
 
@@ -202,3 +206,20 @@ def test_asking_again_ends_with_the_member(tmp_path: Path) -> None:
     stopping.set()
     asking.join(10)
     assert not asking.is_alive()
+
+
+def test_stop_reaches_a_member_that_is_still_loading_and_returns_when_it_is_gone(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose()
+        site.run("approve", "--yes")
+    pipe = site.path.parent / "model"  # what a model that takes for ever to read is like
+    shutil.copytree(DEMO_BASE, pipe)
+    (pipe / "config.json").unlink()
+    os.mkfifo(pipe / "config.json")
+    toml = site.home.file("member.toml")
+    toml.write_text(toml.read_text(encoding="utf-8").replace('"demo"', json.dumps(str(pipe))), encoding="utf-8")
+    with running(site, "serve", "--run-folder", str(tmp_path)) as says:
+        says("loading")
+        assert site.run("status")["phase"] == "loading"
+        assert site.run("stop") == {"stopped": True, "running": False}
+        assert site.run("stop", exit_code=9)["running"] is False
