@@ -215,6 +215,11 @@ class Registry:
                 self._db.execute("INSERT INTO plans (plan, digest) VALUES (?, ?)", (plan, digest))
                 self._log("coordinator", f"proposed plan {digest.hex()[:16]}")
 
+    def proposed(self) -> bytes | None:
+        """The digest of the plan that members are shown; None when there is none."""
+        row = self._db.execute("SELECT digest FROM plans ORDER BY number DESC LIMIT 1").fetchone()
+        return row[0] if row else None
+
     def consents(self, plan: bytes, roster: bytes) -> dict[str, tuple[str, str]]:
         """Who decided about this plan under this roster: member -> (answer, reason)."""
         rows = self._db.execute(

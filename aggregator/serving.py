@@ -25,7 +25,7 @@ from federation.commands import Printer, Words
 from federation.errors import JobStopped, RengoError
 from federation.identity import Roster
 from federation.plan import Plan
-from federation.registry import APPROVED
+from federation.registry import APPROVED, REFUSED
 from federation.schemes import State
 
 _POLL = 2.0
@@ -161,7 +161,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
     watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
-    _await_consents(registry, plan, roster, printer)
+    _await_consents(registry, plan, roster, printer, watch)
     nodes = {m.id: m.node_key for m in registry.members() if m.id in plan.members and m.revoked is None}
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
@@ -209,13 +209,12 @@ def _export(target: Path, plan: Plan, state: State, said: str, printer: Printer)
     printer.line(said, _WORDS[said], sha256=write_peft(target, plan, state), path=str(target))
 
 
-def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer) -> None:
+def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer, watch: Watch) -> None:
     said = -1
     while True:
-        consents = registry.consents(plan.digest(), roster.digest())
-        approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+        approved, refused = _decisions(registry, plan, roster, watch)
         if len(approved) != said:
-            missing = ", ".join(sorted(set(plan.members) - approved)) or "-"
+            missing = ", ".join(sorted(set(plan.members) - approved - refused)) or "-"
             facts = {"plan": plan.digest().hex()[:16], "approved": len(approved), "members": len(plan.members)}
             printer.line("consents", _WORDS["consents"], **facts, needed=plan.threshold, missing=missing)
             said = len(approved)
@@ -224,14 +223,22 @@ def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Pri
         time.sleep(_POLL)
 
 
+def _decisions(registry: Registry, plan: Plan, roster: Roster, watch: Watch) -> tuple[set[str], set[str]]:
+    """Who has approved the plan, and who refused it, which is told with the reason."""
+    consents = registry.consents(plan.digest(), roster.digest())
+    approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+    refused = {member: reason for member, (answer, reason) in consents.items() if answer == REFUSED}
+    watch.decided(approved, refused)
+    return approved, set(refused)
+
+
 def _await_members(
     carrier: Flower, registry: Registry, plan: Plan, roster: Roster, wait: float, printer: Printer, watch: Watch
 ) -> None:
     """Until everyone who approved is connected; once t are, no longer than `wait` seconds for the others."""
     began, said = time.monotonic(), None
     while True:
-        consents = registry.consents(plan.digest(), roster.digest())
-        approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+        approved, _ = _decisions(registry, plan, roster, watch)
         online = carrier.online() & set(plan.members)
         watch.phase("waiting for members", online)
         if (len(online), len(approved)) != said:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _WORDS: dict[str, Words] = {
         "en": "final adapter measured by {survivors} of {members} members, {seconds:.0f} s{loss}",
         "ja": "最終の追加学習差分を {members} 拠点中 {survivors} 拠点で評価、{seconds:.0f} 秒{loss}",
     },
+    "refused": {"en": "{member} refused the plan: {reason}", "ja": "{member} が計画を拒否しました。理由: {reason}"},
     "step": {"en": "round {round} · {step}", "ja": "学習回 {round} · {step}"},
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
     "rejected": {
@@ -54,7 +56,8 @@ _ADVISED = ("plan-not-approved", "data-set-busy")
 
 @dataclass
 class Status:
-    """A job at one moment. `answered`: who answered in the step that is under way; `refused`: member -> why, last."""
+    """A job at one moment. `approved`: who approved the plan; `refused_plan`: member -> the reason of the person there.
+    `answered`: who answered in the step that is under way; `refused`: member -> why, last."""
 
     pid: int
     job: str
@@ -65,6 +68,8 @@ class Status:
     since: float = 0.0
     deadline: float = 0.0
     members: list[str] = field(default_factory=list)
+    approved: list[str] = field(default_factory=list)
+    refused_plan: dict[str, str] = field(default_factory=dict)
     online: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     survivors: list[str] = field(default_factory=list)
@@ -89,6 +94,16 @@ class Watch:
         if online is not None:
             self._status.online = sorted(online)
         self.write()
+
+    def decided(self, approved: set[str], refused: Mapping[str, str]) -> None:
+        """What people at the sites have said of the plan until now. `refused`: member -> reason."""
+        status = self._status
+        for member in sorted(refused):
+            if status.refused_plan.get(member) != refused[member]:
+                self._say("refused", member=member, reason=refused[member])
+        if (status.approved, status.refused_plan) != (sorted(approved), refused):
+            status.approved, status.refused_plan = sorted(approved), dict(refused)
+            self.write()
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""

@@ -232,6 +232,17 @@ class TestStatus:
         watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
         assert "試行 2" in capsys.readouterr().out
 
+    def test_tells_a_refusal_of_the_plan_once_with_its_reason(
+        self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for _ in range(2):
+            watch.decided({"m1"}, {"m0": "契約審査中"})
+        assert capsys.readouterr().out == "m0 が計画を拒否しました。理由: 契約審査中\n"
+        assert (facts()["approved"], facts()["refused_plan"]) == (["m1"], {"m0": "契約審査中"})
+        watch.decided({"m0", "m1"}, {})
+        assert (facts()["approved"], facts()["refused_plan"]) == (["m0", "m1"], {})
+        assert capsys.readouterr().out == ""
+
     def test_after_a_failed_attempt_whom_to_call_is_told_for_what_people_can_mend(
         self, watch: Watch, capsys: pytest.CaptureFixture[str]
     ) -> None:
