@@ -140,8 +140,8 @@ def revoke(options: argparse.Namespace, printer: Printer) -> Result:
 def members(options: argparse.Namespace, printer: Printer) -> Result:
     """Who joined, with fingerprints, and who is in the roster."""
     registry = serving.open_registry(Home(options.home))
-    newest, joined, plan = registry.roster().roster, registry.members(), registry.proposed()
-    consents = registry.consents(plan, newest.digest()) if plan else {}
+    newest, joined, proposed = registry.roster().roster, registry.members(), registry.proposed()
+    consents = registry.consents(proposed[1], newest.digest()) if proposed else {}
     registry.close()
     facts = [_member_facts(m, newest) | _answer(consents.get(m.id)) for m in joined]
     header = {"en": "no member has joined yet", "ja": "まだ参加拠点はありません"}[printer.language]

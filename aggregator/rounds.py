@@ -128,6 +128,12 @@ def unmeasured(job: Job, store: Store) -> State | None:
     return _state_after(job, last) if last and last.round == job.plan.rounds else None
 
 
+def finished(job: Job, store: Store) -> State | None:
+    """The state that holds the final adapter when nothing is left to do."""
+    last = store.latest()
+    return _state_after(job, last) if last and last.round > job.plan.rounds else None
+
+
 def _moved(plan: Plan, before: State, after: State) -> State:
     """`after`, or JobStopped when the adapter is the same as before: no member would open a second sum on it."""
     broadcast = step.scheme_of(plan).broadcast

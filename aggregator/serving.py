@@ -157,7 +157,12 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     _require_current(plan, roster)
     folder = home.job(plan.job)
     store = Store(folder, plan.digest())
-    store.latest()  # damage is told before anyone is asked
+    job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
+    if state := rounds.finished(job, store):  # damage is told before anyone is asked
+        registry.finish_plan(plan.digest())
+        _export(folder / "adapter", plan, state, "done", printer)
+        store.close()
+        return
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
     watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
@@ -170,7 +175,6 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     try:
         watch.phase("waiting for members")
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
-        job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
 
         def observe(event: rounds.Event) -> None:
             watch.observe(event)
@@ -178,6 +182,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
                 _require_same(registry, roster)
 
         run_rounds(job, carrier, store, folder / "adapter", observe, printer, _PAUSES)
+        registry.finish_plan(plan.digest())
     finally:
         carrier.close()
         store.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clients import proxy
-from clients.approving import is_other_approved, require_approved
+from clients.approving import is_other_startable, require_startable
 from clients.asking import ask_until_answered
 from clients.commands.site import opened_journal
 from clients.home import Approval, Home
@@ -91,7 +91,7 @@ def run(home: Home, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part, what is quickly seen first."""
     with _alone(home, printer) as (signals, journal):
         if not home.policy().automatic_approval:
-            require_approved(home)
+            require_startable(home, journal)
         with signals.interrupting():
             ask_until_answered(home, journal, signals.stopping, printer)
         while not signals.stopping.is_set():
@@ -181,17 +181,16 @@ class _Running:
         """Whether another plan or roster is approved, and this job never began at this site or has ended here: with an
         open one, its open round would be lost."""
         job = self.member.plan.job
-        return job not in self.journal.open_jobs() and is_other_approved(
-            self.home, self.member.plan, self.member.roster
-        )
+        running = self.member.plan, self.member.roster
+        return job not in self.journal.open_jobs() and is_other_startable(self.home, self.journal, *running)
 
 
 @contextlib.contextmanager
 def _service(
     home: Home, journal: Journal, shared: Path | None, signals: _Signals, printer: Printer
 ) -> Iterator[_Running]:
-    """Model and documents loaded, and the service listening. Raises NothingApproved before that."""
-    require_approved(home)
+    """Model and documents loaded, and the service listening. Raises what `require_startable` raises before that."""
+    require_startable(home, journal)
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
     decisions = home.approvals()
     with signals.interrupting():

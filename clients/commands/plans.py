@@ -15,6 +15,7 @@ from federation.errors import Language, UsageError
 from federation.identity import SignedRoster
 from federation.output import claimed
 from federation.plan import Plan
+from federation.registry import APPROVED, REFUSED
 
 
 def show(options: argparse.Namespace, printer: Printer) -> Result:
@@ -24,7 +25,9 @@ def show(options: argparse.Namespace, printer: Printer) -> Result:
         digests = {"plan": plan.digest().hex(), "roster": roster.roster.digest().hex()}
         facts = review.facts(plan, site.home.settings().id, found)
         text = review.text(plan, roster.roster, site.home, found, printer.language)
-    return Result(digests | {"version": roster.roster.version} | facts, text)
+        said = _said(site, plan)
+    here = {"en": f"This site: {said}", "ja": f"この拠点: {_SAID_JA[said]}"}[printer.language]
+    return Result(digests | {"version": roster.roster.version, "here": said} | facts, f"{text}\n{here}")
 
 
 def approve(options: argparse.Namespace, printer: Printer) -> Result:
@@ -102,6 +105,17 @@ def preview(options: argparse.Namespace, printer: Printer) -> Result:
         made = previewing.make(home, plan, destination)
         facts = previewing.write(made, folder, printer.language)
     return Result(facts, previewing.text(made, printer.language) + f"\n{folder}")
+
+
+_SAID_JA = {"finished": "完了済み", APPROVED: "承認済み", REFUSED: "拒否済み", "undecided": "未決定"}
+
+
+def _said(site: Site, plan: Plan) -> str:
+    """What this site has said to the plan until now."""
+    decisions = [decision.answer for decision in site.home.approvals() if decision.plan == plan.digest().hex()]
+    if decisions and approving.is_finished(site.journal, plan):
+        return "finished"
+    return decisions[-1] if decisions else "undecided"
 
 
 def _proposed(site: Site) -> tuple[SignedRoster, Plan, list[Breach]]:

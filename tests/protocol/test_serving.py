@@ -1,5 +1,6 @@
 """What `rengo coordinator start` keeps of a job whose rounds end, and of one that stops."""
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from aggregator import rounds
 from aggregator.serving import run_rounds
 from federation import step, tensors
 from federation.commands import Printer
@@ -56,6 +58,21 @@ def test_a_job_that_ends_is_exported(tmp_path: Path, whole: bytes, capsys: pytes
     served(make_consortium(tmp_path), {}, tmp_path / "adapter")
     assert exported(tmp_path / "adapter") == whole
     assert json.loads(capsys.readouterr().out)["event"] == "done"
+
+
+def test_a_job_that_is_done_has_its_final_state_and_one_that_is_not_has_none(tmp_path: Path, whole: bytes) -> None:
+    consortium = make_consortium(tmp_path)
+    with contextlib.closing(consortium.store()) as store:
+        assert rounds.finished(consortium.job, store) is None
+    with pytest.raises(JobStopped):
+        served(consortium, silent(3), tmp_path / "adapter")  # only its measurement is missing
+    with contextlib.closing(consortium.store()) as store:
+        assert rounds.finished(consortium.job, store) is None
+    consortium.run()
+    with contextlib.closing(consortium.store()) as store:
+        state = rounds.finished(consortium.job, store)
+    assert state is not None
+    assert tensors.digest(step.scheme_of(consortium.plan).export(state)) == whole
 
 
 def test_the_final_adapter_is_exported_although_only_its_measurement_failed(

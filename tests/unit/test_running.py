@@ -91,6 +91,22 @@ sys.exit(40 + ("torch" in sys.modules))
 
 
 class TestBeforeAnythingIsLoaded:
+    @pytest.mark.parametrize(("how", "code"), [("finished", "job-finished"), ("closed", "job-closed")])
+    def test_a_job_that_is_over_here_is_said_and_review_says_it(self, how: str, code: str, tmp_path: Path) -> None:
+        with three_sites(tmp_path) as (made, (site, *_)):
+            plan = made.propose()
+            assert site.run("review")["here"] == "undecided"
+            site.run("approve", "--yes")
+            assert "この拠点: 承認済み" in site.said("review")
+            with opened_journal(site.home) as journal:
+                history = History((1, 3), (1, 3), plan.rounds + 1 if how == "finished" else 1)
+                journal.commit(history, Departure(plan.job, ("revealed",), "", 1, bytes(32)), open=how == "closed")
+            if how == "closed":
+                site.run("close", plan.job, "--yes")
+            else:
+                assert "This site: finished" in site.said("review", language="en")
+            assert started(site) == (code, False)
+
     def test_nothing_approved_is_said_without_a_call_of_the_registry(self, tmp_path: Path) -> None:
         made = consortium(tmp_path)
         with made.listening():
