@@ -12,9 +12,7 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +31,7 @@ from clients.node_process import door
 from clients.policy import Policy
 from federation.errors import RengoError
 from federation.identity import Identity
+from federation.socket_folder import SocketFolder
 
 _log = logging.getLogger(__name__)
 _PAUSE = 0.1
@@ -92,9 +91,10 @@ class Service:
         self._patience, self._phase, self._requests = patience, "waiting", 0
         self._closing, self._telling, self._one_at_a_time = threading.Event(), threading.Lock(), threading.Lock()
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        # A socket's path has to be short (108 bytes), and a home may be deep.
-        folder = shared or Path(tempfile.mkdtemp(prefix="rengo-"))
-        self._private = None if shared else folder
+        folder, self._private = shared, None
+        if folder is None:
+            self._private = SocketFolder()
+            folder = self._private.path
         self.address, self.key_file = door(folder)
         self._key = secrets.token_bytes(32)
         write_private(self.key_file, self._key)
@@ -140,7 +140,7 @@ class Service:
         self._listener.close()
         self.key_file.unlink(missing_ok=True)
         if self._private:
-            shutil.rmtree(self._private, ignore_errors=True)
+            self._private.remove()
         self.tell(STOPPED)
 
     def _serve(self) -> None:
