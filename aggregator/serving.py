@@ -51,6 +51,10 @@ _WORDS: dict[str, Words] = {
         "en": "every round is trained, but the final adapter could not be measured: adapter {sha256} in {path}",
         "ja": "学習はすべて完了しましたが、最終評価はできませんでした。追加学習差分 {sha256} を {path} に保存しました",
     },
+    "ended": {
+        "en": "job {job}: this program ends, and the registry with it; to go on serving members: rengo coordinator start",
+        "ja": "ジョブ {job}: このプログラムと参加受付を終了します。受付を続けるには: rengo coordinator start",
+    },
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},
 }
 
@@ -116,6 +120,8 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
                 time.sleep(_POLL)
         finally:
             server.stop()
+            if plan is not None:
+                printer.line("ended", _WORDS["ended"], job=plan.job)
 
 
 def hand_over(home: Home, plan: Plan) -> bool:
