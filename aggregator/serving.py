@@ -52,7 +52,7 @@ _WORDS: dict[str, Words] = {
         "ja": "学習はすべて完了しましたが、最終評価はできませんでした。追加学習差分 {sha256} を {path} に保存しました",
     },
     "ended": {
-        "en": "job {job}: this program ends, and the registry with it; to go on serving members: rengo coordinator start",
+        "en": "job {job}: this program ends, and the registry with it; to serve members on: rengo coordinator start",
         "ja": "ジョブ {job}: このプログラムと参加受付を終了します。受付を続けるには: rengo coordinator start",
     },
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},

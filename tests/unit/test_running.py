@@ -120,8 +120,8 @@ class TestBeforeAnythingIsLoaded:
         with alone(site.path):
             assert started(site) == ("member-running", False)
 
-    def test_an_approved_file_that_was_changed_is_said_and_a_registry_that_nothing_begins_without(
-        self, tmp_path: Path
+    def test_an_approved_file_that_was_changed_is_said_and_a_way_out_that_nothing_begins_without(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with three_sites(tmp_path) as (made, (site, *_)):
             made.propose()
@@ -129,6 +129,8 @@ class TestBeforeAnythingIsLoaded:
         carrier = site.home.file("carrier")
         carrier.rename(carrier.with_suffix(".away"))
         assert started(site) == ("registry-unreachable", False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+        assert started(site) == ("proxy-unreachable", False)
         carrier.with_suffix(".away").rename(carrier)
         plan = site.home.file("plan.yaml")
         plan.write_text(plan.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 20"), encoding="utf-8")
