@@ -21,6 +21,7 @@ from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Roster
 from federation.output import disk_errors
+from federation.registry import APPROVED, REFUSED
 from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
 
@@ -33,6 +34,10 @@ _HOME = option(
 )
 _FIRST_FREE_PORT = 1024
 """Below, Linux lets only privileged programs listen."""
+_ANSWERED: dict[str, Words] = {
+    APPROVED: {"en": "approved the plan", "ja": "計画を承認"},
+    REFUSED: {"en": "refused the plan: {}", "ja": "計画を拒否: {}"},
+}
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -136,12 +141,14 @@ def revoke(options: argparse.Namespace, printer: Printer) -> Result:
 def members(options: argparse.Namespace, printer: Printer) -> Result:
     """Who joined, with fingerprints, and who is in the roster."""
     registry = serving.open_registry(Home(options.home))
-    newest, joined = registry.roster().roster, registry.members()
+    newest, joined, proposed = registry.roster().roster, registry.members(), registry.proposed()
+    consents = registry.consents(proposed[1], newest.digest()) if proposed else {}
     registry.close()
-    facts = [_member_facts(m, newest) for m in joined]
+    facts = [_member_facts(m, newest) | _answer(consents.get(m.id)) for m in joined]
     header = {"en": "no member has joined yet", "ja": "まだ参加拠点はありません"}[printer.language]
     lines = [
         f"{m['id']:24} {m['state']:12} {m['seen'] or '-':26} {m['clock_offset'] or 0:+5} s  {m['fingerprint']}"
+        + (f"\n    {_ANSWERED[str(m['plan'])][printer.language].format(m['reason'])}" if m["plan"] else "")
         for m in facts
     ]
     return Result({"roster": newest.version, "members": facts}, "\n".join(lines) or header)
@@ -236,6 +243,12 @@ def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
         "clock_offset": member.offset,
         "rengo": member.rengo,
     }
+
+
+def _answer(consent: tuple[str, str] | None) -> dict[str, object]:
+    """What the site said of the plan that is proposed now; None when nothing yet."""
+    answer, reason = consent or (None, "")
+    return {"plan": answer, "reason": reason}
 
 
 def _line(facts: Mapping[str, Any]) -> str:

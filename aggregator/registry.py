@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS members (
     joined TEXT NOT NULL, revoked TEXT, seen TEXT, offset INTEGER, rengo TEXT);
 CREATE TABLE IF NOT EXISTS rosters (version INTEGER PRIMARY KEY, roster BLOB NOT NULL, signature BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS plans (number INTEGER PRIMARY KEY, plan BLOB NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS finished (plan BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS consents (
     member TEXT NOT NULL, plan BLOB NOT NULL, roster BLOB NOT NULL, answer TEXT NOT NULL, reason TEXT NOT NULL,
     utc TEXT NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (member, plan, roster));
@@ -215,6 +216,17 @@ class Registry:
                 self._db.execute("INSERT INTO plans (plan, digest) VALUES (?, ?)", (plan, digest))
                 self._log("coordinator", f"proposed plan {digest.hex()[:16]}")
 
+    def finish_plan(self, digest: bytes) -> None:
+        """The plan's job is done: members are not shown it any more."""
+        self._db.execute("INSERT OR IGNORE INTO finished VALUES (?)", (digest,))
+
+    def proposed(self) -> tuple[bytes, bytes] | None:
+        """The plan that members are shown, and its digest; None when there is none, or its job is done."""
+        row = self._db.execute("SELECT plan, digest FROM plans ORDER BY number DESC LIMIT 1").fetchone()
+        if row and not self._db.execute("SELECT 1 FROM finished WHERE plan = ?", (row[1],)).fetchone():
+            return row[0], row[1]
+        return None
+
     def consents(self, plan: bytes, roster: bytes) -> dict[str, tuple[str, str]]:
         """Who decided about this plan under this roster: member -> (answer, reason)."""
         rows = self._db.execute(
@@ -300,8 +312,7 @@ class Registry:
         )
         self._require_protocol(ask.protocol, ask.rengo)
         signed = self.roster()
-        row = self._db.execute("SELECT plan FROM plans ORDER BY number DESC LIMIT 1").fetchone()
-        plan = row[0] if row else b""
+        plan, _ = self.proposed() or (b"", b"")
         return Standing(signed.roster.to_bytes(), signed.signature, plan, self._carrier, now, self._rengo)
 
     def _consent(self, message: Signed, peer: str) -> Noted:

@@ -3,7 +3,7 @@ hides is in federation/secagg. Deadlines belong to the carrier, durable state to
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
@@ -58,12 +58,14 @@ class RoundDone:
 
 @dataclass(frozen=True)
 class AttemptFailed:
-    """Too few members were left, or a dealer lied: the round is tried again with fresh keys."""
+    """Too few members were left, or a dealer lied: the round is tried again with fresh keys, after `pause` seconds;
+    None when no attempt is left."""
 
     round: int
     attempt: int
     code: str
     reason: str
+    pause: float | None = None
 
 
 Event = Answered | Declined | Rejected | RoundDone | AttemptFailed
@@ -90,8 +92,9 @@ class _Opened:
     carried: Aggregation | None
 
 
-def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
+def run(job: Job, carrier: Carrier, store: Store, observe: Observe, pauses: Sequence[float] = (0.0,)) -> State:
     """Run `job` from where `store` stands to its end; the state that holds the final adapter. Raises JobStopped.
+    `pauses`: seconds after a round's first failed attempt, its second and so on; the last one after all later ones.
 
     Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum. A round that
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
@@ -106,7 +109,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe) -> State:
         started = time.monotonic()
         ring = step.ring_for(plan, state, round, _mean_of(job, last))
         opening = _Opening(round, state, scheme.broadcast(state), last, ring)
-        opened = _open_sum(job, exchanges, store, opening, carried, observe)
+        opened = _open_sum(job, exchanges, store, opening, carried, observe, pauses)
         carried, survivors = opened.carried, opened.aggregation.u3
         mean, decoded = ring.decode(opened.total, len(survivors))
         scalars = _figures(plan, decoded)
@@ -123,6 +126,12 @@ def unmeasured(job: Job, store: Store) -> State | None:
     """The state that holds the final adapter when all that is missing is its measurement."""
     last = store.latest()
     return _state_after(job, last) if last and last.round == job.plan.rounds else None
+
+
+def finished(job: Job, store: Store) -> State | None:
+    """The state that holds the final adapter when nothing is left to do."""
+    last = store.latest()
+    return _state_after(job, last) if last and last.round > job.plan.rounds else None
 
 
 def _moved(plan: Plan, before: State, after: State) -> State:
@@ -149,12 +158,18 @@ def _figures(plan: Plan, scalars: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _open_sum(
-    job: Job, exchanges: Exchanges, store: Store, opening: _Opening, carried: Aggregation | None, observe: Observe
+    job: Job,
+    exchanges: Exchanges,
+    store: Store,
+    opening: _Opening,
+    carried: Aggregation | None,
+    observe: Observe,
+    pauses: Sequence[float],
 ) -> _Opened:
     """Try a round until its sum opens. Every attempt but one with a carried set-up starts cold, with fresh keys."""
     round = opening.round
     begun = carried.offer if carried else _begun(job, store, round)
-    for _ in range(job.plan.secagg.attempts):
+    for left in reversed(range(job.plan.secagg.attempts)):
         offer = begun or _offer(job, round, store.next_attempt(), ZERO_DIGEST)
         try:
             if offer.roster != job.roster.digest():
@@ -162,9 +177,12 @@ def _open_sum(
             aggregation = carried or _set_up(job, exchanges, offer)
             return _attempt(job, exchanges, opening, aggregation)
         except TooFewMembers as error:
-            observe(AttemptFailed(round, offer.attempt, error.code, str(error)))
+            failed = job.plan.secagg.attempts - 1 - left
+            pause = pauses[min(failed, len(pauses) - 1)] if left else None
+            observe(AttemptFailed(round, offer.attempt, error.code, str(error), pause))
             store.give_up()
             begun = carried = None
+            time.sleep(pause or 0.0)
         except FalseDealer as error:
             # Members have revealed on this adapter and will not do so again.
             words = {"detail": str(error), "detail_ja": error.text("ja")}

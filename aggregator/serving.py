@@ -6,7 +6,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,11 +25,14 @@ from federation.commands import Printer, Words
 from federation.errors import JobStopped, RengoError
 from federation.identity import Roster
 from federation.plan import Plan
-from federation.registry import APPROVED
+from federation.registry import APPROVED, REFUSED
 from federation.schemes import State
 
 _POLL = 2.0
 _HANDED = "handed-plan.yaml"
+_PAUSES = (15.0, 60.0)
+"""Seconds between attempts, see `rounds.run`: a member that takes up the plan, or whose node was started again, is back
+in them. Flower refuses a node for up to a minute."""
 _WORDS: dict[str, Words] = {
     "listening": {
         "en": "registry at {url}; members can join. Ctrl-C stops it",
@@ -47,6 +50,10 @@ _WORDS: dict[str, Words] = {
     "unmeasured": {
         "en": "every round is trained, but the final adapter could not be measured: adapter {sha256} in {path}",
         "ja": "学習はすべて完了しましたが、最終評価はできませんでした。追加学習差分 {sha256} を {path} に保存しました",
+    },
+    "ended": {
+        "en": "job {job}: this program ends, and the registry with it; to serve members on: rengo coordinator start",
+        "ja": "ジョブ {job}: このプログラムと参加受付を終了します。受付を続けるには: rengo coordinator start",
     },
     "done": {"en": "adapter {sha256} in {path}", "ja": "追加学習差分 {sha256} を {path} に保存しました"},
 }
@@ -113,6 +120,8 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
                 time.sleep(_POLL)
         finally:
             server.stop()
+            if plan is not None:
+                printer.line("ended", _WORDS["ended"], job=plan.job)
 
 
 def hand_over(home: Home, plan: Plan) -> bool:
@@ -155,11 +164,16 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     require_free_port(settings.listen, settings.carrier_port)
     folder = home.job(plan.job)
     store = Store(folder, plan.digest())
-    store.latest()  # damage is told before anyone is asked
+    job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
+    if state := rounds.finished(job, store):  # damage is told before anyone is asked
+        registry.finish_plan(plan.digest())
+        _export(folder / "adapter", plan, state, "done", printer)
+        store.close()
+        return
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
     watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
-    _await_consents(registry, plan, roster, printer)
+    _await_consents(registry, plan, roster, printer, watch)
     nodes = {m.id: m.node_key for m in registry.members() if m.id in plan.members and m.revoked is None}
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
@@ -168,14 +182,14 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     try:
         watch.phase("waiting for members")
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
-        job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
 
         def observe(event: rounds.Event) -> None:
             watch.observe(event)
             if isinstance(event, rounds.RoundDone):
                 _require_same(registry, roster)
 
-        run_rounds(job, carrier, store, folder / "adapter", observe, printer)
+        run_rounds(job, carrier, store, folder / "adapter", observe, printer, _PAUSES)
+        registry.finish_plan(plan.digest())
     finally:
         carrier.close()
         store.close()
@@ -183,12 +197,18 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
 
 
 def run_rounds(
-    job: rounds.Job, carrier: Carrier, store: Store, target: Path, observe: rounds.Observe, printer: Printer
+    job: rounds.Job,
+    carrier: Carrier,
+    store: Store,
+    target: Path,
+    observe: rounds.Observe,
+    printer: Printer,
+    pauses: Sequence[float] = (0.0,),
 ) -> None:
-    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. Raises what
-    `rounds.run` raises."""
+    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. `pauses` and
+    what it raises: see `rounds.run`."""
     try:
-        state = rounds.run(job, carrier, store, observe)
+        state = rounds.run(job, carrier, store, observe, pauses)
     except JobStopped:
         unmeasured = rounds.unmeasured(job, store)
         if unmeasured is not None:
@@ -201,13 +221,12 @@ def _export(target: Path, plan: Plan, state: State, said: str, printer: Printer)
     printer.line(said, _WORDS[said], sha256=write_peft(target, plan, state), path=str(target))
 
 
-def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer) -> None:
+def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer, watch: Watch) -> None:
     said = -1
     while True:
-        consents = registry.consents(plan.digest(), roster.digest())
-        approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+        approved, refused = _decisions(registry, plan, roster, watch)
         if len(approved) != said:
-            missing = ", ".join(sorted(set(plan.members) - approved)) or "-"
+            missing = ", ".join(sorted(set(plan.members) - approved - refused)) or "-"
             facts = {"plan": plan.digest().hex()[:16], "approved": len(approved), "members": len(plan.members)}
             printer.line("consents", _WORDS["consents"], **facts, needed=plan.quorum, missing=missing)
             said = len(approved)
@@ -216,14 +235,22 @@ def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Pri
         time.sleep(_POLL)
 
 
+def _decisions(registry: Registry, plan: Plan, roster: Roster, watch: Watch) -> tuple[set[str], set[str]]:
+    """Who has approved the plan, and who refused it, which is told with the reason."""
+    consents = registry.consents(plan.digest(), roster.digest())
+    approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+    refused = {member: reason for member, (answer, reason) in consents.items() if answer == REFUSED}
+    watch.decided(approved, refused)
+    return approved, set(refused)
+
+
 def _await_members(
     carrier: Flower, registry: Registry, plan: Plan, roster: Roster, wait: float, printer: Printer, watch: Watch
 ) -> None:
     """Until everyone who approved is connected; once t are, no longer than `wait` seconds for the others."""
     began, said = time.monotonic(), None
     while True:
-        consents = registry.consents(plan.digest(), roster.digest())
-        approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
+        approved, _ = _decisions(registry, plan, roster, watch)
         online = carrier.online() & set(plan.members)
         watch.phase("waiting for members", online)
         if (len(online), len(approved)) != said:

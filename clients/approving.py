@@ -17,6 +17,7 @@ from federation.identity import Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED, REFUSED, Standing
 from federation.secagg.parties import Parties
+from federation.secagg.refusals import JobClosed
 from federation.wire import Malformed
 
 BY_POLICY = "policy.toml"
@@ -39,6 +40,17 @@ class RosterOlder(RengoError):
         "何も変更していません。事務局に確認してください。"
     )
     exit_code = 10
+
+
+class JobFinished(RengoError):
+    """Job {job} is finished at this site, and no other plan is approved. See what is proposed: `rengo member review`,
+    then `rengo member approve`."""
+
+    ja = (
+        "ジョブ {job} はこの拠点では完了しています。ほかに承認済みの計画はありません。"
+        "`rengo member review` で確認し、`rengo member approve` で承認してください。"
+    )
+    exit_code = 9
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,30 @@ def require_approved(home: Home) -> None:
 def _person(name: str) -> str:
     """A name as it tells people apart: ｓａｔｏ, Sato and " sato" are one."""
     return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
+
+
+def is_finished(journal: Journal, plan: Plan) -> bool:
+    """Whether this site has said its last word in the plan's job: the measuring round, after the last, was revealed."""
+    return journal.history(plan.job).revealed_round > plan.rounds
+
+
+def require_startable(home: Home, journal: Journal) -> None:
+    """A plan is approved whose job is not over at this site. Raises what `require_approved` raises, JobClosed or
+    JobFinished."""
+    require_approved(home)
+    plan = home.plan()
+    journal.require_not_closed(plan.job)
+    if is_finished(journal, plan):
+        raise JobFinished(job=plan.job)
+
+
+def is_other_startable(home: Home, journal: Journal, plan: Plan, roster: Roster) -> bool:
+    """Whether another plan, or one under another roster, could be started than these. Not while one is written down."""
+    try:
+        require_startable(home, journal)
+    except (NothingApproved, ApprovedFileChanged, JobClosed, JobFinished):
+        return False
+    return (home.plan().digest(), home.roster().digest()) != (plan.digest(), roster.digest())
 
 
 def _decision(

@@ -83,6 +83,16 @@ class Member:
         self._limits = request_limits(plan, contribution)
         self._one_at_a_time = threading.Lock()
 
+    @property
+    def plan(self) -> Plan:
+        """The plan that this member takes part in."""
+        return self._plan
+
+    @property
+    def roster(self) -> Roster:
+        """The roster that it knows the others by."""
+        return self._parties.roster
+
     def handle(self, request: bytes) -> bytes:
         """Answer one request. Raises when the journal cannot be written or training breaks: nothing has left then, and
         every open session is given up."""

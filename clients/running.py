@@ -5,14 +5,16 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from clients import clock, proxy
-from clients.approving import approve_within_policy, require_approved
-from clients.commands.site import registry_of
-from clients.home import Home
+from clients import proxy
+from clients.approving import is_other_startable, require_startable
+from clients.asking import ask_until_answered
+from clients.commands.site import opened_journal
+from clients.home import Approval, Home
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
 from clients.process import alone
@@ -21,8 +23,12 @@ from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 from federation.errors import RengoError
 
-if TYPE_CHECKING:  # it brings torch
+if TYPE_CHECKING:  # they bring torch
+    from clients.member import Member
     from clients.service import Service
+
+_LOOK = 2.0
+"""Seconds between two looks at what was approved since the member was loaded."""
 
 _WORDS: dict[str, Words] = {
     "loading": {"en": "{id}: loading the base model and the documents", "ja": "{id}: 基盤モデルと文書を読み込み中"},
@@ -34,10 +40,6 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: ready for job {job}; the relay finds it at {socket}",
         "ja": "{id}: ジョブ {job} の準備ができました。中継は {socket} で待ち受けています",
     },
-    "approved": {
-        "en": "{id}: plan {plan} is within policy.toml and was approved without a person",
-        "ja": "{id}: 計画 {plan} は社内許可条件の範囲内のため、自動的に承認しました",
-    },
     "node": {
         "en": "{id}: the node ended with {code} (flower/node.log says why); it is started again in {pause} s",
         "ja": "{id}: ノードが終了しました（{code}、理由は flower/node.log）。{pause} 秒後に再起動します",
@@ -46,47 +48,87 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: the carrier is not reached; the node keeps trying. {reason} [{code}]",
         "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
     },
+    "other": {
+        "en": "{id}: job {job} is over here, and another plan or roster is approved: it is taken up",
+        "ja": "{id}: ジョブ {job} はこの拠点では終わっています。新しく承認された計画・名簿に切り替えます",
+    },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
 
 
-def run(home: Home, journal: Journal, printer: Printer) -> None:
+class _Stopped(BaseException):
+    """A signal said to stop, at a time when nothing has to be ended in order."""
+
+
+@dataclass
+class _Signals:
+    """SIGTERM and Ctrl-C. `stopping`: whether one came."""
+
+    stopping: threading.Event
+    _interrupting: bool = False
+
+    def hear(self, *_: object) -> None:
+        """The signals' handler."""
+        self.stopping.set()
+        if self._interrupting:
+            self._interrupting = False
+            raise _Stopped
+
+    @contextlib.contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """What takes long in here ends at once when a signal comes, by _Stopped: nothing listens yet, and whatever is
+        written is whole or not there."""
+        self._interrupting = True
+        try:
+            if self.stopping.is_set():
+                raise _Stopped
+            yield
+        finally:
+            self._interrupting = False
+
+
+def run(home: Home, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part, what is quickly seen first."""
-    id = home.settings().id
-    with _alone(home) as stopping:
+    with _alone(home, printer) as (signals, journal):
         if not home.policy().automatic_approval:
-            require_approved(home)
-        registry = registry_of(home, journal)
-        standing, offset = clock.standing(registry, home.identity())
-        clock.require_right(offset)
-        home.keep_carrier(standing.carrier)
-        if plan := approve_within_policy(home, standing, registry, journal):
-            printer.line("approved", _WORDS["approved"], id=id, plan=plan.digest().hex()[:16])
-        with _service(home, journal, None, printer) as service:
-            files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
-            printer.line("ready", _WORDS["ready"], id=id, job=home.plan().job, superlink=home.carrier())
+            require_startable(home, journal)
+        with signals.interrupting():
+            ask_until_answered(home, journal, signals.stopping, printer)
+        while not signals.stopping.is_set():
+            _take_part(home, journal, signals, printer)
+
+
+def _take_part(home: Home, journal: Journal, signals: _Signals, printer: Printer) -> None:
+    """Service and node of what is approved now, until told to stop or until something else is to be taken up."""
+    id = home.settings().id
+    with _service(home, journal, None, signals, printer) as running:
+        service = running.service
+        files = home.file("ca.pem"), home.file("keys/node.key"), service.address, service.key_file
+        printer.line("ready", _WORDS["ready"], id=id, job=running.member.plan.job, superlink=home.carrier())
+        _tell_of_proxy(home, printer)
+
+        def ended(code: int, pause: float) -> None:
+            printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
             _tell_of_proxy(home, printer)
 
-            def ended(code: int, pause: float) -> None:
-                printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
-                _tell_of_proxy(home, printer)
-
-            node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
-            try:
-                stopping.wait()
-            finally:
-                node.stop()
-    printer.line("stopped", _WORDS["stopped"], id=id)
+        node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
+        try:
+            running.wait(signals.stopping)
+        finally:
+            # Before the next plan is loaded: the coordinator must not count on a node that nobody answers for.
+            node.stop()
 
 
-def serve(home: Home, journal: Journal, folder: Path, printer: Printer) -> None:
+def serve(home: Home, folder: Path, printer: Printer) -> None:
     """The service alone, behind a socket in `folder` that this process's group may use. It uses no network: what it
     needs to know of the registry, `review` and `approve` have kept."""
     id = home.settings().id
-    with _alone(home) as stopping, _service(home, journal, folder, printer) as service:
-        printer.line("serving", _WORDS["serving"], id=id, job=home.plan().job, socket=str(service.address))
-        stopping.wait()
-    printer.line("stopped", _WORDS["stopped"], id=id)
+    with _alone(home, printer) as (signals, journal):
+        while not signals.stopping.is_set():
+            with _service(home, journal, folder, signals, printer) as running:
+                address = str(running.service.address)
+                printer.line("serving", _WORDS["serving"], id=id, job=running.member.plan.job, socket=address)
+                running.wait(signals.stopping)
 
 
 def _tell_of_proxy(home: Home, printer: Printer) -> None:
@@ -103,29 +145,63 @@ def _tell_of_proxy(home: Home, printer: Printer) -> None:
 
 
 @contextlib.contextmanager
-def _alone(home: Home) -> Iterator[threading.Event]:
-    """The one member of a usable folder, and the event that a signal sets."""
-    stopping = threading.Event()
+def _alone(home: Home, printer: Printer) -> Iterator[tuple[_Signals, Journal]]:
+    """The one member of a usable folder, with its journal, until a signal ends it. First of all it is known that it
+    runs: `stop` has to find it."""
+    id = home.settings().id
+    signals = _Signals(threading.Event())
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, signals.hear)
     require_usable(home.path)
-    with alone(home.path):
-        yield stopping
+    with alone(home.path), contextlib.suppress(_Stopped), opened_journal(home) as journal:
+        yield signals, journal
+    printer.line("stopped", _WORDS["stopped"], id=id)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A member and its service. `decisions`: the site's, as it was loaded."""
+
+    home: Home
+    journal: Journal
+    member: "Member"
+    service: "Service"
+    decisions: list[Approval]
+    printer: Printer
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Until told to stop, or until something else is to be taken up: then no request is answered any more."""
+        while not stopping.wait(_LOOK):
+            if self.home.approvals() != self.decisions and self.service.retire(self._over):
+                id, job = self.home.settings().id, self.member.plan.job
+                self.printer.line("other", _WORDS["other"], id=id, job=job)
+                return
+
+    def _over(self) -> bool:
+        """Whether another plan or roster is approved, and this job never began at this site or has ended here: with an
+        open one, its open round would be lost."""
+        job = self.member.plan.job
+        running = self.member.plan, self.member.roster
+        return job not in self.journal.open_jobs() and is_other_startable(self.home, self.journal, *running)
 
 
 @contextlib.contextmanager
-def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer) -> Iterator["Service"]:
-    """Model and documents loaded, and the service listening. Raises NothingApproved before that."""
-    require_approved(home)
-    # They bring torch and Flower along, which whatever could be seen without them has not waited for.
-    from clients.relay.node import app_sha256
-    from clients.service import Service, make_member
-
+def _service(
+    home: Home, journal: Journal, shared: Path | None, signals: _Signals, printer: Printer
+) -> Iterator[_Running]:
+    """Model and documents loaded, and the service listening. Raises what `require_startable` raises before that."""
+    require_startable(home, journal)
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
-    member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
-    service = Service(home, member.handle, largest, home.plan().job, shared)
+    decisions = home.approvals()
+    with signals.interrupting():
+        # They bring torch and Flower along, which whatever could be seen without them has not waited for.
+        from clients.relay.node import app_sha256
+        from clients.service import Service, make_member
+
+        member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
+    service = Service(home, member.handle, largest, member.plan.job, shared)
     try:
-        yield service
+        yield _Running(home, journal, member, service, decisions, printer)
     finally:
         service.close()
 

@@ -12,9 +12,7 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +31,7 @@ from clients.node_process import door
 from clients.policy import Policy
 from federation.errors import RengoError
 from federation.identity import Identity
+from federation.socket_folder import SocketFolder
 
 _log = logging.getLogger(__name__)
 _PAUSE = 0.1
@@ -92,9 +91,10 @@ class Service:
         self._patience, self._phase, self._requests = patience, "waiting", 0
         self._closing, self._telling, self._one_at_a_time = threading.Event(), threading.Lock(), threading.Lock()
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
-        # A socket's path has to be short (108 bytes), and a home may be deep.
-        folder = shared or Path(tempfile.mkdtemp(prefix="rengo-"))
-        self._private = None if shared else folder
+        folder, self._private = shared, None
+        if folder is None:
+            self._private = SocketFolder()
+            folder = self._private.path
         self.address, self.key_file = door(folder)
         self._key = secrets.token_bytes(32)
         write_private(self.key_file, self._key)
@@ -120,6 +120,17 @@ class Service:
             except OSError as error:
                 _log.warning("status.json cannot be written: %s", error)
 
+    def retire(self, over: Callable[[], bool]) -> bool:
+        """Answer no more requests from now on, if none is being answered and `over()` says that none need be; whether
+        that is so. Whoever is asked next is another member: nothing of this one is under way then."""
+        if self._one_at_a_time.acquire(blocking=False):
+            try:
+                if over():
+                    self._closing.set()
+            finally:
+                self._one_at_a_time.release()
+        return self._closing.is_set()
+
     def close(self) -> None:
         """Take no more requests. One that is being answered is not waited for."""
         self._closing.set()
@@ -129,7 +140,7 @@ class Service:
         self._listener.close()
         self.key_file.unlink(missing_ok=True)
         if self._private:
-            shutil.rmtree(self._private, ignore_errors=True)
+            self._private.remove()
         self.tell(STOPPED)
 
     def _serve(self) -> None:
@@ -180,6 +191,8 @@ class Service:
             answer_challenge(relay, self._key)
             request = relay.recv_bytes(self._largest)
         with self._one_at_a_time:
+            if self._closing.is_set():
+                raise EOFError
             self._requests += 1
             self.tell("answering")
             try:

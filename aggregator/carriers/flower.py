@@ -13,12 +13,10 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -28,6 +26,7 @@ from pathlib import Path
 
 from aggregator.carriers import Exchange
 from federation.errors import RengoError
+from federation.socket_folder import SocketFolder
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ class Flower:
 
     def __init__(self, servers: Servers, nodes: Mapping[str, str], deadline: float, folder: Path) -> None:
         self._servers, self._nodes, self._deadline, self._folder = servers, nodes, deadline, folder
-        # Socket paths have to be short (108 bytes), and a home may be deep.
-        self._sockets = Path(tempfile.mkdtemp(prefix="rengo-"))
+        self._folder_of_sockets = SocketFolder()
+        self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
         self._relay: Connection | None = None
         self._members: dict[int, str] = {}
@@ -111,7 +110,7 @@ class Flower:
     def close(self) -> None:
         """Stop what was started here."""
         self._stop_superlink()
-        shutil.rmtree(self._sockets, ignore_errors=True)
+        self._folder_of_sockets.remove()
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:

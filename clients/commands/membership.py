@@ -9,7 +9,7 @@ from typing import Any
 
 from clients import review
 from clients.approving import approve_roster
-from clients.commands.running import stopped
+from clients.commands.running import next_step, stopped
 from clients.commands.site import HOME, YES, asked
 from clients.home import Home
 from clients.ingest import require_opened
@@ -82,12 +82,13 @@ def roster(options: argparse.Namespace, printer: Printer) -> Result:
             raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member roster")
         person = options.approver or getpass.getuser()
         plan = approve_roster(site.home, current, site.registry, site.journal, person)
+        then = next_step(site.home, site.journal, plan)[printer.language] if plan else ""
     also = plan.digest().hex()[:16] if plan else ""
     words = {
         "en": f"Approved roster {current.roster.version}, by {person}."
-        + (f" The approval of plan {also} was renewed under it. Restart a running member." if also else ""),
+        + (f" The approval of plan {also} was renewed under it. {then}" if also else ""),
         "ja": f"参加者名簿 版 {current.roster.version} を承認しました（承認者 {person}）。"
-        + (f"計画 {also} の承認を更新しました。動作中の場合は再起動してください。" if also else ""),
+        + (f"計画 {also} の承認を更新しました。{then}" if also else ""),
     }[printer.language]
     return Result(facts | {"approver": person, "renewed_plan": also}, words)
 

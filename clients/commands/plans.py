@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clients import approving, policy_file, review
+from clients.commands.running import next_step
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
 from clients.policy_file import Breach
@@ -14,6 +15,7 @@ from federation.errors import Language, RengoError, UsageError
 from federation.identity import SignedRoster
 from federation.output import claimed
 from federation.plan import Plan
+from federation.registry import APPROVED, REFUSED
 
 
 class AnotherPlan(RengoError):
@@ -33,7 +35,9 @@ def show(options: argparse.Namespace, printer: Printer) -> Result:
         digests = {"plan": plan.digest().hex(), "roster": roster.roster.digest().hex()}
         facts = review.facts(plan, site.home.settings().id, found)
         text = review.text(plan, roster.roster, site.home, found, printer.language)
-    return Result(digests | {"version": roster.roster.version} | facts, text)
+        said = _said(site, plan)
+    here = {"en": f"This site: {said}", "ja": f"この拠点: {_SAID_JA[said]}"}[printer.language]
+    return Result(digests | {"version": roster.roster.version, "here": said} | facts, f"{text}\n{here}")
 
 
 def approve(options: argparse.Namespace, printer: Printer) -> Result:
@@ -51,16 +55,20 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
         if not confirmed(question, printer.language, options.yes):
             raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member approve")
         approving.approve(site.home, roster, plan, site.registry, site.journal, (applicant, approver))
+        then = next_step(site.home, site.journal, plan)[printer.language]
     short = plan.digest().hex()[:16]
     words = {
-        "en": f"Approved: plan {short}, by {approver} (applicant {applicant}). Next: rengo member start",
-        "ja": f"承認しました: 計画 {short}（申請者 {applicant}、承認者 {approver}）。次: rengo member start",
+        "en": f"Approved: plan {short}, by {approver} (applicant {applicant}). {then}",
+        "ja": f"承認しました: 計画 {short}（申請者 {applicant}、承認者 {approver}）。{then}",
     }[printer.language]
     return Result({"plan": plan.digest().hex(), "applicant": applicant, "approver": approver}, words)
 
 
 def refuse(options: argparse.Namespace, printer: Printer) -> Result:
     """A person refuses the plan; the coordinator is told the reason."""
+    if not options.reason.strip():
+        detail = "--reason is empty: the coordinator has to know what to change."
+        raise UsageError(detail=detail, command="rengo member refuse")
     with asked(options) as site:
         roster, plan, _ = _proposed(site)
         person = getpass.getuser()
@@ -110,6 +118,17 @@ def _require_named(plan: Plan, words: Sequence[str]) -> None:
     given = "".join("".join(words).split()).lower()
     if not given or not plan.digest().hex().startswith(given):
         raise AnotherPlan(now=plan.digest().hex()[:16], given=given[:64] or '""')
+
+
+_SAID_JA = {"finished": "完了済み", APPROVED: "承認済み", REFUSED: "拒否済み", "undecided": "未決定"}
+
+
+def _said(site: Site, plan: Plan) -> str:
+    """What this site has said to the plan until now."""
+    decisions = [decision.answer for decision in site.home.approvals() if decision.plan == plan.digest().hex()]
+    if decisions and approving.is_finished(site.journal, plan):
+        return "finished"
+    return decisions[-1] if decisions else "undecided"
 
 
 def _proposed(site: Site) -> tuple[SignedRoster, Plan, list[Breach]]:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from clients import running, systemd
-from clients.commands.site import HOME, opened_journal
+from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere, write
 from clients.node_process import Node, door
 from federation.commands import Printer, Result, Verb, option
@@ -38,10 +38,8 @@ _PORT = option(
 
 def serve(options: argparse.Namespace, printer: Printer) -> None:
     """The service alone: documents, model and keys behind a local socket, no network."""
-    home = Home(options.home.absolute())
-    with opened_journal(home) as journal:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-        running.serve(home, journal, options.run_folder.absolute(), printer)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    running.serve(Home(options.home.absolute()), options.run_folder.absolute(), printer)
 
 
 def node(options: argparse.Namespace, printer: Printer) -> None:

@@ -8,21 +8,21 @@ import signal
 import time
 from typing import Any
 
-from clients.commands.site import HOME, opened_journal
+from clients.commands.site import HOME
 from clients.home import Home
+from clients.journal import Journal
 from clients.process import running
 from clients.running import run
-from federation.commands import Printer, Result, Verb, option
+from federation.commands import Printer, Result, Verb, Words, option
+from federation.plan import Plan
 
 
 def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
-    home = Home(options.home.absolute())
-    with opened_journal(home) as journal:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        for noisy in ("httpx", "httpcore"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        run(home, journal, printer)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    run(Home(options.home.absolute()), printer)
 
 
 def status(options: argparse.Namespace, printer: Printer) -> Result:
@@ -35,12 +35,15 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
 
 
 def stop(options: argparse.Namespace, printer: Printer) -> Result:
-    """Ask the running member to end, and wait until it has."""
+    """Ask the running member to end, and wait until it has. Exit code 9 when none runs, or it goes on."""
     home = Home(options.home)
     home.settings()
+    if running(home.path) is None:
+        words = {"en": f"no member runs on {home.path}", "ja": f"{home.path} で動作中の参加拠点はありません"}
+        return Result({"stopped": False, "running": False}, words[printer.language], 9)
     done = stopped(home)
     words = {"en": "stopped" if done else "it is still running", "ja": "停止" if done else "まだ動作中です"}
-    return Result({"stopped": done}, words[printer.language], 0 if done else 9)
+    return Result({"stopped": done, "running": not done}, words[printer.language], 0 if done else 9)
 
 
 def doctor(options: argparse.Namespace, printer: Printer) -> Result:
@@ -60,10 +63,34 @@ def stopped(home: Home) -> bool:
     return running(home.path) is None
 
 
+def next_step(home: Home, journal: Journal, plan: Plan) -> Words:
+    """How an approved plan comes into effect here. A member that runs takes up nothing while a job is open at this
+    site: the open round would be lost."""
+    if running(home.path) is None:
+        return {"en": "Next: rengo member start", "ja": "次: rengo member start"}
+    open_jobs = journal.open_jobs()
+    if not open_jobs:
+        return {
+            "en": "The running member takes it up within seconds.",
+            "ja": "動作中の参加拠点が数秒以内に自動で切り替えます。",
+        }
+    if plan.job in open_jobs:
+        return {
+            "en": f"Job {plan.job} is open at this site. Next: rengo member stop; rengo member start",
+            "ja": f"ジョブ {plan.job} はこの拠点で実行中です。次: rengo member stop; rengo member start",
+        }
+    return {
+        "en": f"The running member takes it up when job {open_jobs[0]} has ended here. If that job stopped for good: "
+        f"rengo member close {open_jobs[0]}",
+        "ja": f"動作中の参加拠点は、ジョブ {open_jobs[0]} の終了後に自動で切り替えます。"
+        f"そのジョブが再開されない場合: rengo member close {open_jobs[0]}",
+    }
+
+
 def _status(home: Home) -> dict[str, Any]:
     path, pid = home.file("status.json"), running(home.path)
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"pid": 0}
-    if pid and facts["pid"] != pid:  # of the one before
+    if pid and (facts["pid"] != pid or facts["phase"] == "stopped"):  # of the one before, or of the plan before
         facts = {"pid": pid, "phase": "loading"}
     return facts | {"running": pid is not None}
 

@@ -14,9 +14,9 @@ class Refusal(RengoError):
 
 
 class PlanNotApproved(Refusal):
-    """The plan {plan} is not one that this site has approved."""
+    """The plan {plan} is not the one that runs at this site: it is not approved here, or not taken up yet."""
 
-    ja = "計画 {plan} はこの拠点で承認されていません。"
+    ja = "計画 {plan} はこの拠点で動作中の計画ではありません（未承認、または切り替え前です）。"
 
 
 class ThreatNotPermitted(Refusal):

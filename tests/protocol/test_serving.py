@@ -1,11 +1,15 @@
 """What `rengo coordinator start` keeps of a job whose rounds end, and of one that stops."""
 
+import contextlib
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
+from aggregator import rounds
 from aggregator.serving import run_rounds
 from federation import step, tensors
 from federation.commands import Printer
@@ -19,11 +23,17 @@ def silent(round: int) -> dict[tuple[int, str, str], Lost]:
     return {(round, step, name): "request" for step in ("keys", "masked") for name in MOST}
 
 
-def served(consortium: Consortium, lost: dict[tuple[int, str, str], Lost], target: Path) -> None:
+def served(
+    consortium: Consortium,
+    lost: dict[tuple[int, str, str], Lost],
+    target: Path,
+    pauses: Sequence[float] = (0.0,),
+) -> None:
     store = consortium.store()
     try:
         carrier = Losing(consortium, lost)
-        run_rounds(consortium.job, carrier, store, target, consortium.events.append, Printer("en", as_json=True))
+        printer = Printer("en", as_json=True)
+        run_rounds(consortium.job, carrier, store, target, consortium.events.append, printer, pauses)
     finally:
         store.close()
 
@@ -50,6 +60,21 @@ def test_a_job_that_ends_is_exported(tmp_path: Path, whole: bytes, capsys: pytes
     assert json.loads(capsys.readouterr().out)["event"] == "done"
 
 
+def test_a_job_that_is_done_has_its_final_state_and_one_that_is_not_has_none(tmp_path: Path, whole: bytes) -> None:
+    consortium = make_consortium(tmp_path)
+    with contextlib.closing(consortium.store()) as store:
+        assert rounds.finished(consortium.job, store) is None
+    with pytest.raises(JobStopped):
+        served(consortium, silent(3), tmp_path / "adapter")  # only its measurement is missing
+    with contextlib.closing(consortium.store()) as store:
+        assert rounds.finished(consortium.job, store) is None
+    consortium.run()
+    with contextlib.closing(consortium.store()) as store:
+        state = rounds.finished(consortium.job, store)
+    assert state is not None
+    assert tensors.digest(step.scheme_of(consortium.plan).export(state)) == whole
+
+
 def test_the_final_adapter_is_exported_although_only_its_measurement_failed(
     tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,3 +92,13 @@ def test_a_job_that_stops_before_its_last_round_exports_nothing(
         served(make_consortium(tmp_path), silent(2), tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
     assert capsys.readouterr().out == ""
+
+
+def test_attempts_have_the_pauses_that_were_given_between_them(tmp_path: Path) -> None:
+    consortium = make_consortium(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(JobStopped):
+        served(consortium, silent(1), tmp_path / "adapter", pauses=(0.2, 0.5))
+    assert consortium.plan.secagg.attempts == 3
+    assert [event.pause for event in consortium.failed] == [0.2, 0.5, None]
+    assert time.monotonic() - began >= 0.7

@@ -269,6 +269,36 @@ class TestStatus:
         watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
         assert "試行 2" in capsys.readouterr().out
 
+    def test_tells_a_refusal_of_the_plan_once_with_its_reason(
+        self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for _ in range(2):
+            watch.decided({"m1"}, {"m0": "契約審査中"})
+        assert capsys.readouterr().out == "m0 が計画を拒否しました。理由: 契約審査中\n"
+        assert (facts()["approved"], facts()["refused_plan"]) == (["m1"], {"m0": "契約審査中"})
+        watch.decided({"m0", "m1"}, {})
+        assert (facts()["approved"], facts()["refused_plan"]) == (["m0", "m1"], {})
+        assert capsys.readouterr().out == ""
+
+    def test_after_a_failed_attempt_whom_to_call_is_told_for_what_people_can_mend(
+        self, watch: Watch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for member, code in (("m2", "plan-not-approved"), ("m0", "plan-not-approved"), ("m1", "outside-hours")):
+            watch.observe(Declined(Exchange(1, "keys"), member, code, "because"))
+        capsys.readouterr()
+        watch.observe(AttemptFailed(1, 1, "too-few-members", "0 of 3", 15.0))
+        said = capsys.readouterr().out
+        assert "m0, m2: 各拠点では別の計画が動作中です" in said
+        assert "rengo member stop; rengo member start" in said
+        assert "15 秒後" in said
+        assert "m1" not in said
+        watch.observe(Declined(Exchange(1, "keys"), "m1", "data-set-busy", "because"))
+        capsys.readouterr()
+        watch.observe(AttemptFailed(1, 2, "too-few-members", "0 of 3"))
+        assert "rengo member close" in (said := capsys.readouterr().out)
+        assert "m0" not in said
+        assert "秒後" not in said
+
     def test_is_always_whole(self, watch: Watch, facts: Callable[[], dict[str, object]], tmp_path: Path) -> None:
         watch.phase("waiting for members", {"m1"})
         assert facts()["online"] == ["m1"]

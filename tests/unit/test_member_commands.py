@@ -1,12 +1,15 @@
 """`rengo member …` as its user types it, against a real registry over TLS on loopback."""
 
 import argparse
+import contextlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aggregator import cli as coordinator_cli
 from clients.approving import NothingProposed, RosterOlder, approve_within_policy
 from clients.commands.membership import TokenUnreadable
 from clients.commands.site import asked
@@ -22,7 +25,7 @@ from federation.plan import Plan
 from federation.secagg.history import History
 from federation.token import TokenInvalid
 from federation.wire import Malformed
-from tests.unit.site import MEMBERS, Consortium, Site, consortium, three_sites
+from tests.unit.site import MEMBERS, Consortium, Site, call, consortium, three_sites
 
 ID = "akatombo-seiki"
 
@@ -182,6 +185,20 @@ class TestDeciding:
         with made.registry() as registry:
             consents = registry.consents(plan.digest(), registry.roster().roster.digest())
         assert consents["akikaze-kogaku"] == ("refused", "契約審査中")
+        shown = call(coordinator_cli.main, "members", "--home", made.home.path)["members"]
+        assert [(m["plan"], m["reason"]) for m in shown] == [(None, ""), ("refused", "契約審査中"), (None, "")]
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            coordinator_cli.main(["members", "--home", str(made.home.path)], "ja")
+        assert out.getvalue().count("計画を拒否: 契約審査中") == 1
+
+    def test_a_refusal_without_a_reason_is_not_sent(self, federation: tuple[Consortium, list[Site]]) -> None:
+        made, (_, site, _) = federation
+        plan = made.propose("job=理由なし")
+        with pytest.raises(UsageError, match="--reason is empty"):
+            site.run("refuse", "--reason", " 　")
+        with made.registry() as registry:
+            assert registry.consents(plan.digest(), registry.roster().roster.digest()) == {}
+        assert plan.digest().hex() not in [decision.plan for decision in site.home.approvals()]
 
     def test_nothing_is_approved_without_a_yes(self, federation: tuple[Consortium, list[Site]]) -> None:
         made, (site, *_) = federation
@@ -389,4 +406,4 @@ def test_status_of_a_member_that_does_not_run_is_9(federation: tuple[Consortium,
     _, (site, *_) = federation
     site.home.file("status.json").write_text(json.dumps({"pid": 1, "phase": "waiting"}))
     assert site.run("status", exit_code=9)["running"] is False
-    assert site.run("stop") == {"stopped": True}
+    assert site.run("stop", exit_code=9) == {"stopped": False, "running": False}

@@ -182,6 +182,17 @@ class TestAsking:
         assert standing.verified_roster(office.root.public_key) == roster
         assert (standing.plan, standing.carrier) == (b"plan", "127.0.0.1:8444")
 
+    def test_gives_no_plan_whose_job_is_done(self, office: Office) -> None:
+        toyo = office.member("toyo")
+        office.publish()
+        office.registry.propose_plan(b"old", OTHER)
+        office.registry.propose_plan(b"plan", PLAN)
+        office.registry.finish_plan(PLAN)
+        office.registry.propose_plan(b"plan", PLAN)  # a coordinator that was started again
+        standing = office.standing(toyo)
+        assert isinstance(standing, Standing)
+        assert standing.plan == b""
+
     @pytest.mark.scenario(4)
     @pytest.mark.parametrize("ahead", [0, 10, -400])
     def test_records_how_far_the_members_clock_is_off(self, ahead: int, office: Office) -> None:

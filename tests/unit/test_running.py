@@ -3,16 +3,27 @@
 import contextlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from clients.approving import require_approved
+from clients.asking import ask_until_answered
+from clients.commands.site import opened_journal
 from clients.home import Home, Settings
+from clients.journal import Departure, Journal
+from clients.loading import DEMO_BASE
 from clients.process import alone
 from clients.running import _tell_of_proxy
 from federation.commands import Printer
+from federation.secagg.history import History
 from tests.unit.proxies import PROXIES, Proxy
 from tests.unit.site import Site, consortium, free_port, three_sites
 
@@ -80,6 +91,22 @@ sys.exit(40 + ("torch" in sys.modules))
 
 
 class TestBeforeAnythingIsLoaded:
+    @pytest.mark.parametrize(("how", "code"), [("finished", "job-finished"), ("closed", "job-closed")])
+    def test_a_job_that_is_over_here_is_said_and_review_says_it(self, how: str, code: str, tmp_path: Path) -> None:
+        with three_sites(tmp_path) as (made, (site, *_)):
+            plan = made.propose()
+            assert site.run("review")["here"] == "undecided"
+            site.run("approve", "--yes")
+            assert "この拠点: 承認済み" in site.said("review")
+            with opened_journal(site.home) as journal:
+                history = History((1, 3), (1, 3), plan.rounds + 1 if how == "finished" else 1)
+                journal.commit(history, Departure(plan.job, ("revealed",), "", 1, bytes(32)), open=how == "closed")
+            if how == "closed":
+                site.run("close", plan.job, "--yes")
+            else:
+                assert "This site: finished" in site.said("review", language="en")
+            assert started(site) == (code, False)
+
     def test_nothing_approved_is_said_without_a_call_of_the_registry(self, tmp_path: Path) -> None:
         made = consortium(tmp_path)
         with made.listening():
@@ -93,15 +120,18 @@ class TestBeforeAnythingIsLoaded:
         with alone(site.path):
             assert started(site) == ("member-running", False)
 
-    def test_a_registry_or_proxy_that_is_away_and_an_approved_file_that_was_changed_are_said(
+    def test_an_approved_file_that_was_changed_is_said_and_a_way_out_that_nothing_begins_without(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with three_sites(tmp_path) as (made, (site, *_)):
             made.propose()
             site.run("approve", "--yes")
+        carrier = site.home.file("carrier")
+        carrier.rename(carrier.with_suffix(".away"))
         assert started(site) == ("registry-unreachable", False)
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
         assert started(site) == ("proxy-unreachable", False)
+        carrier.with_suffix(".away").rename(carrier)
         plan = site.home.file("plan.yaml")
         plan.write_text(plan.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 20"), encoding="utf-8")
         assert started(site) == ("approved-file-changed", False)
@@ -112,3 +142,102 @@ class TestBeforeAnythingIsLoaded:
             assert started(site) == ("nothing-approved", False)
             made.propose()
             assert started(site) == ("nothing-approved", False)  # the roster is for people
+
+
+def open_job(site: Site, job: str) -> None:
+    """As if this site had sent its first keys in `job`."""
+    journal = Journal(site.home.file("journal.sqlite"))
+    journal.commit(History((1, 1)), Departure(job, ("keys",), "host:1", 1, bytes(32)))
+    journal.close()
+
+
+@contextlib.contextmanager
+def running(site: Site, *command: str) -> Iterator[Callable[[str], None]]:
+    """`rengo member COMMAND` in a process of its own, ended by SIGTERM; what waits until it has said something."""
+    log = site.path.with_suffix(".log")
+    source = "import sys; from federation.main import main; sys.exit(main())"
+    arguments = [sys.executable, "-c", source, "member", *command, "--home", str(site.path), "--lang", "en"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(arguments, stdout=file, stderr=file)
+
+    def says(words: str, seconds: float = 240) -> None:
+        until = time.monotonic() + seconds
+        while words not in (text := log.read_text(encoding="utf-8")):
+            assert process.poll() is None, text
+            assert time.monotonic() < until, text
+            time.sleep(0.1)
+
+    try:
+        yield says
+    finally:
+        if ": stopped" not in log.read_text(encoding="utf-8"):  # by then Python has given up its signals' handlers
+            process.terminate()
+        code = process.wait(30)
+    assert (code, log.read_text(encoding="utf-8").splitlines()[-1]) == (0, f"{site.home.settings().id}: stopped")
+
+
+def test_a_running_member_takes_up_another_plan_when_its_job_is_over_here_and_not_before(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose("job=first")
+        assert "Next: rengo member start" in site.said("approve", "--yes", language="en")
+        open_job(site, "first")
+        with running(site, "serve", "--run-folder", str(tmp_path)) as says:
+            says("ready for job first")
+            made.propose("job=second")
+            assert "rengo member close first" in site.said("approve", "--yes", language="en")
+            with pytest.raises(AssertionError):
+                says("job first is over here", 5)
+            site.run("close", "first", "--yes")
+            says("ready for job second")
+            assert site.run("status")["job"] == "second"
+            made.propose("job=third")
+            assert "takes it up within seconds" in site.said("approve", "--yes", language="en")
+            says("job second is over here")  # it never began
+
+
+def test_a_site_that_has_approved_starts_without_the_registry_and_asks_until_it_answers(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        plan = made.propose()
+        site.run("approve", "--yes")
+    stopping, printer = threading.Event(), Printer("en", as_json=False)
+    with opened_journal(site.home) as journal, contextlib.redirect_stdout(io.StringIO()) as out:
+        ask_until_answered(site.home, journal, stopping, printer)  # does not raise
+        assert "asked again in 5 s, and the member goes on with what is approved" in out.getvalue()
+        assert "[registry-unreachable]" in out.getvalue()
+        (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+        with made.listening():
+            asking.join(60)
+        assert not asking.is_alive()
+        assert out.getvalue().endswith("akatombo-seiki: the registry is reached\n")
+        require_approved(site.home)
+        assert site.home.plan() == plan
+
+
+def test_asking_again_ends_with_the_member(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose()
+        site.run("approve", "--yes")
+    stopping = threading.Event()
+    with opened_journal(site.home) as journal:
+        ask_until_answered(site.home, journal, stopping, Printer("en", as_json=True))
+    (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+    stopping.set()
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+def test_stop_reaches_a_member_that_is_still_loading_and_returns_when_it_is_gone(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        made.propose()
+        site.run("approve", "--yes")
+    pipe = site.path.parent / "model"  # what a model that takes for ever to read is like
+    shutil.copytree(DEMO_BASE, pipe)
+    (pipe / "config.json").unlink()
+    os.mkfifo(pipe / "config.json")
+    toml = site.home.file("member.toml")
+    toml.write_text(toml.read_text(encoding="utf-8").replace('"demo"', json.dumps(str(pipe))), encoding="utf-8")
+    with running(site, "serve", "--run-folder", str(tmp_path)) as says:
+        says("loading")
+        assert site.run("status")["phase"] == "loading"
+        assert site.run("stop") == {"stopped": True, "running": False}
+        assert site.run("stop", exit_code=9)["running"] is False

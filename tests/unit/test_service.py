@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -202,3 +203,26 @@ def test_two_relays_at_once_are_answered_one_after_the_other(tmp_path: Path) -> 
     service.close()
     assert answers == [b"0", b"1", b"2"]
     assert most == [1]
+
+
+def test_it_retires_between_two_requests_and_answers_none_afterwards(tmp_path: Path) -> None:
+    asked, going_on = threading.Event(), threading.Event()
+
+    def waiting(request: bytes) -> bytes:
+        asked.set()
+        going_on.wait(10)
+        return request
+
+    service = Service(Home(tmp_path), waiting, LARGEST, "溶接")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, service, b"1")
+        assert asked.wait(10)
+        assert not service.retire(lambda: True)  # one is being answered
+        going_on.set()
+        assert answer.result(10) == b"1"
+    assert not service.retire(lambda: False)
+    assert ask(service, b"2") == b"2"
+    assert service.retire(lambda: True)
+    with pytest.raises((EOFError, ConnectionError)):
+        ask(service, b"3")
+    service.close()
