@@ -8,9 +8,9 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from aggregator import roster_files, serving
+from aggregator import roster_files, serving, status_text
+from aggregator import status as job_status
 from aggregator.home import Home, Settings, require_free, write_private
 from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan
@@ -190,24 +190,32 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
     """What the running coordinator wrote last. Exit code 9 when none runs."""
     home = Home(options.home)
     home.settings()
-    path = home.path / "status.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    running = bool(facts) and _alive(facts["pid"])
-    facts["running"] = running
-    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value not in ("", [], {}, 0))
-    return Result(facts, text, 0 if running or facts.get("phase") == "done" else 9)
+    written = job_status.read(home.path / "status.json")
+    if written is None:
+        words = {"en": "No coordinator runs here, and none has run.", "ja": "事務局は一度も起動していません。"}
+        return Result({"running": False}, words[printer.language], 9)
+    standing = written.running or written.phase == job_status.DONE
+    return Result(written.facts(), status_text.text(written, printer.language), 0 if standing else 9)
 
 
 def watch(options: argparse.Namespace, printer: Printer) -> Result:
     """Print the status whenever it changes, until the job is done or the coordinator is gone."""
-    shown = None
+    path, shown = Home(options.home).path / "status.json", [""]
     while True:
-        result = status(options, printer)
-        if result.facts != shown:
-            shown = result.facts
-            print(json.dumps(dict(shown), ensure_ascii=False) if printer.as_json else _line(shown), flush=True)
-        if not shown.get("running") or shown.get("phase") == "done":
+        result, written = status(options, printer), job_status.read(path)
+        if written is None or printer.as_json:
+            lines = [json.dumps(dict(result.facts), ensure_ascii=False) if printer.as_json else result.text]
+        else:
+            lines = status_text.news(written, printer.language)
+        for line in lines:
+            if line not in shown:
+                print(line, flush=True)
+        shown = lines
+        if written is None or written.phase in (job_status.DONE, job_status.STOPPED):
             return Result({}, "", result.exit_code)
+        if not written.running:
+            words = {"en": "The coordinator does not run.", "ja": "事務局は動作していません。"}
+            return Result({}, words[printer.language], result.exit_code)
         time.sleep(1)
 
 
@@ -230,25 +238,6 @@ def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
         "clock_offset": member.offset,
         "rengo": member.rengo,
     }
-
-
-def _line(facts: Mapping[str, Any]) -> str:
-    """A status on one line."""
-    left = max(0, int(facts.get("deadline", 0) - time.time()))
-    waiting = sorted(set(facts.get("online", [])) - set(facts.get("answered", [])))
-    parts = [f"{facts.get('job', '-')}: {facts.get('phase', '-')}"]
-    if facts.get("phase") == "round":
-        answered = f"{len(facts['answered'])} answered, {left} s left, waiting for {', '.join(waiting) or '-'}"
-        parts.append(f"{facts['round']}/{facts['rounds']} {facts['step']}: {answered}")
-    return " · ".join(parts)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 _VERBS = (

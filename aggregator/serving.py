@@ -18,7 +18,7 @@ from aggregator.home import Home, write_whole
 from aggregator.planning import layers, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
-from aggregator.status import Watch
+from aggregator.status import CONNECTING, DONE, Watch
 from aggregator.store import Store
 from federation import load_plan
 from federation.commands import Printer, Words
@@ -158,14 +158,14 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
     watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
-    _await_consents(registry, plan, roster, printer)
+    _await_consents(registry, plan, roster, printer, watch)
     nodes = {m.id: m.node_key for m in registry.members() if m.id in plan.members and m.revoked is None}
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
     )
     carrier = Flower(servers, nodes, settings.deadline, home.path / "flower")
     try:
-        watch.phase("waiting for members")
+        watch.phase(CONNECTING)
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
         job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
 
@@ -175,10 +175,13 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
                 _require_same(registry, roster)
 
         run_rounds(job, carrier, store, folder / "adapter", observe, printer)
+    except RengoError as error:
+        watch.stopped(error)
+        raise
     finally:
         carrier.close()
         store.close()
-    watch.phase("done")
+    watch.phase(DONE)
 
 
 def run_rounds(
@@ -200,10 +203,11 @@ def _export(target: Path, plan: Plan, state: State, said: str, printer: Printer)
     printer.line(said, _WORDS[said], sha256=write_peft(target, plan, state), path=str(target))
 
 
-def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer) -> None:
+def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer, watch: Watch) -> None:
     said = -1
     while True:
         consents = registry.consents(plan.digest(), roster.digest())
+        watch.consents(consents)
         approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
         if len(approved) != said:
             missing = ", ".join(sorted(set(plan.members) - approved)) or "-"
@@ -224,7 +228,8 @@ def _await_members(
         consents = registry.consents(plan.digest(), roster.digest())
         approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
         online = carrier.online() & set(plan.members)
-        watch.phase("waiting for members", online)
+        watch.consents(consents)
+        watch.phase(CONNECTING, online)
         if (len(online), len(approved)) != said:
             missing = ", ".join(sorted(approved - online)) or "-"
             facts = {"online": len(online), "approved": len(approved), "needed": plan.threshold, "missing": missing}

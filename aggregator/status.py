@@ -1,19 +1,24 @@
-"""What a running coordinator is doing: `status.json`, for `rengo coordinator status`, and a line for each event."""
+"""What a running coordinator is doing: `status.json`, for `rengo coordinator status`, and a line for each event.
 
+How people read it is in status_text.py."""
+
+import datetime
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aggregator.carriers import Exchange
-from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.exchange import Answered, Asked, Declined, Rejected
 from aggregator.home import write_whole
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from federation import step
 from federation.commands import Printer, Words
+from federation.errors import RengoError
 from federation.plan import Plan
+from federation.registry import APPROVED
 
 _WORDS: dict[str, Words] = {
     "round": {
@@ -24,7 +29,6 @@ _WORDS: dict[str, Words] = {
         "en": "final adapter measured by {survivors} of {members} members, {seconds:.0f} s{loss}",
         "ja": "最終の追加学習差分を {members} 拠点中 {survivors} 拠点で評価、{seconds:.0f} 秒{loss}",
     },
-    "step": {"en": "round {round} · {step}", "ja": "学習回 {round} · {step}"},
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
     "rejected": {
         "en": "{member}: answer not usable ({code}): {reason}",
@@ -37,24 +41,66 @@ _WORDS: dict[str, Words] = {
 }
 
 
+WAITING, CONNECTING, ROUND, DONE, STOPPED = "waiting", "waiting for members", "round", "done", "stopped"
+"""Phases: for approvals, for members to connect, under way, and the two ends of a job."""
+
+
 @dataclass
 class Status:
-    """A job at one moment. `answered`: who answered in the step that is under way; `refused`: member -> why, last."""
+    """A job at one moment. `round`: one more than `rounds` is the final measurement. `needed`: how many members a round
+    takes.
+
+    While waiting: `approved`, and `disapproved` (member -> its people's reason). In a round: `asked` in the step that
+    is under way, `answered` in it, `refused` (member -> why its last answer does not count). Of the round `summed`,
+    the last one that ended: `survivors` in the sum, `dropped` (member -> why, if it said so). `reason`: of a stop.
+    """
 
     pid: int
     job: str
     phase: str
     round: int = 0
     rounds: int = 0
+    needed: int = 0
     step: str = ""
     since: float = 0.0
     deadline: float = 0.0
     members: list[str] = field(default_factory=list)
+    approved: list[str] = field(default_factory=list)
+    disapproved: dict[str, str] = field(default_factory=dict)
     online: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
+    summed: int = 0
     survivors: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    reason_ja: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the process that wrote this is there."""
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        """For a program: the file, whether its writer runs, and the times in UTC as well."""
+        times = {"since_utc": self.since, "deadline_utc": self.deadline}
+        return asdict(self) | {name: _utc(at) for name, at in times.items()} | {"running": self.running}
+
+
+def read(path: Path) -> Status | None:
+    """What a coordinator wrote last; None when none has run."""
+    return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _utc(seconds: float) -> str:
+    when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return when.isoformat(timespec="seconds") if seconds else ""
 
 
 class Watch:
@@ -63,34 +109,58 @@ class Watch:
     def __init__(self, path: Path, plan: Plan, deadline: float, printer: Printer) -> None:
         self._path, self._plan, self._printer, self._seconds = path, plan, printer, deadline
         members = list(plan.members)
-        self._status = Status(os.getpid(), plan.job, "waiting", rounds=plan.rounds, members=members)
-        self._exchange: Exchange | None = None
+        self._status = Status(os.getpid(), plan.job, WAITING, rounds=plan.rounds, members=members, since=time.time())
+        self._status.needed = plan.threshold
+        self._refusing: set[str] = set()  # in the step that is under way
+        self._reasons: dict[str, str] = {}  # for missing the round's sum
         self.write()
 
     def phase(self, phase: str, online: set[str] | None = None) -> None:
         """Something other than a round is going on."""
-        self._status.phase, self._status.since = phase, time.time()
+        if phase != self._status.phase:
+            self._status.phase, self._status.since = phase, time.time()
         if online is not None:
             self._status.online = sorted(online)
         self.write()
+
+    def consents(self, consents: Mapping[str, tuple[str, str]]) -> None:
+        """Who decided about the plan until now: member -> (answer, reason)."""
+        decided = {member: given for member, given in consents.items() if member in self._plan.members}
+        self._status.approved = sorted(member for member, (answer, _) in decided.items() if answer == APPROVED)
+        self._status.disapproved = {m: reason for m, (answer, reason) in sorted(decided.items()) if answer != APPROVED}
+        self.write()
+
+    def stopped(self, error: RengoError) -> None:
+        """The job ended before its end."""
+        self._status.reason, self._status.reason_ja = error.text("en"), error.text("ja")
+        self.phase(STOPPED)
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""
         status, plan = self._status, self._plan
         match event:
-            case Answered(exchange, member):
-                self._moved(exchange)
+            case Asked(exchange, members):
+                self._refusing = set()
+                status.phase, status.round, status.step = ROUND, exchange.round, exchange.step
+                status.since, status.deadline = time.time(), time.time() + self._seconds
+                status.asked, status.answered = sorted(members), []
+            case Answered(_, member):
+                if member not in self._refusing:
+                    status.refused.pop(member, None)
                 status.answered = sorted({*status.answered, member})
-            case Declined(exchange, member, code, reason) | Rejected(exchange, member, code, reason):
-                self._moved(exchange)
-                status.refused[member] = f"{code}: {reason}"
+            case Declined(_, member, code, reason) | Rejected(_, member, code, reason):
+                self._refusing.add(member)
+                self._reasons[member] = status.refused[member] = f"{code}: {reason}"
                 name = "declined" if isinstance(event, Declined) else "rejected"
                 self._say(name, member=member, code=code, reason=reason)
             case AttemptFailed(round, attempt, _, reason):
                 self._say("failed", round=round, attempt=attempt, reason=reason)
             case RoundDone(round, aggregation, scalars):
                 loss = scalars.get(step.HELD_OUT_LOSS)
-                status.survivors = list(aggregation.u3)
+                status.summed, status.survivors = round, list(aggregation.u3)
+                gone = [member for member in plan.members if member not in aggregation.u3]
+                status.dropped = {member: self._reasons.get(member, "") for member in gone}
+                self._reasons = dict(status.refused)
                 if loss is not None:
                     status.loss[str(round)] = loss
                 facts: dict[str, Any] = {"round": round, "rounds": plan.rounds, "survivors": len(aggregation.u3)}
@@ -102,13 +172,6 @@ class Watch:
     def write(self) -> None:
         """Whole, or as it was before."""
         write_whole(self._path, json.dumps(asdict(self._status), ensure_ascii=False).encode())
-
-    def _moved(self, exchange: Exchange) -> None:
-        if exchange == self._exchange:
-            return
-        self._exchange, status = exchange, self._status
-        status.phase, status.round, status.step = "round", exchange.round, exchange.step
-        status.since, status.deadline, status.answered = time.time(), time.time() + self._seconds, []
 
     def _say(self, event: str, **facts: Any) -> None:
         self._printer.line(event, _WORDS[event], **facts)

@@ -10,25 +10,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.rounds import AttemptFailed, Event, RoundDone
+from aggregator.status_text import STEPS
 from clients.ingest import SetAside
 from federation import step
+from federation.commands import Words
 from federation.errors import Language
 from federation.plan import Plan
 
 QUIET_SECONDS = 10.0
 """In a pipe: at most this long without a line while members are answering."""
 
-_WORDS: dict[str, dict[Language, str]] = {
+_WORDS: dict[str, Words] = {
     "seating": {
         "en": "loading the base model and the members' documents",
         "ja": "基盤モデルと各拠点の文書を読み込み中",
     },
     "step": {"en": "round {round}/{rounds} · {step}", "ja": "学習回 {round}/{rounds} · {step}"},
-    "keys": {"en": "keys", "ja": "鍵の交換"},
-    "shares": {"en": "key shares", "ja": "鍵シェアの配付"},
-    "masked": {"en": "training, masked updates", "ja": "学習・秘匿した更新の送信"},
-    "agreed": {"en": "agreeing on who is in", "ja": "参加者の合意"},
-    "revealed": {"en": "opening the sum", "ja": "合計の開示"},
+    **STEPS,
     "round": {
         "en": "round {round}/{rounds} done: {survivors} of {members} members in the sum, {seconds:.0f} s{loss}",
         "ja": "学習回 {round}/{rounds} 完了: {members} 拠点中 {survivors} 拠点の合計、{seconds:.0f} 秒{loss}",

@@ -10,7 +10,7 @@ import pytest
 
 from aggregator import roster_files
 from aggregator.carriers import Exchange
-from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.exchange import Answered, Asked, Declined, Rejected
 from aggregator.home import (
     CoordinatorExists,
     Home,
@@ -207,11 +207,13 @@ class TestStatus:
     def test_tells_round_step_deadline_and_who_has_answered(
         self, watch: Watch, facts: Callable[[], dict[str, object]]
     ) -> None:
+        watch.observe(Asked(Exchange(2, "masked"), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "masked"), "m1", 100))
         watch.observe(Answered(Exchange(2, "masked"), "m0", 100))
         now = facts()
         assert (now["round"], now["step"], now["answered"]) == (2, "masked", ["m0", "m1"])
         assert float(now["deadline"]) - float(now["since"]) == pytest.approx(60, abs=1)  # type: ignore[arg-type]
+        watch.observe(Asked(Exchange(2, "agreed"), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "agreed"), "m2", 100))
         assert (facts()["step"], facts()["answered"]) == ("agreed", ["m2"])
 
