@@ -8,6 +8,7 @@ from aggregator.status import CONNECTING, DONE, ROUND, STOPPED, WAITING, Status
 from federation.commands import Words
 from federation.errors import Language
 from federation.text import printable_lines
+from federation.words import round_name
 
 STEPS: Mapping[str, Words] = {
     "keys": {"en": "keys", "ja": "鍵の交換"},
@@ -75,14 +76,8 @@ def local(seconds: float) -> str:
 
 def _phase(status: Status, language: Language) -> str:
     if status.phase == ROUND:
-        return f"{_round(status.round, status.rounds, language)} · {STEPS[status.step][language]}"
+        return f"{round_name(status.round, status.rounds, language)} · {STEPS[status.step][language]}"
     return _PHASES[status.phase][language].format(status=status)
-
-
-def _round(round: int, rounds: int, language: Language) -> str:
-    words: Words = {"en": f"round {round} of {rounds}", "ja": f"学習回 {round}/{rounds}"}
-    measuring: Words = {"en": "final measurement", "ja": "最終評価"}
-    return (measuring if round > rounds else words)[language]
 
 
 def _details(status: Status, language: Language) -> list[str]:
@@ -113,7 +108,7 @@ def _not_approved(status: Status, language: Language) -> list[str]:
 def _last_sum(status: Status, language: Language) -> list[str]:
     if not status.summed:
         return []
-    round = _round(status.summed, status.rounds, language)
+    round = round_name(status.summed, status.rounds, language)
     counted = _count(status.survivors, len(status.members), status.needed, language)
     rows = [_row("survivors", f"{round}, {counted}", language)]
     rows += _with_reasons("dropped", status.dropped, language)

@@ -123,7 +123,7 @@ def _service(home: Home, journal: Journal, shared: Path | None, printer: Printer
 
     printer.line("loading", _WORDS["loading"], id=home.settings().id)
     member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
-    service = Service(home, member.handle, largest, home.plan().job, shared)
+    service = Service(home, member.handle, largest, home.plan().job, shared, rounds=home.plan().rounds)
     try:
         yield service
     finally:

@@ -1,6 +1,7 @@
 """start, status, stop, doctor: the member's processes."""
 
 import argparse
+import datetime
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import signal
 import time
 from typing import Any
 
+from clients import status_text
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.process import running
@@ -28,10 +30,8 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
 def status(options: argparse.Namespace, printer: Printer) -> Result:
     """What the service wrote last. Exit code 9 when it does not run."""
     home = Home(options.home)
-    home.settings()
     facts = _status(home)
-    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value != "")
-    return Result(facts, text, 0 if facts["running"] else 9)
+    return Result(facts, status_text.text(facts, printer.language), 0 if facts["running"] else 9)
 
 
 def stop(options: argparse.Namespace, printer: Printer) -> Result:
@@ -61,11 +61,18 @@ def stopped(home: Home) -> bool:
 
 
 def _status(home: Home) -> dict[str, Any]:
+    home.settings()
     path, pid = home.file("status.json"), running(home.path)
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"pid": 0}
     if pid and facts["pid"] != pid:  # of the one before
         facts = {"pid": pid, "phase": "loading"}
-    return facts | {"running": pid is not None}
+    facts |= {"id": home.settings().id, "running": pid is not None}
+    if "since" in facts:
+        facts["since_utc"] = datetime.datetime.fromtimestamp(facts["since"], datetime.UTC).isoformat(timespec="seconds")
+    if facts.get("rounds"):
+        with opened_journal(home) as journal:
+            facts["round"], facts["step"] = status_text.part(journal, facts["job"])
+    return facts
 
 
 VERBS = {
