@@ -16,7 +16,7 @@ from aggregator.home import write_whole
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from federation import step
 from federation.commands import Printer, Words
-from federation.errors import RengoError
+from federation.errors import RengoError, japanese
 from federation.plan import Plan
 from federation.registry import APPROVED
 
@@ -29,14 +29,14 @@ _WORDS: dict[str, Words] = {
         "en": "final adapter measured by {survivors} of {members} members, {seconds:.0f} s{loss}",
         "ja": "最終の追加学習差分を {members} 拠点中 {survivors} 拠点で評価、{seconds:.0f} 秒{loss}",
     },
-    "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
+    "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason_ja}"},
     "rejected": {
         "en": "{member}: answer not usable ({code}): {reason}",
-        "ja": "{member}: 応答を使えません（{code}）: {reason}",
+        "ja": "{member}: 応答を使えません（{code}）: {reason_ja}",
     },
     "failed": {
         "en": "attempt {attempt} of round {round} failed: {reason}",
-        "ja": "学習回 {round} の試行 {attempt} は不成立: {reason}",
+        "ja": "学習回 {round} の試行 {attempt} は不成立: {reason_ja}",
     },
 }
 
@@ -152,9 +152,9 @@ class Watch:
                 self._refusing.add(member)
                 self._reasons[member] = status.refused[member] = f"{code}: {reason}"
                 name = "declined" if isinstance(event, Declined) else "rejected"
-                self._say(name, member=member, code=code, reason=reason)
-            case AttemptFailed(round, attempt, _, reason):
-                self._say("failed", round=round, attempt=attempt, reason=reason)
+                self._say(name, member=member, code=code, reason=reason, reason_ja=japanese(code, reason))
+            case AttemptFailed(round, attempt, code, reason):
+                self._say("failed", round=round, attempt=attempt, reason=reason, reason_ja=japanese(code, reason))
             case RoundDone(round, aggregation, scalars):
                 loss = scalars.get(step.HELD_OUT_LOSS)
                 status.summed, status.survivors = round, list(aggregation.u3)

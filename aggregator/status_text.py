@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from aggregator.status import CONNECTING, DONE, ROUND, STOPPED, WAITING, Status
 from federation.commands import Words
-from federation.errors import Language
+from federation.errors import Language, japanese
 from federation.text import printable_lines
 from federation.words import round_name
 
@@ -132,8 +132,15 @@ def _those(label: str, members: Iterable[str], language: Language) -> list[str]:
 
 def _with_reasons(label: str, reasons: Mapping[str, str], language: Language) -> list[str]:
     silent: Words = {"en": "no answer", "ja": "応答なし"}
-    named = ", ".join(f"{member} ({reason or silent[language]})" for member, reason in sorted(reasons.items()))
+    told = {member: _told(reason, language) or silent[language] for member, reason in reasons.items()}
+    named = ", ".join(f"{member} ({reason})" for member, reason in sorted(told.items()))
     return [_row(label, named, language)] if named else []
+
+
+def _told(reason: str, language: Language) -> str:
+    """A refusal of a round as status.json has it, `code: message`, or a person's own words."""
+    code, colon, message = reason.partition(": ")
+    return f"{code}: {japanese(code, message)}" if colon and language == "ja" else reason
 
 
 def _row(label: str, value: str, language: Language) -> str:

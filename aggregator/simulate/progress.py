@@ -14,7 +14,7 @@ from aggregator.status_text import STEPS
 from clients.ingest import SetAside
 from federation import step
 from federation.commands import Words
-from federation.errors import Language
+from federation.errors import Language, japanese
 from federation.plan import Plan
 
 QUIET_SECONDS = 10.0
@@ -186,11 +186,11 @@ class Teller:
             case RoundDone():
                 self._round(event)
             case Declined():
-                self._say("declined", {"member": event.member, "code": event.code, "reason": event.reason})
+                self._why("declined", event, {"member": event.member, "code": event.code})
             case Rejected():
-                self._say("rejected", {"member": event.member, "code": event.code, "reason": event.reason})
+                self._why("rejected", event, {"member": event.member, "code": event.code})
             case AttemptFailed():
-                self._say("failed", {"round": event.round, "attempt": event.attempt, "reason": event.reason})
+                self._why("failed", event, {"round": event.round, "attempt": event.attempt})
 
     def _advance(self, round: int, step_name: str) -> None:
         if self._stage != (round, step_name):
@@ -211,6 +211,11 @@ class Teller:
             )
         text = self._text("round" if trained else "measured", {**facts, "loss": words})
         self._lines.say("round", text, {**facts, "held_out_loss_before": loss})
+
+    def _why(self, name: str, event: Declined | Rejected | AttemptFailed, facts: dict[str, Any]) -> None:
+        """Something went wrong. For programs, reasons are in English."""
+        reason = japanese(event.code, event.reason) if self._language == "ja" else event.reason
+        self._lines.say(name, self._text(name, facts | {"reason": reason}), facts | {"reason": event.reason})
 
     def _say(self, event: str, facts: dict[str, Any]) -> None:
         self._lines.say(event, self._text(event, facts), facts)

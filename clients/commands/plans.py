@@ -9,8 +9,8 @@ from clients import approving, policy_file, review
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
 from clients.policy_file import Breach, RefusedByPolicy
-from federation.commands import Printer, Result, Verb, confirmed, option
-from federation.errors import Language, UsageError
+from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, option
+from federation.errors import Language
 from federation.identity import SignedRoster
 from federation.output import claimed
 from federation.plan import Plan
@@ -43,7 +43,7 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
             print(review.text(plan, roster.roster, site.home, found, printer.language))
         question: Mapping[Language, str] = {"en": "Approve this plan?", "ja": "この計画を承認しますか？"}
         if not confirmed(question, printer.language, options.yes):
-            raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member approve")
+            raise NotConfirmed
         approving.approve(site.home, roster, plan, site.registry, site.journal, (applicant, approver))
     short = plan.digest().hex()[:16]
     words = {
@@ -71,7 +71,7 @@ def close(options: argparse.Namespace, printer: Printer) -> Result:
             "ja": f"ジョブ {options.job} を終了しますか？（以後、このジョブには一切応答しません）",
         }
         if not confirmed(question, printer.language, options.yes):
-            raise UsageError(detail="Nothing was closed: say --yes, or answer y.", command="rengo member close")
+            raise NotConfirmed
         journal.close_job(options.job)
     words = {
         "en": f"Job {options.job} is closed at this site; its data is free for another job.",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator import roster_files
+from aggregator import roster_files, status_text
 from aggregator.carriers import Exchange
 from aggregator.exchange import Answered, Asked, Declined, Rejected
 from aggregator.home import (
@@ -231,8 +231,22 @@ class TestStatus:
         assert "because" in said
 
     def test_an_attempt_that_failed_is_printed(self, watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
-        watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
-        assert "試行 2" in capsys.readouterr().out
+        reason = "Only 0 members answered masked; 3 are needed. The attempt is given up."
+        watch.observe(AttemptFailed(1, 2, "too-few-members", reason))
+        said = capsys.readouterr().out
+        assert "試行 2" in said
+        assert "Only" not in said
+
+    def test_a_refusal_is_printed_in_the_language_asked_for(
+        self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reason = "The plan 8ea8 is not one that this site has approved."
+        watch.observe(Asked(Exchange(1, "keys"), frozenset({"m0", "m1"})))
+        watch.observe(Declined(Exchange(1, "keys"), "m1", "plan-not-approved", reason))
+        words = "計画 8ea8 はこの拠点で承認されていません。"
+        assert capsys.readouterr().out == f"m1 が拒否（plan-not-approved）: {words}\n"
+        assert facts()["refused"] == {"m1": f"plan-not-approved: {reason}"}  # for programs
+        assert f"今回不参加: m1 (plan-not-approved: {words})" in status_text.text(watch._status, "ja")
 
     def test_is_always_whole(self, watch: Watch, facts: Callable[[], dict[str, object]], tmp_path: Path) -> None:
         watch.phase("waiting for members", {"m1"})
