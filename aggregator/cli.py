@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import json
+import logging
 import os
 import re
 import time
@@ -12,10 +13,11 @@ from pathlib import Path
 from aggregator import roster_files, serving, status_text
 from aggregator import status as job_status
 from aggregator.home import Home, Settings, require_free, write_private
+from aggregator.log_words import JAPANESE
 from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan
 from aggregator.registry import Registered
-from federation import load_plan
+from federation import load_plan, log
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Roster
@@ -181,6 +183,7 @@ def start(options: argparse.Namespace, printer: Printer) -> Result | None:
         words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
         words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
         return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
+    log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s", logging.WARNING)
     with disk_errors(home.path):
         serving.serve(home, plan, printer)
     return None

@@ -12,8 +12,10 @@ from typing import Any
 from clients import status_text
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home
+from clients.log_words import JAPANESE
 from clients.process import running
 from clients.running import run
+from federation import log
 from federation.commands import Printer, Result, Verb, option
 
 
@@ -21,7 +23,7 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
     home = Home(options.home.absolute())
     with opened_journal(home) as journal:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s")
         for noisy in ("httpx", "httpcore"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
         run(home, journal, printer)

@@ -1,6 +1,7 @@
 """`rengo member status` says how far a site is by what its journal holds of real rounds."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -80,3 +81,18 @@ def test_a_program_gets_the_round_beside_the_keys_that_were_there(
     assert (facts["round"], facts["rounds"], facts["step"]) == (1, 2, "sent")
     assert facts["since_utc"] == "1970-01-01T00:00:01+00:00"
     assert {"pid", "phase", "job", "since", "requests", "detail", "running"} <= facts.keys()
+
+
+def test_the_log_tells_each_round_and_the_end_of_the_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    consortium = make_consortium(tmp_path)
+    with caplog.at_level(logging.INFO, "clients.member"):
+        consortium.run()
+    mine = [record.getMessage() for record in caplog.records if record.args and record.args[0] == ME]
+    assert mine == [
+        "m00: round 1 of 2: trained, the masked update leaves",
+        "m00: round 1 of 2: done here, its shares leave to open the sum",
+        "m00: round 2 of 2: trained, the masked update leaves",
+        "m00: round 2 of 2: done here, its shares leave to open the sum",
+        "m00: final measurement: the masked losses leave",
+        "m00: final measurement done here; with it, job walk ends for this site",
+    ]
