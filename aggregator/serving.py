@@ -18,8 +18,8 @@ from aggregator.home import Home, write_whole
 from aggregator.planning import layers, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
-from aggregator.status import CONNECTING, DONE, Watch
-from aggregator.store import Store
+from aggregator.status import CONNECTING, DONE, Watch, note_serving
+from aggregator.store import Store, StoreOfAnotherPlan
 from federation import load_plan
 from federation.commands import Printer, Words
 from federation.errors import JobStopped, RengoError
@@ -80,6 +80,17 @@ class RosterChanged(RengoError):
     exit_code = 9
 
 
+class JobNameTaken(RengoError):
+    """Another plan ({stored}) has been run as job {job}. Nothing was started. Give this one a name of its own:
+    `rengo coordinator plan job=NAME ...`."""
+
+    ja = (
+        "ジョブ名 {job} は別の計画（{stored}）で使用済みです。何も開始していません。"
+        "別の名前を指定してください: `rengo coordinator plan job=名前 …`"
+    )
+    exit_code = 3
+
+
 class ModelUnknown(RengoError):
     """The base model {sha256} of the plan is not known here. Run `rengo coordinator plan model=PATH ...` on this
     machine."""
@@ -104,6 +115,7 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
             open_registry(home), settings.listen, settings.registry_port, home.key("server.pem"), home.key("tls.key")
         )
         try:
+            note_serving(home.path / "status.json")
             printer.line("listening", _WORDS["listening"], url=settings.url)
             if plan is not None:
                 run_job(home, registry, plan, printer)
@@ -116,13 +128,28 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
 
 
 def hand_over(home: Home, plan: Plan) -> bool:
-    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running."""
+    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running.
+    Raises JobNameTaken."""
     try:
         with _alone(home):
             return False
     except CoordinatorRunning:
+        _require_name_free(home, plan)
         write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
         return True
+
+
+def _require_name_free(home: Home, plan: Plan) -> None:
+    """No other plan has had rounds under this job's name, or JobNameTaken."""
+    if (home.job(plan.job) / "coordinator.sqlite").exists():
+        _store(home.job(plan.job), plan).close()
+
+
+def _store(folder: Path, plan: Plan) -> Store:
+    try:
+        return Store(folder, plan.digest())
+    except StoreOfAnotherPlan as error:
+        raise JobNameTaken(job=plan.job, stored=error.facts["stored"]) from error
 
 
 def _take_handed(home: Home) -> Plan | None:
@@ -153,7 +180,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     shapes = _shapes(registry, plan)
     _require_current(plan, roster)
     folder = home.job(plan.job)
-    store = Store(folder, plan.digest())
+    store = _store(folder, plan)
     store.latest()  # damage is told before anyone is asked
     (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
     registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())

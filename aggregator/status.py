@@ -41,8 +41,9 @@ _WORDS: dict[str, Words] = {
 }
 
 
-WAITING, CONNECTING, ROUND, DONE, STOPPED = "waiting", "waiting for members", "round", "done", "stopped"
-"""Phases: for approvals, for members to connect, under way, and the two ends of a job."""
+SERVING, WAITING, CONNECTING, ROUND = "serving", "waiting", "waiting for members", "round"
+DONE, STOPPED = "done", "stopped"
+"""Phases: no job yet, for approvals, for members to connect, under way, and the two ends of a job."""
 
 
 @dataclass
@@ -93,9 +94,18 @@ class Status:
         return asdict(self) | {name: _utc(at) for name, at in times.items()} | {"running": self.running}
 
 
+def note_serving(path: Path) -> None:
+    """A coordinator has begun to serve members, without a job. What the file said of an earlier process is over."""
+    _write(path, Status(os.getpid(), "", SERVING, since=time.time()))
+
+
 def read(path: Path) -> Status | None:
     """What a coordinator wrote last; None when none has run."""
     return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _write(path: Path, status: Status) -> None:
+    write_whole(path, json.dumps(asdict(status), ensure_ascii=False).encode())
 
 
 def _utc(seconds: float) -> str:
@@ -171,7 +181,7 @@ class Watch:
 
     def write(self) -> None:
         """Whole, or as it was before."""
-        write_whole(self._path, json.dumps(asdict(self._status), ensure_ascii=False).encode())
+        _write(self._path, self._status)
 
     def _say(self, event: str, **facts: Any) -> None:
         self._printer.line(event, _WORDS[event], **facts)

@@ -4,7 +4,7 @@ when something happens. Times are local, with their offset from UTC."""
 import datetime
 from collections.abc import Iterable, Mapping
 
-from aggregator.status import CONNECTING, DONE, ROUND, STOPPED, WAITING, Status
+from aggregator.status import CONNECTING, DONE, ROUND, SERVING, STOPPED, WAITING, Status
 from federation.commands import Words
 from federation.errors import Language, japanese
 from federation.text import printable_lines
@@ -18,6 +18,7 @@ STEPS: Mapping[str, Words] = {
     "revealed": {"en": "opening the sum", "ja": "合計の開示"},
 }
 _PHASES: Mapping[str, Words] = {
+    SERVING: {"en": "serving members, no job runs", "ja": "参加拠点の受付中、実行中のジョブなし"},
     WAITING: {"en": "waiting for approvals of the plan", "ja": "計画の承認待ち"},
     CONNECTING: {"en": "waiting for members to connect", "ja": "参加拠点の接続待ち"},
     DONE: {"en": "done, the adapter is written", "ja": "完了（追加学習差分を保存済み）"},
@@ -52,7 +53,7 @@ def text(status: Status, language: Language) -> str:
     rests: Words = {"en": "does not run", "ja": "動作していません"}
     rounds: Words = {"en": f"{status.rounds} rounds", "ja": f"全 {status.rounds} 回"}
     rows = [
-        _row("job", f"{status.job} · {rounds[language]}", language),
+        *([_row("job", f"{status.job} · {rounds[language]}", language)] if status.job else []),
         _row(now, _phase(status, language), language),
         _row("since", local(status.since), language),
         *_details(status, language),
@@ -65,7 +66,7 @@ def text(status: Status, language: Language) -> str:
 def news(status: Status, language: Language) -> list[str]:
     """What `watch` tells, a line for the last sum and one for what goes on; each changes only when it has news."""
     last = [" · ".join([status.job, *_last_sum(status, language)])] if status.summed else []
-    now = " · ".join([status.job, _phase(status, language), *_details(status, language)])
+    now = " · ".join([*filter(None, [status.job]), _phase(status, language), *_details(status, language)])
     return [printable_lines(line) for line in (*last, now)]
 
 
