@@ -8,9 +8,10 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
-from aggregator import roster_files, serving, status_text
+from aggregator import members_text, roster_files, serving, status_text
 from aggregator import status as job_status
 from aggregator.home import Home, Settings, require_free, write_private
 from aggregator.log_words import JAPANESE
@@ -137,15 +138,11 @@ def revoke(options: argparse.Namespace, printer: Printer) -> Result:
 def members(options: argparse.Namespace, printer: Printer) -> Result:
     """Who joined, with fingerprints, and who is in the roster."""
     registry = serving.open_registry(Home(options.home))
-    newest, joined = registry.roster().roster, registry.members()
+    newest, joined, invited = registry.roster().roster, registry.members(), registry.open_invitations()
     registry.close()
-    facts = [_member_facts(m, newest) for m in joined]
-    header = {"en": "no member has joined yet", "ja": "まだ参加拠点はありません"}[printer.language]
-    lines = [
-        f"{m['id']:24} {m['state']:12} {m['seen'] or '-':26} {m['clock_offset'] or 0:+5} s  {m['fingerprint']}"
-        for m in facts
-    ]
-    return Result({"roster": newest.version, "members": facts}, "\n".join(lines) or header)
+    facts = {"roster": newest.version, "members": [_member_facts(m, newest) for m in joined]}
+    facts |= {"invitations": [asdict(invitation) for invitation in invited]}
+    return Result(facts, members_text.text(joined, newest, invited, printer.language))
 
 
 def roster(options: argparse.Namespace, printer: Printer) -> Result:
@@ -230,11 +227,10 @@ def _duration(text: str) -> datetime.timedelta:
 
 
 def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
-    state = "revoked" if member.revoked else "in roster" if member.id in newest.keys else "joined"
     return {
         "id": member.id,
         "name": member.name,
-        "state": state,
+        "state": members_text.state(member, newest),
         "fingerprint": spoken(fingerprint(member.identity_key)),
         "joined": member.joined,
         "seen": member.seen,

@@ -55,9 +55,10 @@ def used(tmp_path: Path) -> tuple[Consortium, Plan]:
 
 def test_a_job_name_that_another_plan_had_is_told_with_what_to_choose(used: tuple[Consortium, Plan]) -> None:
     made, plan = used
-    with made.registry() as registry, pytest.raises(JobNameTaken) as caught:
+    with made.registry() as registry:
         registry.keep_model(plan.model.sha256, json.dumps({"layer": [1, 1]}))
-        serving.run_job(made.home, registry, plan, Printer("en", as_json=True))
+        with pytest.raises(JobNameTaken) as caught:
+            serving.run_job(made.home, registry, plan, Printer("en", as_json=True))
     assert "job=NAME" in str(caught.value)
     assert "job=名前" in caught.value.text("ja")
     assert caught.value.exit_code == 3
