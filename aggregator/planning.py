@@ -2,10 +2,11 @@
 
 import dataclasses
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from aggregator.simulate.config import ModelChoice
 from federation import base_model, load_plan
@@ -26,6 +27,7 @@ from federation.schemes.state import LayerShapes
 from federation.settings import Range
 
 DEMO_BASE = Path(__file__).parent / "simulate" / "demo" / "base"
+_SEEDS = 2**31
 
 
 class TooFewForAPlan(RengoError):
@@ -60,7 +62,7 @@ class PlanConfig:
     privacy: Privacy
     evaluation: Evaluation
     rounds: Annotated[int, Range(1, 100_000)]
-    seed: Annotated[int, Range(0, 2**63 - 1)]
+    seed: Annotated[int | Literal["auto"], Range(0, 2**63 - 1)]
 
 
 def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str, tuple[int, int]]]:
@@ -73,7 +75,10 @@ def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str,
     folder = Path(config.model.path) if config.model.path else DEMO_BASE
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     model = config.model.pinned(base_model.digest(folder))
-    plan = Plan(**(values | {"consortium": roster.consortium, "members": members, "model": model}))
+    # Two jobs with one seed and the same settings would open with one adapter, and members reveal on an adapter once.
+    seed = secrets.randbelow(_SEEDS) if config.seed == "auto" else config.seed
+    found = {"consortium": roster.consortium, "members": members, "model": model, "seed": seed}
+    plan = Plan(**(values | found))
     if faults := check_consistent(plan):
         raise ConfigInvalid(faults)
     shapes = base_model.linear_shapes(folder)

@@ -245,8 +245,10 @@ class Member:
     def _refuse(self, request: str, refusal: RengoError, digest: bytes = ZERO_DIGEST) -> Signed:
         """Log the whole reason here. What is not about the protocol may name paths or data: only its code leaves."""
         _log.info("%s refused a %s: %s", self._identity.id, request, refusal)
-        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid) and not isinstance(refusal, DataSetBusy)
+        public = isinstance(refusal, Refusal | Malformed | SignatureInvalid)
         reason = str(refusal)[:500] if public else "the reason is in the member's own log"
+        if isinstance(refusal, DataSetBusy):  # not which: jobs of other consortia are not this one's business
+            reason = "another job is still open on this data set; the site can close it with `rengo member close`"
         return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
 
     def _tell(self, before: History) -> None:

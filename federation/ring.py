@@ -21,8 +21,8 @@ from federation.stream import Stream
 from federation.tensors import Array, Means, Shapes, Tensors, size_of
 from federation.wire import canonical_cbor
 
-# Values that are encoded at a time: as float64, with their random numbers, they fit a core's cache.
-_PIECE = 16384
+# Values that are encoded at a time: with their random numbers they fit a core's cache.
+_PIECE = 65536
 SCALAR_BITS = 32
 SCALAR_FRACTION_BITS = 24
 """A scalar is unsigned fixed point: 8 bits before the point and 24 behind it."""
@@ -31,7 +31,7 @@ SCALAR_FRACTION_BITS = 24
 class Uniform(Protocol):
     """A source of numbers in [0, 1)."""
 
-    def random(self, size: int) -> NDArray[np.float64]: ...
+    def random(self, size: int) -> NDArray[np.floating[Any]]: ...
 
 
 class NotFinite(RengoError):
@@ -133,21 +133,22 @@ class Ring:
         self, name: str, values: Array, rounding: Uniform, words: NDArray[np.unsignedinteger[Any]]
     ) -> None:
         """`values` of a tensor as `words`, both flat; in pieces, so that what is between the two stays in the cache."""
-        signed, step = words.view(self.signed_dtype), self.step(name)
-        buffer = np.empty(min(_PIECE, len(values)))
+        # 16 bits have at most 10,922 levels, which float32 tells apart by 2^-10; 32 bits have more than it can hold.
+        real = np.float32 if self.bits == 16 else np.float64
+        signed, scale, most = words.view(self.signed_dtype), real(self.levels / self.ranges[name]), real(self.levels)
+        buffer = np.empty(min(_PIECE, len(values)), dtype=real)
         for start in range(0, len(values), _PIECE):
             part = values[start : start + _PIECE]
             steps = buffer[: len(part)]
-            steps[...] = part
-            # One pass over them: float32 values cannot add up to more than float64 holds.
-            if not np.isfinite(steps.sum()):
-                raise NotFinite(where=name)
-            np.divide(steps, step, out=steps)
-            np.clip(steps, -self.levels, self.levels, out=steps)
-            steps += rounding.random(len(part))
+            # Far beyond the range a product may overflow; infinity is then clipped as what it stands for would be.
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.multiply(part, scale, out=steps)
+                if not np.isfinite(steps.sum()) and not np.isfinite(part).all():
+                    raise NotFinite(where=name)
+            np.add(steps, rounding.random(len(part)), out=steps)
             np.floor(steps, out=steps)
-            # The addition itself rounds: at +L, 0.999... would give L + 1.
-            np.minimum(steps, self.levels, out=steps)
+            # Only now: at +L the addition itself may round up to L + 1.
+            np.clip(steps, -most, most, out=steps)
             signed[start : start + _PIECE] = steps
 
     def decode(self, total: NDArray[np.unsignedinteger[Any]], count: int) -> tuple[Means, dict[str, float]]:
@@ -156,7 +157,7 @@ class Ring:
         signed = total.view(self.signed_dtype)
         for name in sorted(self.shapes):
             stop = start + math.prod(self.shapes[name])
-            mean = signed[start:stop].astype(np.float64) * (self.step(name) / count)
+            mean = np.multiply(signed[start:stop], self.step(name) / count, dtype=np.float64)
             tensors[name] = mean.reshape(self.shapes[name])
             start = stop
         scalars = {}

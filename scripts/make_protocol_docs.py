@@ -41,12 +41,13 @@ MEANINGS: dict[str, dict[str, str]] = {
     "cohort": {"keys": "the Keys of U1, by member"},
     "shares": {
         "seed_commitment": "commits to the self-mask seed",
-        "leaves": "one a member of U1, in order: commits to the two share commitments for it",
+        "root": "of the tree over one leaf a member of U1, in order",
     },
     "sealed": {
         "seed_commitment": "commits to the recipient's share of the seed",
         "key_commitment": "commits to its share of the mask key",
         "envelope": "both shares, sealed",
+        "path": "from the leaf of the two commitments to the root in the dealer's Shares",
     },
     "inbox": {
         "shares": "the Shares of U2, by member, without their data",

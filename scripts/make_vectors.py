@@ -11,6 +11,7 @@ which is written by hand.
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from federation import step, tensors
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
 from federation.ring import Ring, rounding_stream
 from federation.secagg import contexts, primitives
+from federation.secagg.merkle import root_and_paths
 from federation.secagg.messages import Agreed, Keys, Masked, Offer, Sealed, Shares
 from federation.secagg.shamir import PRIME, SHARE_SIZE, lagrange_at_zero
 from federation.wire import ZERO_DIGEST, Signed, canonical_cbor, write_frame
@@ -64,6 +66,7 @@ class Example:
         self.seeds = {m: fixed(f"self-mask seed of {m}") for m in MEMBERS}
         self.keys = {m: self._announced(m) for m in MEMBERS}
         self.share_ctx = contexts.share_context(self.setup_ctx, list(self.keys.values()))
+        self.roots: dict[str, bytes] = {}
         self.sealed = {m: self._sealed(m) for m in MEMBERS}
         self.shares = {m: self._dealt(m) for m in MEMBERS}
         self.terms = contexts.Terms(fixed("adapter"), 1000, 16, fixed("encoding"), fixed("privacy"))
@@ -92,13 +95,14 @@ class Example:
             envelope = primitives.seal(envelope_key, self.share_ctx, dealer, recipient, seed, key)
             commit = contexts.share_commitment
             seed_commitment = commit(self.share_ctx, "seed", dealer, recipient, seed)
-            sealed.append(Sealed(seed_commitment, commit(self.share_ctx, "key", dealer, recipient, key), envelope))
-        return sealed
+            sealed.append(Sealed(seed_commitment, commit(self.share_ctx, "key", dealer, recipient, key), envelope, b""))
+        self.roots[dealer], paths = root_and_paths([contexts.leaf(s.seed_commitment, s.key_commitment) for s in sealed])
+        return [replace(s, path=path) for s, path in zip(sealed, paths, strict=True)]
 
     def _dealt(self, dealer: str) -> Signed:
         commitment = contexts.seed_commitment(self.share_ctx, dealer, self.seeds[dealer])
         sealed = self.sealed[dealer]
-        body = Shares(commitment, tuple(contexts.leaf(s.seed_commitment, s.key_commitment) for s in sealed))
+        body = Shares(commitment, self.roots[dealer])
         blob = canonical_cbor([s.to_plain() for s in sealed])
         return self.identities[dealer].sign(body, self.share_ctx, COORDINATOR, blob)
 

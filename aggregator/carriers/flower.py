@@ -140,10 +140,17 @@ class Flower:
     def _online(self, relay: Connection, awaited: AbstractSet[str]) -> dict[str, int]:
         """Members whose node is connected, and its id. After a new start, `awaited` are waited for: they reconnect."""
         while True:
-            online = {self._members[node]: node for node in _ask_nodes(relay) if node in self._members}
+            online = {self._members[node]: node for node in self._ask_nodes(relay) if node in self._members}
             if awaited <= online.keys() or time.monotonic() > self._back_by:
                 return online
             time.sleep(_LOOK)
+
+    def _ask_nodes(self, relay: Connection) -> list[int]:
+        relay.send_bytes(b"nodes")
+        nodes = []
+        while answer := self._received(relay):
+            nodes.append(int.from_bytes(answer, "big"))
+        return nodes
 
     def _received(self, relay: Connection) -> bytes:
         """What the relay says next. Raises EOFError when it or the SuperLink has ended: without the SuperLink, the
@@ -244,14 +251,6 @@ class Flower:
 
     def _failed(self, program: str, detail: str) -> FlowerFailed:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
-
-
-def _ask_nodes(relay: Connection) -> list[int]:
-    relay.send_bytes(b"nodes")
-    nodes = []
-    while answer := relay.recv_bytes():
-        nodes.append(int.from_bytes(answer, "big"))
-    return nodes
 
 
 def _last(output: str | bytes) -> str:

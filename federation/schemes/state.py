@@ -28,7 +28,7 @@ def first_factors(shapes: LayerShapes, lora: Lora, seed: int) -> dict[str, Array
     for name in sorted(shapes):
         out_size, in_size = shapes[name]
         bound = 1.0 / np.sqrt(in_size)
-        uniform = Stream("init", [seed, name]).random(lora.r * in_size).reshape(lora.r, in_size)
+        uniform = Stream("init", [seed, name]).random(lora.r * in_size).astype(np.float64).reshape(lora.r, in_size)
         factors[f"{name}.lora_A"] = (bound * (2 * uniform - 1)).astype(np.float32)
         factors[f"{name}.lora_B"] = np.zeros((out_size, lora.r), dtype=np.float32)
     return factors

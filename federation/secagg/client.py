@@ -9,7 +9,7 @@ member could not reveal them if it were asked to. What a member has said in othe
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -26,6 +26,7 @@ from federation.secagg.contexts import (
     share_context,
     survivors_digest,
 )
+from federation.secagg.merkle import root_and_paths, root_from
 from federation.secagg.messages import (
     Agreed,
     Cohort,
@@ -90,17 +91,15 @@ class KeysSent:
         check_points(keys)
         share_ctx = share_context(setup_ctx, cohort.keys)
         seed = secrets.token_bytes(32)
-        sealed = self._deal(keys, share_ctx, seed)
-        body = Shares(
-            seed_commitment(share_ctx, self.seat.me.id, seed),
-            tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed),
-        )
+        root, sealed = self._deal(keys, share_ctx, seed)
+        body = Shares(seed_commitment(share_ctx, self.seat.me.id, seed), root)
         blob = canonical_cbor([s.to_plain() for s in sealed])
         shares = self.seat.me.sign(body, share_ctx, COORDINATOR, blob)
         state = SharesSent(self.seat, shares, share_ctx, keys, self._mask_private, self._channel_private, seed)
         return state, shares
 
-    def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> list[Sealed]:
+    def _deal(self, keys: Mapping[str, Keys], share_ctx: bytes, seed: bytes) -> tuple[bytes, list[Sealed]]:
+        """The root over what is dealt, and what each recipient gets, in U1's order."""
         parties, me = self.seat.parties, self.seat.me.id
         indices = [parties.index(member) for member in keys]
         seed_shares = shamir.share(seed, parties.threshold, indices)
@@ -116,9 +115,11 @@ class KeysSent:
                     share_commitment(share_ctx, "seed", me, member, seed_shares[x]),
                     share_commitment(share_ctx, "key", me, member, key_shares[x]),
                     seal(key, share_ctx, me, member, seed_shares[x], key_shares[x]),
+                    b"",
                 )
             )
-        return sealed
+        root, paths = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in sealed])
+        return root, [replace(s, path=path) for s, path in zip(sealed, paths, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -154,9 +155,8 @@ class SharesSent:
     def _open(self, dealer: str, shares: Shares, sealed: Sealed) -> tuple[bytes, bytes] | None:
         me = self.seat.me.id
         mine = list(self.keys).index(me)
-        if len(shares.leaves) != len(self.keys):
-            return None
-        if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):
+        mine_leaf = leaf(sealed.seed_commitment, sealed.key_commitment)
+        if root_from(mine_leaf, mine, len(self.keys), sealed.path) != shares.root:
             return None
         secret = agree(self._channel_private, self.keys[dealer].channel_key)
         opened = unseal(

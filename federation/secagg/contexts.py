@@ -89,6 +89,11 @@ def leaf(seed_commitment: bytes, key_commitment: bytes) -> bytes:
     return _digest("leaf", [seed_commitment, key_commitment])
 
 
+def node(left: bytes, right: bytes) -> bytes:
+    """Commits to two leaves or nodes (see merkle.py)."""
+    return _digest("node", [left, right])
+
+
 def seed_commitment(share_ctx: bytes, dealer: str, seed: bytes) -> bytes:
     """Commits a dealer to its self-mask seed; the seed has 256 bits of entropy, so the hash needs no salt."""
     return _digest("seed commitment", [share_ctx, dealer, seed])

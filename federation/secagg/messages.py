@@ -50,25 +50,28 @@ class Cohort(Body):
 
 @dataclass(frozen=True)
 class Sealed(Body):
-    """What one dealer gives one recipient: commitments to both shares, and the shares under AES-256-GCM."""
+    """What one dealer gives one recipient: commitments to both shares, the shares under AES-256-GCM, and the path from
+    the two commitments' leaf to the root in the dealer's Shares (see merkle.py)."""
 
     kind: ClassVar[str] = "sealed"
     seed_commitment: bytes
     key_commitment: bytes
     envelope: Annotated[bytes, Size(0)]
+    path: Annotated[bytes, Size(0)]
 
 
 @dataclass(frozen=True)
 class Shares(Body):
     """A dealer's shares for everyone in U1. The blob is canonical CBOR: a list of Sealed in U1's order.
 
-    `leaves` (one a recipient, in U1's order) commit to the two share commitments, so that a recipient can check its
-    own without seeing the others'. `seed_commitment` commits to the self-mask seed itself.
+    `root` is that of the tree over one leaf a recipient, in U1's order, each of which commits to the two share
+    commitments: a recipient can check its own without seeing the others'. `seed_commitment` commits to the self-mask
+    seed itself.
     """
 
     kind: ClassVar[str] = "shares"
     seed_commitment: bytes
-    leaves: tuple[bytes, ...]
+    root: bytes
 
 
 @dataclass(frozen=True)

@@ -98,9 +98,13 @@ class Closed(Refusal):
 
 
 class AdapterSpent(Refusal):
-    """This member already helped to open a sum on adapter {adapter}; a second one could single a member out."""
+    """This member already helped to open a sum on adapter {adapter}; a second one could single a member out. A new job
+    needs a plan with another `seed`."""
 
-    ja = "追加学習差分 {adapter} では既に合計を開示しました。二度目は一社を特定しうるため拒否します。"
+    ja = (
+        "追加学習差分 {adapter} では既に合計を開示しました。二度目は一社を特定しうるため拒否します。"
+        "新しいジョブの計画には別の `seed` を指定してください。"
+    )
 
 
 class AdapterUnexplained(Refusal):
@@ -117,9 +121,13 @@ class RoundUnproven(Refusal):
 
 
 class DataSetBusy(Refusal):
-    """Job {open_job} is still open on this data set; finish or close it before {job}."""
+    """Job {open_job} is still open on this data set. If it will not go on, close it at this site before {job}:
+    `rengo member close {open_job}`."""
 
-    ja = "このデータではジョブ {open_job} が実行中です。終了してから {job} を始めてください。"
+    ja = (
+        "このデータではジョブ {open_job} が終わっていません。続けないなら、{job} の前にこの拠点で閉じてください:"
+        " `rengo member close {open_job}`"
+    )
 
 
 class JobClosed(Refusal):

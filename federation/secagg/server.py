@@ -33,6 +33,7 @@ from federation.secagg.contexts import (
     statements_digest,
     survivors_digest,
 )
+from federation.secagg.merkle import path_size, root_and_paths
 from federation.secagg.messages import (
     Agreed,
     Cohort,
@@ -283,17 +284,20 @@ class Aggregation:
     def _accept_shares(self, sender: str, statement: Signed) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
         # Before it is decoded: CBOR of a vector's size would take many times its memory.
-        sealed = [Sealed(bytes(32), bytes(32), bytes(envelope_size(sender, m))).to_plain() for m in self.u1]
+        places = list(enumerate(self.u1))
+        sizes = [(envelope_size(sender, m), path_size(at, len(places))) for at, m in places]
+        sealed = [Sealed(bytes(32), bytes(32), bytes(size), bytes(path)).to_plain() for size, path in sizes]
         if len(statement.blob) != len(canonical_cbor(sealed)):
             raise Malformed(detail="the envelopes have another size than they should")
         plain = read_cbor(statement.blob)
         if not isinstance(plain, list) or len(plain) != len(self.u1) or not all(isinstance(p, dict) for p in plain):
             raise Malformed(detail="the envelopes are not one for each member of the cohort")
         dealt = [read_body(Sealed, p) for p in plain]
-        if any(len(s.envelope) != envelope_size(sender, member) for s, member in zip(dealt, self.u1, strict=True)):
+        if any((len(s.envelope), len(s.path)) != size for s, size in zip(dealt, sizes, strict=True)):
             raise Malformed(detail="an envelope has another size than it should")
-        if shares.leaves != tuple(leaf(s.seed_commitment, s.key_commitment) for s in dealt):
-            raise Malformed(detail="the commitments do not match their leaves")
+        tree = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in dealt])
+        if tree != (shares.root, [s.path for s in dealt]):
+            raise Malformed(detail="the commitments do not match their root")
         self._shares[sender], self._sealed[sender] = shares, dealt
 
     def _check_masked(self, statement: Signed) -> None:

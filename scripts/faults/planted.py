@@ -11,6 +11,7 @@ HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py
 PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
 IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
+STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
 CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
 
@@ -71,8 +72,9 @@ PLANTED: tuple[Fault, ...] = (
     Fault("dealt share not compared with its commitment", CLIENT, "return opened if actual == committed else None",
           "return opened", (LIARS, ENCODING)),
     Fault("leaf not compared", CLIENT,
-          "if shares.leaves[mine] != leaf(sealed.seed_commitment, sealed.key_commitment):", "if False:",
+          "if root_from(mine_leaf, mine, len(self.keys), sealed.path) != shares.root:", "if False:",
           (LIARS, ENCODING)),
+    Fault("paths of any length", MERKLE, "if len(path) != path_size(at, count):", "if False:", (unit("merkle"),)),
     Fault("envelope for anybody", PRIMITIVES, "if not isinstance(opened, list) or opened[:2] != [dealer, recipient] or",
           "if not isinstance(opened, list) or", (unit("primitives"),)),
     Fault("envelope without context", PRIMITIVES, '"envelope", share_ctx, dealer, recipient])', '"envelope"])',
@@ -171,8 +173,13 @@ PLANTED: tuple[Fault, ...] = (
     # Numbers and bytes
     Fault("no head-room", RING, "return (half - 1) // self.members", "return half - 1", (unit("ring"),)),
     Fault("biased rounding", RING, "np.floor(steps, out=steps)", "np.ceil(steps, out=steps)", (unit("ring"),)),
-    Fault("no rounding by chance", RING, "steps += rounding.random(len(part))", "steps += 0.5", (unit("ring"),)),
-    Fault("rounding beyond the range", RING, "np.minimum(steps, self.levels, out=steps)", "pass", (unit("ring"),)),
+    Fault("no rounding by chance", RING, "rounding.random(len(part))", "0.5", (unit("ring"),)),
+    Fault("not clipped", RING, "np.clip(steps, -most, most, out=steps)", "pass", (unit("ring"),)),
+    Fault("rounding beyond the range", RING, "np.clip(steps, -most, most, out=steps)",
+          "np.clip(steps, -most, most + 1, out=steps)", (unit("ring"),)),
+    Fault("numbers drawn again", STREAM, "self._keystream.update_into(bytes(4 * size), buffer)",
+          "self._keystream = Cipher(algorithms.AES256(bytes(32)), modes.CTR(bytes(16))).encryptor(); "
+          "self._keystream.update_into(bytes(4 * size), buffer)", (unit("ring"),)),
     Fault("not only canonical CBOR", WIRE, "if canonical_cbor(value) != data:", "if False:",
           (unit("wire"), unit("wire_malformed"))),
     Fault("bytes left over", WIRE, "    if rest:\n", "    if False:\n", (unit("wire"), unit("wire_malformed"))),

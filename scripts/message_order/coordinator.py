@@ -102,7 +102,7 @@ class Coordinator:
                 shown = self._job.coordinator.sign(cohort, setup_ctx, name)
                 self._dealt[share_ctx, name] = state.on_cohort(shown)[1]
             else:
-                stray = Shares(bytes(32), (bytes(32),) * len(cohort.keys))
+                stray = Shares(bytes(32), bytes(32))
                 self._dealt[share_ctx, name] = self._job.identities[name].sign(stray, share_ctx, COORDINATOR, b"\x80")
         return self._dealt[share_ctx, name]
 
@@ -209,4 +209,4 @@ class _Talk:
 def _sealed(shares: Signed, place: int) -> Sealed:
     """What a dealer sealed for the member at `place` of the cohort."""
     plain = read_cbor(shares.blob)
-    return read_body(Sealed, plain[place]) if plain else Sealed(bytes(32), bytes(32), b"")
+    return read_body(Sealed, plain[place]) if plain else Sealed(bytes(32), bytes(32), b"", b"")

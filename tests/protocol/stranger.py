@@ -50,6 +50,37 @@ from tests.protocol.stranger_encoding import (
 Words = dict[str, Any]
 
 
+def split(count: int) -> int:
+    """The largest power of two below `count`."""
+    return 1 << (count - 1).bit_length() - 1
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    k = split(len(leaves))
+    return H("node", [root_of(leaves[:k]), root_of(leaves[k:])])
+
+
+def path_of(leaves: list[bytes], at: int) -> list[bytes]:
+    if len(leaves) == 1:
+        return []
+    k = split(len(leaves))
+    if at < k:
+        return [*path_of(leaves[:k], at), root_of(leaves[k:])]
+    return [*path_of(leaves[k:], at - k), root_of(leaves[:k])]
+
+
+def climb(leaf: bytes, at: int, count: int, path: list[bytes]) -> bytes | None:
+    if count == 1:
+        return None if path else leaf
+    if not path:
+        return None
+    k = split(count)
+    inner = climb(leaf, at, k, path[:-1]) if at < k else climb(leaf, at - k, count - k, path[:-1])
+    return inner and H("node", [inner, path[-1]] if at < k else [path[-1], inner])
+
+
 @dataclass
 class Session:
     """One (attempt, round): `due` is the kind that it waits for, the rest what later steps need."""
@@ -182,9 +213,11 @@ class Stranger:
             seed, mask_key = self._commitments(s, self.id, member, pair)
             sealed.append({"seed_commitment": seed, "key_commitment": mask_key, "envelope": envelope})
         leaves = [H("leaf", [x["seed_commitment"], x["key_commitment"]]) for x in sealed]
+        for at, x in enumerate(sealed):
+            x["path"] = b"".join(path_of(leaves, at))
         commitment = H("seed commitment", [s.share_ctx, self.id, s.secret["seed"]])
         s.due = "inbox"
-        return self._sign("shares", s.share_ctx, {"seed_commitment": commitment, "leaves": leaves}, cbor(sealed))
+        return self._sign("shares", s.share_ctx, {"seed_commitment": commitment, "root": root_of(leaves)}, cbor(sealed))
 
     def _on_inbox(self, s: Session, m: Message) -> None:
         body = self._open(m, "inbox", s.share_ctx)
@@ -193,15 +226,16 @@ class Stranger:
         self._mine(s, "cohort", body["shares"])
         require(set(u2) <= set(s.u1) and len(body["sealed"]) == len(u2), "survivors-inconsistent")
         for (dealer, shares), sealed in zip(u2.items(), body["sealed"], strict=True):
-            opened = self._unseal(s, dealer, shares["leaves"], sealed)
+            opened = self._unseal(s, dealer, shares["root"], sealed)
             if opened is not None:
                 s.held[dealer] = opened
         s.u2, s.shares, s.due = tuple(u2), body["shares"], "broadcast"
 
-    def _unseal(self, s: Session, dealer: str, leaves: list[bytes], x: Words) -> list[bytes] | None:
+    def _unseal(self, s: Session, dealer: str, root: bytes, x: Words) -> list[bytes] | None:
         at = list(s.u1).index(self.id)
         commitments = [x["seed_commitment"], x["key_commitment"]]
-        if len(leaves) != len(s.u1) or leaves[at] != H("leaf", commitments):
+        path = [x["path"][i : i + 32] for i in range(0, len(x["path"]), 32)]
+        if climb(H("leaf", commitments), at, len(s.u1), path) != root:
             return None
         secret = exchange(s.secret["channel key"], s.u1[dealer]["channel_key"])
         key = hkdf(secret, s.share_ctx, "envelope", dealer, self.id)

@@ -108,12 +108,12 @@ OFFER = dict.fromkeys(("suite", "consortium", "job"), str) | {"round": int, "att
 OFFER |= dict.fromkeys(("parent", "roster", "plan", "model"), 32)
 PROOF = {"offer": OFFER, "dimension": int, "ring_bits": int, "agreed": [STATEMENT]}
 PROOF |= dict.fromkeys(("keys", "shares", "adapter", "encoding", "privacy", "last"), 32)
-SEALED = {"seed_commitment": 32, "key_commitment": 32, "envelope": 0}
+SEALED = {"seed_commitment": 32, "key_commitment": 32, "envelope": 0, "path": 0}
 FIELDS: dict[str, Any] = {
     "offer": OFFER,
     "keys": {"mask_key": 32, "channel_key": 32},
     "cohort": {"keys": [STATEMENT]},
-    "shares": {"seed_commitment": 32, "leaves": [32]},
+    "shares": {"seed_commitment": 32, "root": 32},
     "inbox": {"shares": [STATEMENT], "sealed": [SEALED]},
     "broadcast": {
         "adapter": 32,
@@ -247,17 +247,10 @@ def f32(x: float) -> float:
 
 def stream(purpose: str, x: Any) -> Iterator[float]:
     """Endless numbers in [0, 1)."""
-    k0, k1 = struct.unpack("<QQ", H(purpose, x)[:16])
-    counter = 0
+    keystream = Cipher(algorithms.AES256(H(purpose, x)), modes.CTR(bytes(16))).encryptor()
     while True:
-        counter += 1
-        c, (a, b) = (counter, 0, 0, 0), (k0, k1)
-        for _ in range(10):
-            h0, l0 = divmod(0xD2E7470EE14C6C93 * c[0], 2**64)
-            h1, l1 = divmod(0xCA5A826395121157 * c[2], 2**64)
-            c = (h1 ^ c[1] ^ a, l1, h0 ^ c[3] ^ b, l0)
-            a, b = (a + 0x9E3779B97F4A7C15) % 2**64, (b + 0xBB67AE8584CAA73B) % 2**64
-        yield from ((word >> 11) * 2.0**-53 for word in c)
+        (word,) = struct.unpack("<I", keystream.update(bytes(4)))
+        yield (word >> 9) / 2**23
 
 
 def adapter_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -302,10 +295,11 @@ class Ring:
     def encode(self, update: Mapping[str, list[float]], scalars: Mapping[str, float], numbers: Any) -> list[int]:
         words, top = [], float(self.levels)
         for name in sorted(self.shapes):
-            step = self.ranges[name] / self.levels
+            real = f32 if self.bits == 16 else float
+            scale = real(self.levels / self.ranges[name])
             for v in update[name]:
-                s = min(max(v / step, -top), top)
-                words.append(int(min(math.floor(s + next(numbers)), self.levels)) % 2**self.bits)
+                s = real(real(v * scale) + next(numbers))
+                words.append(int(min(max(math.floor(s), -top), top)) % 2**self.bits)
         for name in self.scalars:
             f = min(max(round(scalars[name] * 2**24), 0), 2**32 - 1)
             words += [f >> self.k * i & 2**self.k - 1 for i in range(-(-32 // self.k))]

@@ -18,6 +18,7 @@ from federation.errors import JobStopped
 from federation.plan import SecAgg, Train
 from federation.secagg.client import KeysSent, SharesSent
 from federation.secagg.contexts import leaf, share_commitment
+from federation.secagg.merkle import root_and_paths
 from federation.secagg.messages import Inbox, Masked, Revealed, Sealed
 from federation.secagg.primitives import agree, derive, seal
 from federation.tensors import Tensors
@@ -40,12 +41,12 @@ def rejected(consortium: Consortium) -> list[tuple[str, str, str]]:
     return [(e.exchange.step, e.member, e.code) for e in consortium.events if isinstance(e, Rejected)]
 
 
-def resealed(statement: Signed, change: Callable[[int, Sealed], Sealed]) -> tuple[bytes, tuple[bytes, ...]]:
-    """A Shares' blob and leaves with each recipient's Sealed changed."""
+def resealed(statement: Signed, change: Callable[[int, Sealed], Sealed]) -> tuple[bytes, bytes]:
+    """A Shares' blob and root with each recipient's Sealed changed."""
     plain = read_cbor(statement.blob)
     sealed = [change(index, read_body(Sealed, item)) for index, item in enumerate(plain)]
-    leaves = tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed)
-    return canonical_cbor([s.to_plain() for s in sealed]), leaves
+    root, paths = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in sealed])
+    return canonical_cbor([replace(s, path=path).to_plain() for s, path in zip(sealed, paths, strict=True)]), root
 
 
 def test_one_member_that_says_all_have_diverged_stops_no_job(folder: Path) -> None:
@@ -96,8 +97,8 @@ def test_oversized_envelopes_of_one_member_do_not_keep_the_others_from_their_inb
 
     def bloated(statement: Signed) -> Signed:
         room = 60_000 // len(consortium.names)
-        blob, leaves = resealed(statement, lambda _, s: replace(s, envelope=bytes(room)))
-        return altered(consortium.identities[LIAR], statement, blob=blob, leaves=leaves)
+        blob, root = resealed(statement, lambda _, s: replace(s, envelope=bytes(room)))
+        return altered(consortium.identities[LIAR], statement, blob=blob, root=root)
 
     lie(consortium, "shares", bloated)
     consortium.run()
@@ -116,9 +117,23 @@ def test_a_made_up_list_of_unopened_dealers_is_rejected(folder: Path, unopened: 
     consortium.check_sums()
 
 
-def test_commitments_that_do_not_match_their_leaves_are_rejected(folder: Path) -> None:
+def misled(statement: Signed, at: int) -> bytes:
+    """The blob with a path that leads elsewhere."""
+    plain = read_cbor(statement.blob)
+    plain[at]["path"] = bytes(len(plain[at]["path"]))
+    return canonical_cbor(plain)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda s: {"root": bytes(32)}, lambda s: {"blob": misled(s, 0)}, lambda s: {"blob": misled(s, 4)}],
+    ids=["another root", "a path that leads elsewhere", "the last path"],
+)
+def test_commitments_that_do_not_match_their_root_are_rejected(
+    folder: Path, change: Callable[[Signed], dict[str, bytes]]
+) -> None:
     consortium = make_consortium(folder)
-    lie(consortium, "shares", lambda s: altered(consortium.identities[LIAR], s, leaves=(bytes(32),) * 5))
+    lie(consortium, "shares", lambda s: altered(consortium.identities[LIAR], s, **change(s)))
     consortium.run()
     assert rejected(consortium) == [("shares", LIAR, "malformed")]
 
@@ -183,7 +198,10 @@ ENVELOPES: dict[str, Callable[[Play, Inbox], Sealed]] = {
     "empty": lambda _, inbox: replace(inbox.sealed[1], envelope=b""),
     "other commitments": lambda _, inbox: replace(inbox.sealed[1], key_commitment=bytes(32)),
     "other shares than committed to": partial(dealt_otherwise, committed=False),
-    "other shares, other commitments, the same leaf": partial(dealt_otherwise, committed=True),
+    "other shares, other commitments, the same root": partial(dealt_otherwise, committed=True),
+    "a path that leads elsewhere": lambda _, inbox: replace(inbox.sealed[1], path=bytes(len(inbox.sealed[1].path))),
+    "another dealer's path": lambda _, inbox: replace(inbox.sealed[1], path=inbox.sealed[2].path),
+    "no path": lambda _, inbox: replace(inbox.sealed[1], path=b""),
 }
 
 
@@ -244,8 +262,8 @@ def junk_for(consortium: Consortium, count: int) -> Callable[[Signed], Signed]:
 
     def rewrite(statement: Signed) -> Signed:
         spoil = lambda index, s: replace(s, envelope=flipped(s.envelope)) if index < count else s  # noqa: E731
-        blob, leaves = resealed(statement, spoil)
-        return stand_by(member, altered(consortium.identities[LIAR], statement, blob=blob, leaves=leaves))
+        blob, root = resealed(statement, spoil)
+        return stand_by(member, altered(consortium.identities[LIAR], statement, blob=blob, root=root))
 
     return rewrite
 
@@ -329,10 +347,9 @@ def test_a_false_dealer_is_named_and_the_job_stops(folder: Path, what: str) -> N
         sent = session.state
         private = X25519PrivateKey.generate() if what == "mask key" else sent._mask_private
         dealer = KeysSent(sent.seat, session.answered["offer"][1], private, sent._channel_private)
-        sealed = dealer._deal(sent.keys, sent.share_ctx, bytes(32) if what == "seed" else sent._seed)
-        leaves = tuple(leaf(s.seed_commitment, s.key_commitment) for s in sealed)
+        root, sealed = dealer._deal(sent.keys, sent.share_ctx, bytes(32) if what == "seed" else sent._seed)
         blob = canonical_cbor([s.to_plain() for s in sealed])
-        return stand_by(member, altered(consortium.identities[LIAR], statement, blob=blob, leaves=leaves))
+        return stand_by(member, altered(consortium.identities[LIAR], statement, blob=blob, root=root))
 
     lie(consortium, "shares", false_dealing)
     lost = {(1, "masked", LIAR): "answer"} if what == "mask key" else {}

@@ -23,7 +23,7 @@ from federation.plan import Plan
 
 DOCUMENTS = ("akatombo-seiki", "akikaze-kogaku", "asanagi-seiki")
 MEMBERS = Path(coordinator_cli.__file__).parent / "simulate" / "demo" / "members"
-SMALL = ("job=trial", "rounds=2", "model.threads=1", "train.tokens_per_round=512", "evaluation.tokens=512")
+SMALL = ("job=trial", "seed=1", "rounds=2", "model.threads=1", "train.tokens_per_round=512", "evaluation.tokens=512")
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` starts the real server
 side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json. Registering nodes is asked of
-this file too.
+this file too, and fails as often as $FLWR_HOME/no-registration says.
 
     flower-superlink … --port PORT
     register-nodes PORT AUTHORITY
@@ -99,7 +99,9 @@ def main(arguments: list[str]) -> None:
             relay(app, config)
         case ["register-nodes", _, _]:
             (HOME / "registrations").open("a").write(f"{os.getpid()}\n")
-            if (HOME / "no-registration").exists():
+            if (failing := HOME / "no-registration").exists():
+                left = int(failing.read_text()) - 1
+                failing.write_text(str(left)) if left else failing.unlink()
                 sys.exit("Public key already in use")
             print(json.dumps({member: node_id(key) for member, key in json.load(sys.stdin).items()}))
         case ["run", app, _, "--run-config", config, *_]:

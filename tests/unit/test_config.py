@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,31 +17,12 @@ FAMILIES = sorted(file.stem for file in CONF.glob("model/*.yaml") if file.stem !
 OPTIONS = [f"{file.parent.name}={file.stem}" for file in sorted(CONF.glob("*/*.yaml"))]
 MEMBERS = tuple(f"member-{number:02}" for number in range(30))
 
-Job = tuple[SimulateConfig, Path]
-Simulate = Callable[..., list[Job]]
-
 
 @pytest.fixture(autouse=True)
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of one's own: outputs land there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def jobs() -> list[Job]:
-    return []
-
-
-@pytest.fixture
-def simulate(jobs: list[Job]) -> Simulate:
-    """Run the real thing; its task notes what it was called with."""
-
-    def run(*argv: str) -> list[Job]:
-        load_plan.run(argv, SimulateConfig, "simulate", lambda config, output: jobs.append((config, output)))
-        return jobs
-
-    return run
 
 
 def compose(*overrides: str) -> SimulateConfig:

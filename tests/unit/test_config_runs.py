@@ -11,11 +11,6 @@ from aggregator.simulate.config import SimulateConfig
 from federation import load_plan
 from federation.errors import ConfigInvalid, ModelFolderInvalid, RengoError, UsageError
 
-CONF = Path(load_plan.__file__).parent.parent / "conf"
-FAMILIES = sorted(file.stem for file in CONF.glob("model/*.yaml") if file.stem != "demo_base")
-OPTIONS = [f"{file.parent.name}={file.stem}" for file in sorted(CONF.glob("*/*.yaml"))]
-MEMBERS = tuple(f"member-{number:02}" for number in range(30))
-
 Job = tuple[SimulateConfig, Path]
 Simulate = Callable[..., list[Job]]
 
@@ -41,21 +36,6 @@ def simulate(jobs: list[Job]) -> Simulate:
         return jobs
 
     return run
-
-
-def compose(*overrides: str) -> SimulateConfig:
-    return load_plan.compose(overrides, SimulateConfig, "simulate")
-
-
-def refusal(*overrides: str) -> ConfigInvalid:
-    with pytest.raises(ConfigInvalid) as caught:
-        compose(*overrides)
-    assert caught.value.exit_code == 2
-    return caught.value
-
-
-def faults(*overrides: str) -> list[str]:
-    return [fault.text("en") for fault in refusal(*overrides).faults]
 
 
 # Running

@@ -24,6 +24,7 @@ from aggregator.planning import NoSuchLayer, TooFewForAPlan, layers, make_plan, 
 from aggregator.roster_files import RosterFileInvalid
 from aggregator.rounds import AttemptFailed
 from aggregator.status import Watch
+from federation import step, tensors
 from federation.commands import Printer
 from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
@@ -140,6 +141,13 @@ class TestPlanning:
         assert (plan.consortium, plan.rounds) == ("研究会", 3)
         assert layers(plan, shapes_from_json(json.dumps(shapes))) == layers(plan, shapes)
         assert from_yaml(to_yaml(plan), Plan) == plan
+
+    def test_two_plans_of_the_same_settings_open_with_different_adapters(self) -> None:
+        """Members reveal on an adapter once, so a second job with the first's seed would be refused in its round 1."""
+        (one, shapes), (other, _) = (make_plan([job], roster()) for job in ("job=a", "job=b"))
+        first, second = (step.first_state(plan, layers(plan, shapes)).factors for plan in (one, other))
+        assert tensors.digest(first) != tensors.digest(second)
+        assert make_plan(["job=a", "seed=7"], roster())[0].seed == 7
 
     def test_two_members_are_too_few(self) -> None:
         with pytest.raises(TooFewForAPlan) as caught:

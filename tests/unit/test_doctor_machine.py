@@ -203,7 +203,7 @@ class TestSite:
         with made.registry() as registry:
             registry.revoke("hanafubuki-insatsu")
         rows = {check["check"]: check for check in site.run("doctor", "--quick", exit_code=4)["checks"]}
-        assert "unknown-to-registry" in rows["clock"]["found"]
+        assert "is not a member of this consortium" in rows["clock"]["found"]
 
 
 def test_the_exit_code_is_that_of_the_worst() -> None:

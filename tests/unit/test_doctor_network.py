@@ -305,7 +305,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Consortiu
 class TestACallThatFailed:
     """Names whoever is to blame: the proxy while it is the proxy, and the coordinator behind one that connects."""
 
-    @pytest.mark.parametrize("verb", ["join", "review", "start", "leave"])
+    @pytest.mark.parametrize("verb", ["join", "review", "leave"])
     def test_at_a_proxy_that_is_not_there(
         self, verb: str, office: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

@@ -137,10 +137,7 @@ def test_a_superlink_that_is_killed_within_an_exchange_ends_it_and_nodes_are_wai
     answers, seconds = exchanged(office, "quick", "gone")
     assert set(answers) <= {"gone"}
     assert seconds > DEADLINE
-    office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
-    os.kill(office.last("superlinks"), signal.SIGKILL)
-    wait_for_end(office)
-    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")  # from the next start on
 
 
 def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
@@ -150,6 +147,22 @@ def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
     assert office.count("superlinks") == superlinks + 1
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+
+
+def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower, "_PAUSES", (0.1, 0.2))
+    (office.folder / "no-registration").write_text("2")
+    registrations = office.count("registrations")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
+    assert office.count("registrations") == registrations + 3
+    (office.folder / "no-registration").write_text("3")
+    os.kill(office.last("superlinks"), signal.SIGKILL)
+    wait_for_end(office)
+    with pytest.raises(FlowerFailed, match="registration of nodes"):
+        office.carrier.online()
+    assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
 
 
 def test_the_relays_socket_and_key_are_for_this_user_alone(office: Office) -> None:
@@ -176,7 +189,7 @@ def test_what_flower_says_when_it_fails_is_told(
     files = [programs / name for name in ("server.pem", "tls.key", "authority.pem")]
     home = tmp_path / "home"
     home.mkdir()
-    (home / failing).touch()
+    (home / failing).write_text("1")
     carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, home)
     with pytest.raises(FlowerFailed) as caught:
         carrier.online()

@@ -12,6 +12,7 @@ from aggregator.rounds import Job, run
 from aggregator.store import Store
 from clients import preview
 from clients.home import NothingApproved
+from clients.ingest import read_documents
 from clients.journal import Journal
 from clients.loading import load
 from clients.policy_file import RefusedByPolicy
@@ -19,7 +20,7 @@ from clients.service import make_member
 from federation.identity import COORDINATOR, Identity
 from federation.output import OutputFolderTaken
 from federation.wire import Limits, read_frame
-from tests.unit.site import DOCUMENTS, Consortium, Site, three_sites
+from tests.unit.site import DOCUMENTS, MEMBERS, Consortium, Site, three_sites
 
 LIMITS = Limits(1 << 20, 1 << 26)
 
@@ -66,6 +67,12 @@ def test_is_what_a_real_round_sends(federation: tuple[Consortium, list[Site]], t
     assert [(" ".join(s["kind"] for s in f["statements"]), f["bytes"]) for f in shown["frames"]] == [
         (row.kinds, row.size) for row in sent
     ]
+    # And nothing of the documents is stored, at any site.
+    for id, site in zip(DOCUMENTS, sites, strict=True):
+        lines = [max(d.text.split("\n"), key=len).encode() for d in read_documents(MEMBERS / id).documents]
+        stored = b"".join(file.read_bytes() for file in site.path.rglob("*") if file.is_file())
+        assert lines
+        assert not [line for line in lines if line in stored]
 
 
 def test_changes_and_sends_nothing_but_the_question_for_the_plan(

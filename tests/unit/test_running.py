@@ -107,11 +107,15 @@ class TestBeforeAnythingIsLoaded:
         with alone(site.path):
             assert started(site) == ("member-running", False)
 
-    def test_an_approved_file_that_was_changed_and_a_registry_that_is_away_are_said(self, tmp_path: Path) -> None:
+    def test_a_registry_or_proxy_that_is_away_and_an_approved_file_that_was_changed_are_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         with three_sites(tmp_path) as (made, (site, *_)):
             made.propose()
             site.run("approve", "--yes")
         assert started(site) == ("registry-unreachable", False)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+        assert started(site) == ("proxy-unreachable", False)
         plan = site.home.file("plan.yaml")
         plan.write_text(plan.read_text(encoding="utf-8").replace("rounds: 2", "rounds: 20"), encoding="utf-8")
         assert started(site) == ("approved-file-changed", False)

@@ -18,6 +18,7 @@ from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.ring import Ring, rounding_stream
 from federation.secagg import contexts, primitives, shamir
+from federation.secagg.merkle import root_from
 from federation.secagg.messages import Agreed, Keys, Offer, Sealed, Shares
 from federation.wire import Limits, Malformed, Signed, canonical_cbor, read_body, read_cbor, read_frame, write_frame
 from tests.unit.messages import take_apart
@@ -127,7 +128,7 @@ def test_shares(dealer: str) -> None:
     body = opened(found, Shares, context, dealer)
     sealed = [read_body(Sealed, plain) for plain in read_cbor(statement(found).blob)]
     dealt: dict[str, dict[int, bytes]] = {"seed": {}, "key": {}}
-    for x, (recipient, envelope, leaf) in enumerate(zip(MEMBERS, sealed, body.leaves, strict=True), start=1):
+    for x, (recipient, envelope) in enumerate(zip(MEMBERS, sealed, strict=True), start=1):
         secret = primitives.agree(
             x25519(recipient, "channel"), x25519(dealer, "channel").public_key().public_bytes_raw()
         )
@@ -139,7 +140,7 @@ def test_shares(dealer: str) -> None:
             for kind, share in zip(dealt, shares, strict=True)
         ]
         assert commitments == [envelope.seed_commitment, envelope.key_commitment]
-        assert contexts.leaf(*commitments) == leaf
+        assert root_from(contexts.leaf(*commitments), x - 1, len(MEMBERS), envelope.path) == body.root
         dealt["seed"][x], dealt["key"][x] = shares
     seed, private = (shamir.combine(s, shamir.lagrange_at_zero(tuple(s))) for s in dealt.values())
     assert seed.hex() == VECTORS["identities"][dealer]["self_mask_seed"]

@@ -206,8 +206,8 @@ def test_the_version_of_a_frame_is_checked_before_anything_else() -> None:
 
 
 def test_bytes_fields_have_exactly_their_size_unless_they_are_free() -> None:
-    good = {"seed_commitment": bytes(32), "key_commitment": bytes(32), "envelope": b""}
-    assert read_body(Sealed, good) == Sealed(bytes(32), bytes(32), b"")
+    good = {"seed_commitment": bytes(32), "key_commitment": bytes(32), "envelope": b"", "path": b""}
+    assert read_body(Sealed, good) == Sealed(bytes(32), bytes(32), b"", b"")
     for size in (0, 31, 33, 64):
         with pytest.raises(Malformed):
             read_body(Sealed, good | {"seed_commitment": bytes(size)})

@@ -167,7 +167,7 @@ def test_a_body_has_all_its_fields_and_no_other(kind: type[Body], data: st.DataO
 OFFER: dict[str, Any] = {"suite": "s", "consortium": "c", "job": "j", "round": 1, "attempt": 1}
 OFFER |= dict.fromkeys(("parent", "roster", "plan", "model"), bytes(32))
 REVEALED: dict[str, Any] = {"survivors": bytes(32), "seed_shares": {"m": bytes(33)}, "key_shares": {}}
-SEALED = Sealed(bytes(32), bytes(32), b"e").to_plain()
+SEALED = Sealed(bytes(32), bytes(32), b"e", b"").to_plain()
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ SEALED = Sealed(bytes(32), bytes(32), b"e").to_plain()
         ("revealed", REVEALED, {"seed_shares": {"m": bytes(32)}}),
         ("revealed", REVEALED, {"seed_shares": {1: bytes(33)}}),
         ("revealed", REVEALED, {"seed_shares": [bytes(33)]}),
-        ("shares", {"seed_commitment": bytes(32), "leaves": [bytes(32)]}, {"leaves": [bytes(31)]}),
-        ("shares", {"seed_commitment": bytes(32), "leaves": []}, {"leaves": {}}),
+        ("shares", {"seed_commitment": bytes(32), "root": bytes(32)}, {"root": bytes(31)}),
+        ("shares", {"seed_commitment": bytes(32), "root": bytes(32)}, {"root": [bytes(32)]}),
         ("cohort", {"keys": [[b"h", bytes(64)]]}, {"keys": [[b"h", bytes(63)]]}),
         ("cohort", {"keys": [[b"h", bytes(64)]]}, {"keys": [[b"h", bytes(64), b""]]}),
         ("cohort", {"keys": [[b"h", bytes(64)]]}, {"keys": [["h", bytes(64)]]}),
