@@ -73,8 +73,11 @@ def japanese(code: str, english: str) -> str:
     kind = next((kind for kind in _kinds(RengoError) if _code(kind) == code), None)
     if kind is None or len(english) > _LONGEST:
         return english
-    parts = string.Formatter().parse(_english(kind))
-    pattern = "".join(re.escape(text) + (f"(?P<{name}>.*?)" if name else "") for text, name, _, _ in parts)
+    pattern, seen = "", set()
+    for text, name, _, _ in string.Formatter().parse(_english(kind)):
+        again, once = f"(?P={name})", f"(?P<{name}>.*?)"  # a fact may stand in a message twice
+        pattern += re.escape(text) + ("" if not name else again if name in seen else once)
+        seen.add(name)
     found = re.fullmatch(pattern, english, re.DOTALL)
     return kind.ja.format_map(_Facts(found.groupdict())) if found else english
 

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +118,10 @@ class TestEach:
         for text in (error.text("en"), error.text("ja"), str(error)):
             assert text
             assert not set(text) & set("{}")
+
+    def test_names_the_same_commands_in_both_languages(self, kind: type[RengoError]) -> None:
+        command = re.compile(r"`(rengo (?:member|coordinator|root) [a-z]+)")
+        assert set(command.findall(" ".join(english(kind).split()))) == set(command.findall(kind.ja))
 
     def test_has_an_exit_code_of_the_contract(self, kind: type[RengoError]) -> None:
         assert made(kind).exit_code in EXIT_CODES
