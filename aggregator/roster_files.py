@@ -20,9 +20,7 @@ class RosterFileMissing(RengoError):
 class RosterFileInvalid(RengoError):
     """{path} is not a roster that `rengo coordinator roster --out` or `rengo root sign` wrote ({detail})."""
 
-    ja = (
-        "{path} は `rengo coordinator roster --out` または `rengo root sign` が書いた参加者名簿ではありません（{detail}）。"
-    )
+    ja = "{path} は `rengo coordinator roster --out` または `rengo root sign` の参加者名簿ではありません（{detail}）。"
     exit_code = 10
 
 
