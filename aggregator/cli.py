@@ -3,25 +3,27 @@
 import argparse
 import datetime
 import json
+import logging
 import os
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from aggregator import roster_files, serving
+from aggregator import members_text, roster_files, serving, status_text
+from aggregator import status as job_status
 from aggregator.home import Home, Settings, require_free, write_private
+from aggregator.log_words import JAPANESE
 from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan, read_plan
 from aggregator.registry import Registered
 from aggregator.roster_files import RosterFile
-from federation import load_plan
+from federation import load_plan, log
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Roster
 from federation.output import disk_errors
-from federation.registry import APPROVED, REFUSED
 from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
 
@@ -34,10 +36,6 @@ _HOME = option(
 )
 _FIRST_FREE_PORT = 1024
 """Below, Linux lets only privileged programs listen."""
-_ANSWERED: dict[str, Words] = {
-    APPROVED: {"en": "approved the plan", "ja": "計画を承認"},
-    REFUSED: {"en": "refused the plan: {}", "ja": "計画を拒否: {}"},
-}
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -141,17 +139,14 @@ def revoke(options: argparse.Namespace, printer: Printer) -> Result:
 def members(options: argparse.Namespace, printer: Printer) -> Result:
     """Who joined, with fingerprints, and who is in the roster."""
     registry = serving.open_registry(Home(options.home))
-    newest, joined, proposed = registry.roster().roster, registry.members(), registry.proposed()
+    newest, joined, invited = registry.roster().roster, registry.members(), registry.open_invitations()
+    proposed = registry.proposed()
     consents = registry.consents(proposed[1], newest.digest()) if proposed else {}
     registry.close()
-    facts = [_member_facts(m, newest) | _answer(consents.get(m.id)) for m in joined]
-    header = {"en": "no member has joined yet", "ja": "まだ参加拠点はありません"}[printer.language]
-    lines = [
-        f"{m['id']:24} {m['state']:12} {m['seen'] or '-':26} {m['clock_offset'] or 0:+5} s  {m['fingerprint']}"
-        + (f"\n    {_ANSWERED[str(m['plan'])][printer.language].format(m['reason'])}" if m["plan"] else "")
-        for m in facts
-    ]
-    return Result({"roster": newest.version, "members": facts}, "\n".join(lines) or header)
+    facts: dict[str, object] = {"roster": newest.version}
+    facts |= {"members": [_member_facts(m, newest) | _answer(consents.get(m.id)) for m in joined]}
+    facts |= {"invitations": [asdict(invitation) for invitation in invited]}
+    return Result(facts, members_text.text(joined, newest, invited, consents, printer.language))
 
 
 def roster(options: argparse.Namespace, printer: Printer) -> Result:
@@ -193,6 +188,7 @@ def start(options: argparse.Namespace, printer: Printer) -> Result | None:
         words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
         words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
         return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
+    log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s", logging.WARNING)
     with disk_errors(home.path):
         serving.serve(home, plan, printer)
     return None
@@ -202,24 +198,32 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
     """What the running coordinator wrote last. Exit code 9 when none runs."""
     home = Home(options.home)
     home.settings()
-    path = home.path / "status.json"
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    running = bool(facts) and _alive(facts["pid"])
-    facts["running"] = running
-    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value not in ("", [], {}, 0))
-    return Result(facts, text, 0 if running or facts.get("phase") == "done" else 9)
+    written = job_status.read(home.path / "status.json")
+    if written is None:
+        words = {"en": "No coordinator runs here, and none has run.", "ja": "事務局は一度も起動していません。"}
+        return Result({"running": False}, words[printer.language], 9)
+    standing = written.running or written.phase == job_status.DONE
+    return Result(written.facts(), status_text.text(written, printer.language), 0 if standing else 9)
 
 
 def watch(options: argparse.Namespace, printer: Printer) -> Result:
     """Print the status whenever it changes, until the job is done or the coordinator is gone."""
-    shown = None
+    path, shown = Home(options.home).path / "status.json", [""]
     while True:
-        result = status(options, printer)
-        if result.facts != shown:
-            shown = result.facts
-            print(json.dumps(dict(shown), ensure_ascii=False) if printer.as_json else _line(shown), flush=True)
-        if not shown.get("running") or shown.get("phase") == "done":
+        result, written = status(options, printer), job_status.read(path)
+        if written is None or printer.as_json:
+            lines = [json.dumps(dict(result.facts), ensure_ascii=False) if printer.as_json else result.text]
+        else:
+            lines = status_text.news(written, printer.language)
+        for line in lines:
+            if line not in shown:
+                print(line, flush=True)
+        shown = lines
+        if written is None or written.phase in (job_status.DONE, job_status.STOPPED):
             return Result({}, "", result.exit_code)
+        if not written.running:
+            words = {"en": "The coordinator does not run.", "ja": "事務局は動作していません。"}
+            return Result({}, words[printer.language], result.exit_code)
         time.sleep(1)
 
 
@@ -232,11 +236,10 @@ def _duration(text: str) -> datetime.timedelta:
 
 
 def _member_facts(member: Registered, newest: Roster) -> dict[str, object]:
-    state = "revoked" if member.revoked else "in roster" if member.id in newest.keys else "joined"
     return {
         "id": member.id,
         "name": member.name,
-        "state": state,
+        "state": members_text.state(member, newest),
         "fingerprint": spoken(fingerprint(member.identity_key)),
         "joined": member.joined,
         "seen": member.seen,
@@ -249,25 +252,6 @@ def _answer(consent: tuple[str, str] | None) -> dict[str, object]:
     """What the site said of the plan that is proposed now; None when nothing yet."""
     answer, reason = consent or (None, "")
     return {"plan": answer, "reason": reason}
-
-
-def _line(facts: Mapping[str, Any]) -> str:
-    """A status on one line."""
-    left = max(0, int(facts.get("deadline", 0) - time.time()))
-    waiting = sorted(set(facts.get("online", [])) - set(facts.get("answered", [])))
-    parts = [f"{facts.get('job', '-')}: {facts.get('phase', '-')}"]
-    if facts.get("phase") == "round":
-        answered = f"{len(facts['answered'])} answered, {left} s left, waiting for {', '.join(waiting) or '-'}"
-        parts.append(f"{facts['round']}/{facts['rounds']} {facts['step']}: {answered}")
-    return " · ".join(parts)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 _VERBS = (

@@ -19,6 +19,14 @@ from federation.wire import Limits, Signed, read_frame, write_frame
 
 
 @dataclass(frozen=True)
+class Asked:
+    """An exchange begins: these members are in, as far as it is known."""
+
+    exchange: Exchange
+    members: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Answered:
     """A member's answer was accepted (`bytes` on the wire, frame included)."""
 
@@ -61,7 +69,7 @@ class Refusals:
 _DAMAGED = ("malformed", "signature-invalid")
 """What a carrier can do to a request: a refusal that says nothing of the member."""
 
-Report = Callable[[Answered | Declined | Rejected], None]
+Report = Callable[[Asked | Answered | Declined | Rejected], None]
 Requests = Mapping[str, Sequence[Signed]]
 
 
@@ -108,6 +116,7 @@ class Exchanges:
         """
         frames = OnDemand(requests, lambda member: write_frame(requests[member]))
         refused: set[tuple[str, str, bytes]] = set()
+        self._report(Asked(exchange, frozenset(frames)))
         for member, answer in self._carrier.exchange(exchange, frames):
             try:
                 for statement in read_frame(answer, self._limits):

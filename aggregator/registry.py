@@ -125,6 +125,15 @@ class Registered:
     rengo: str | None
 
 
+@dataclass(frozen=True)
+class Invitation:
+    """A join token that was handed out and not used yet. `expires`: UTC."""
+
+    id: str
+    name: str
+    expires: str
+
+
 class Registry:
     """The open database, and the coordinator in whose name it answers. One thread at a time."""
 
@@ -174,6 +183,13 @@ class Registry:
             "SELECT id, name, identity_key, node_key, joined, revoked, seen, offset, rengo FROM members ORDER BY id"
         )
         return [Registered(*row) for row in rows]
+
+    def open_invitations(self) -> list[Invitation]:
+        """Those that can still be used, by id."""
+        rows = self._db.execute(
+            "SELECT id, name, expires FROM invitations WHERE used IS NULL AND expires >= ? ORDER BY id", (_now(),)
+        )
+        return [Invitation(*row) for row in rows]
 
     def proposal(self) -> Roster:
         """The next roster, for the root to sign: who joined and was not revoked."""

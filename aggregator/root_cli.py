@@ -7,8 +7,8 @@ from pathlib import Path
 from aggregator import roster_files
 from aggregator.home import read_identity
 from aggregator.roster_files import RosterFile
-from federation.commands import Printer, Result, Verb, confirmed, dispatch, option
-from federation.errors import Language, RengoError, UsageError
+from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, dispatch, option
+from federation.errors import Language, RengoError
 from federation.identity import SignedRoster
 from federation.token import fingerprint, spoken
 
@@ -46,7 +46,7 @@ def sign(options: argparse.Namespace, printer: Printer) -> Result:
         print(roster_files.text(proposed, printer.language))
     question: Mapping[Language, str] = {"en": "Sign this roster?", "ja": "この参加者名簿に署名しますか？"}
     if not confirmed(question, printer.language, options.yes):
-        raise UsageError(detail="Nothing was signed: say --yes, or answer y.", command="rengo root sign")
+        raise NotConfirmed
     signed = SignedRoster.sign(proposed, root)
     roster_files.write(options.out, RosterFile(proposed, file.root, signed.signature))
     text = {"en": f"Signed: {options.out}", "ja": f"署名しました: {options.out}"}[printer.language]

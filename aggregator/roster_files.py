@@ -21,7 +21,7 @@ class RosterFileMissing(RengoError):
 class RosterFileInvalid(RengoError):
     """{path} is not a roster that `rengo coordinator roster --out` or `rengo root sign` wrote ({detail})."""
 
-    ja = "{path} は参加者名簿のファイルではありません（{detail}）。"
+    ja = "{path} は `rengo coordinator roster --out` または `rengo root sign` の参加者名簿ではありません（{detail}）。"
     exit_code = 10
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
-from aggregator.exchange import Answered, Declined, Exchanges, Rejected, together
+from aggregator.exchange import Answered, Asked, Declined, Exchanges, Rejected, together
 from aggregator.revealing import collect_revealed
 from aggregator.store import Checkpoint, Store
 from federation import step, tensors
@@ -68,7 +68,7 @@ class AttemptFailed:
     pause: float | None = None
 
 
-Event = Answered | Declined | Rejected | RoundDone | AttemptFailed
+Event = Asked | Answered | Declined | Rejected | RoundDone | AttemptFailed
 Observe = Callable[[Event], None]
 
 

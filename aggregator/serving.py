@@ -18,8 +18,8 @@ from aggregator.home import Home, write_whole
 from aggregator.planning import layers, read_plan, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer, require_free_port
-from aggregator.status import Watch
-from aggregator.store import Store
+from aggregator.status import CONNECTING, DONE, Watch, note_serving
+from aggregator.store import Store, StoreOfAnotherPlan
 from federation import load_plan
 from federation.commands import Printer, Words
 from federation.errors import JobStopped, RengoError
@@ -87,6 +87,17 @@ class RosterChanged(RengoError):
     exit_code = 9
 
 
+class JobNameTaken(RengoError):
+    """Another plan ({stored}) has been run as job {job}. Nothing was started. Give this one a name of its own:
+    `rengo coordinator plan job=NAME ...`."""
+
+    ja = (
+        "ジョブ名 {job} は別の計画（{stored}）で使用済みです。何も開始していません。"
+        "別の名前を指定してください: `rengo coordinator plan job=名前 …`"
+    )
+    exit_code = 3
+
+
 class ModelUnknown(RengoError):
     """The base model {sha256} of the plan is not known here. Run `rengo coordinator plan model=PATH ...` on this
     machine."""
@@ -111,6 +122,7 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
             open_registry(home), settings.listen, settings.registry_port, home.key("server.pem"), home.key("tls.key")
         )
         try:
+            note_serving(home.path / "status.json")
             printer.line("listening", _WORDS["listening"], url=settings.url)
             if plan is not None:
                 run_job(home, registry, plan, printer)
@@ -125,13 +137,28 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
 
 
 def hand_over(home: Home, plan: Plan) -> bool:
-    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running."""
+    """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running.
+    Raises JobNameTaken."""
     try:
         with _alone(home):
             return False
     except CoordinatorRunning:
+        _require_name_free(home, plan)
         write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
         return True
+
+
+def _require_name_free(home: Home, plan: Plan) -> None:
+    """No other plan has had rounds under this job's name, or JobNameTaken."""
+    if (home.job(plan.job) / "coordinator.sqlite").exists():
+        _store(home.job(plan.job), plan).close()
+
+
+def _store(folder: Path, plan: Plan) -> Store:
+    try:
+        return Store(folder, plan.digest())
+    except StoreOfAnotherPlan as error:
+        raise JobNameTaken(job=plan.job, stored=error.facts["stored"]) from error
 
 
 def _take_handed(home: Home) -> Plan | None:
@@ -163,7 +190,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     _require_current(plan, roster)
     require_free_port(settings.listen, settings.carrier_port)
     folder = home.job(plan.job)
-    store = Store(folder, plan.digest())
+    store = _store(folder, plan)
     job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
     if state := rounds.finished(job, store):  # damage is told before anyone is asked
         registry.finish_plan(plan.digest())
@@ -180,7 +207,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     )
     carrier = Flower(servers, nodes, settings.deadline, home.path / "flower")
     try:
-        watch.phase("waiting for members")
+        watch.phase(CONNECTING)
         _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
 
         def observe(event: rounds.Event) -> None:
@@ -190,10 +217,13 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
 
         run_rounds(job, carrier, store, folder / "adapter", observe, printer, _PAUSES)
         registry.finish_plan(plan.digest())
+    except RengoError as error:
+        watch.stopped(error)
+        raise
     finally:
         carrier.close()
         store.close()
-    watch.phase("done")
+    watch.phase(DONE)
 
 
 def run_rounds(
@@ -236,12 +266,11 @@ def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Pri
 
 
 def _decisions(registry: Registry, plan: Plan, roster: Roster, watch: Watch) -> tuple[set[str], set[str]]:
-    """Who has approved the plan, and who refused it, which is told with the reason."""
+    """Who of the plan's members has approved it, and who refused it, which is told with the reason."""
     consents = registry.consents(plan.digest(), roster.digest())
     approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
-    refused = {member: reason for member, (answer, reason) in consents.items() if answer == REFUSED}
-    watch.decided(approved, refused)
-    return approved, set(refused)
+    watch.consents(consents)
+    return approved & set(plan.members), {member for member, (answer, _) in consents.items() if answer == REFUSED}
 
 
 def _await_members(
@@ -252,7 +281,7 @@ def _await_members(
     while True:
         approved, _ = _decisions(registry, plan, roster, watch)
         online = carrier.online() & set(plan.members)
-        watch.phase("waiting for members", online)
+        watch.phase(CONNECTING, online)
         if (len(online), len(approved)) != said:
             missing = ", ".join(sorted(approved - online)) or "-"
             facts = {"online": len(online), "approved": len(approved), "needed": plan.quorum, "missing": missing}

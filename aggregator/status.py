@@ -1,5 +1,8 @@
-"""What a running coordinator is doing: `status.json`, for `rengo coordinator status`, and a line for each event."""
+"""What a running coordinator is doing: `status.json`, for `rengo coordinator status`, and a line for each event.
 
+How people read it is in status_text.py."""
+
+import datetime
 import json
 import os
 import time
@@ -8,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aggregator.carriers import Exchange
-from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.exchange import Answered, Asked, Declined, Rejected
 from aggregator.home import write_whole
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from federation import step
 from federation.commands import Printer, Words
+from federation.errors import RengoError, japanese
 from federation.plan import Plan
+from federation.registry import APPROVED
 
 _WORDS: dict[str, Words] = {
     "round": {
@@ -26,15 +30,14 @@ _WORDS: dict[str, Words] = {
         "ja": "最終の追加学習差分を {members} 拠点中 {survivors} 拠点で評価、{seconds:.0f} 秒{loss}",
     },
     "refused": {"en": "{member} refused the plan: {reason}", "ja": "{member} が計画を拒否しました。理由: {reason}"},
-    "step": {"en": "round {round} · {step}", "ja": "学習回 {round} · {step}"},
-    "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason}"},
+    "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason_ja}"},
     "rejected": {
         "en": "{member}: answer not usable ({code}): {reason}",
-        "ja": "{member}: 応答を使えません（{code}）: {reason}",
+        "ja": "{member}: 応答を使えません（{code}）: {reason_ja}",
     },
     "failed": {
         "en": "attempt {attempt} of round {round} failed: {reason}",
-        "ja": "学習回 {round} の試行 {attempt} は不成立: {reason}",
+        "ja": "学習回 {round} の試行 {attempt} は不成立: {reason_ja}",
     },
     "again": {"en": "the next attempt is in {pause:g} s", "ja": "{pause:g} 秒後に再試行します"},
     # By the code of a refusal: what mends it lies with people at those sites.
@@ -54,27 +57,76 @@ _WORDS: dict[str, Words] = {
 _ADVISED = ("plan-not-approved", "data-set-busy")
 
 
+SERVING, WAITING, CONNECTING, ROUND = "serving", "waiting", "waiting for members", "round"
+DONE, STOPPED = "done", "stopped"
+"""Phases: no job yet, for approvals, for members to connect, under way, and the two ends of a job."""
+
+
 @dataclass
 class Status:
-    """A job at one moment. `approved`: who approved the plan; `refused_plan`: member -> the reason of the person there.
-    `answered`: who answered in the step that is under way; `refused`: member -> why, last."""
+    """A job at one moment. `round`: one more than `rounds` is the final measurement. `needed`: how many members a round
+    takes.
+
+    While waiting: `approved`, and `disapproved` (member -> its people's reason). In a round: `asked` in the step that
+    is under way, `answered` in it, `refused` (member -> why its last answer does not count). Of the round `summed`,
+    the last one that ended: `survivors` in the sum, `dropped` (member -> why, if it said so). `reason`: of a stop.
+    """
 
     pid: int
     job: str
     phase: str
     round: int = 0
     rounds: int = 0
+    needed: int = 0
     step: str = ""
     since: float = 0.0
     deadline: float = 0.0
     members: list[str] = field(default_factory=list)
     approved: list[str] = field(default_factory=list)
-    refused_plan: dict[str, str] = field(default_factory=dict)
+    disapproved: dict[str, str] = field(default_factory=dict)
     online: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
+    summed: int = 0
     survivors: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    reason_ja: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether the process that wrote this is there."""
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        """For a program: the file, whether its writer runs, and the times in UTC as well."""
+        times = {"since_utc": self.since, "deadline_utc": self.deadline}
+        return asdict(self) | {name: _utc(at) for name, at in times.items()} | {"running": self.running}
+
+
+def note_serving(path: Path) -> None:
+    """A coordinator has begun to serve members, without a job. What the file said of an earlier process is over."""
+    _write(path, Status(os.getpid(), "", SERVING, since=time.time()))
+
+
+def read(path: Path) -> Status | None:
+    """What a coordinator wrote last; None when none has run."""
+    return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def _write(path: Path, status: Status) -> None:
+    write_whole(path, json.dumps(asdict(status), ensure_ascii=False).encode())
+
+
+def _utc(seconds: float) -> str:
+    when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return when.isoformat(timespec="seconds") if seconds else ""
 
 
 class Watch:
@@ -83,51 +135,69 @@ class Watch:
     def __init__(self, path: Path, plan: Plan, deadline: float, printer: Printer) -> None:
         self._path, self._plan, self._printer, self._seconds = path, plan, printer, deadline
         members = list(plan.members)
-        self._status = Status(os.getpid(), plan.job, "waiting", rounds=plan.rounds, members=members)
-        self._exchange: Exchange | None = None
+        self._status = Status(os.getpid(), plan.job, WAITING, rounds=plan.rounds, members=members, since=time.time())
+        self._status.needed = plan.quorum
+        self._refusing: set[str] = set()  # in the step that is under way
+        self._reasons: dict[str, str] = {}  # for missing the round's sum
         self._declined: dict[str, set[str]] = {}  # in this attempt: a refusal's code, and whose it was
         self.write()
 
     def phase(self, phase: str, online: set[str] | None = None) -> None:
         """Something other than a round is going on."""
-        self._status.phase, self._status.since = phase, time.time()
+        if phase != self._status.phase:
+            self._status.phase, self._status.since = phase, time.time()
         if online is not None:
             self._status.online = sorted(online)
         self.write()
 
-    def decided(self, approved: set[str], refused: Mapping[str, str]) -> None:
-        """What people at the sites have said of the plan until now. `refused`: member -> reason."""
-        status = self._status
-        for member in sorted(refused):
-            if status.refused_plan.get(member) != refused[member]:
-                self._say("refused", member=member, reason=refused[member])
-        if (status.approved, status.refused_plan) != (sorted(approved), refused):
-            status.approved, status.refused_plan = sorted(approved), dict(refused)
-            self.write()
+    def consents(self, consents: Mapping[str, tuple[str, str]]) -> None:
+        """Who decided about the plan until now: member -> (answer, reason)."""
+        decided = {member: given for member, given in consents.items() if member in self._plan.members}
+        approved = sorted(member for member, (answer, _) in decided.items() if answer == APPROVED)
+        refused = {m: reason for m, (answer, reason) in sorted(decided.items()) if answer != APPROVED}
+        for member, reason in refused.items():
+            if self._status.disapproved.get(member) != reason:
+                self._say("refused", member=member, reason=reason)
+        self._status.approved, self._status.disapproved = approved, refused
+        self.write()
+
+    def stopped(self, error: RengoError) -> None:
+        """The job ended before its end."""
+        self._status.reason, self._status.reason_ja = error.text("en"), error.text("ja")
+        self.phase(STOPPED)
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""
         status, plan = self._status, self._plan
         match event:
-            case Answered(exchange, member):
-                self._moved(exchange)
+            case Asked(exchange, members):
+                self._refusing = set()
+                status.phase, status.round, status.step = ROUND, exchange.round, exchange.step
+                status.since, status.deadline = time.time(), time.time() + self._seconds
+                status.asked, status.answered = sorted(members), []
+            case Answered(_, member):
+                if member not in self._refusing:
+                    status.refused.pop(member, None)
                 status.answered = sorted({*status.answered, member})
-            case Declined(exchange, member, code, reason) | Rejected(exchange, member, code, reason):
-                self._moved(exchange)
-                status.refused[member] = f"{code}: {reason}"
+            case Declined(_, member, code, reason) | Rejected(_, member, code, reason):
+                self._refusing.add(member)
+                self._reasons[member] = status.refused[member] = f"{code}: {reason}"
                 name = "declined" if isinstance(event, Declined) else "rejected"
-                self._say(name, member=member, code=code, reason=reason)
+                self._say(name, member=member, code=code, reason=reason, reason_ja=japanese(code, reason))
                 if isinstance(event, Declined):
                     self._declined.setdefault(code, set()).add(member)
-            case AttemptFailed(round, attempt, _, reason, pause):
-                self._say("failed", round=round, attempt=attempt, reason=reason)
+            case AttemptFailed(round, attempt, code, reason, pause):
+                self._say("failed", round=round, attempt=attempt, reason=reason, reason_ja=japanese(code, reason))
                 self._advise()
                 if pause:
                     self._say("again", pause=pause)
             case RoundDone(round, aggregation, scalars):
                 self._declined.clear()
                 loss = scalars.get(step.HELD_OUT_LOSS)
-                status.survivors = list(aggregation.u3)
+                status.summed, status.survivors = round, list(aggregation.u3)
+                gone = [member for member in plan.members if member not in aggregation.u3]
+                status.dropped = {member: self._reasons.get(member, "") for member in gone}
+                self._reasons = dict(status.refused)
                 if loss is not None:
                     status.loss[str(round)] = loss
                 facts: dict[str, Any] = {"round": round, "rounds": plan.rounds, "survivors": len(aggregation.u3)}
@@ -145,14 +215,7 @@ class Watch:
 
     def write(self) -> None:
         """Whole, or as it was before."""
-        write_whole(self._path, json.dumps(asdict(self._status), ensure_ascii=False).encode())
-
-    def _moved(self, exchange: Exchange) -> None:
-        if exchange == self._exchange:
-            return
-        self._exchange, status = exchange, self._status
-        status.phase, status.round, status.step = "round", exchange.round, exchange.step
-        status.since, status.deadline, status.answered = time.time(), time.time() + self._seconds, []
+        _write(self._path, self._status)
 
     def _say(self, event: str, **facts: Any) -> None:
         self._printer.line(event, _WORDS[event], **facts)

@@ -143,7 +143,8 @@ def approve_within_policy(home: Home, standing: Standing, registry: RegistryClie
     if plan is None or any(a.plan == plan.digest().hex() for a in home.approvals()):
         return None
     if not home.file("roster").exists() or home.roster().digest() != roster.roster.digest():
-        raise NothingApproved(what=f"roster {roster.roster.version}")
+        version = roster.roster.version
+        raise NothingApproved(what=f"roster {version}", what_ja=f"参加者名簿 版 {version} ")
     approve(home, roster, plan, registry, journal, (BY_POLICY, BY_POLICY))
     return plan
 
@@ -159,7 +160,7 @@ def require_approved(home: Home) -> None:
     if approved and approved[-1].roster != roster.digest().hex():
         raise ApprovedFileChanged(path=home.file("roster"))
     if not home.approved(plan):
-        raise NothingApproved(what="plan")
+        raise NothingApproved(what="plan", what_ja="計画")
 
 
 def _person(name: str) -> str:

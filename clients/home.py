@@ -63,7 +63,7 @@ class NothingApproved(RengoError):
     """This site has approved no {what} yet. See it with `rengo member review`, then `rengo member approve`."""
 
     ja = (
-        "この拠点ではまだ {what} を承認していません。"
+        "この拠点ではまだ{what_ja}を承認していません。"
         "`rengo member review` で確認し、`rengo member approve` で承認してください。"
     )
     exit_code = 9
@@ -159,7 +159,7 @@ class Home:
         """Where the node connects to. Raises NothingApproved: nobody has asked the registry yet."""
         path = self.file("carrier")
         if not path.exists():
-            raise NothingApproved(what="plan")
+            raise NothingApproved(what="plan", what_ja="計画")
         return path.read_text(encoding="ascii")
 
     def approve(self, roster: SignedRoster, plan: Plan | None, approval: Approval) -> None:
@@ -193,7 +193,7 @@ class Home:
         """The approved roster, verified again. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("roster")
         if not path.exists():
-            raise NothingApproved(what="roster")
+            raise NothingApproved(what="roster", what_ja="参加者名簿")
         try:
             raw = read_cbor(path.read_bytes())
             return SignedRoster(Roster.from_bytes(raw["roster"]), raw["signature"]).verify(self.root())
@@ -204,7 +204,7 @@ class Home:
         """The approved plan. Raises NothingApproved or ApprovedFileChanged."""
         path = self.file("plan.yaml")
         if not path.exists():
-            raise NothingApproved(what="plan")
+            raise NothingApproved(what="plan", what_ja="計画")
         try:
             return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
         except (ConfigInvalid, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from federation.errors import RengoError
-from federation.secagg.history import History, Position
+from federation.secagg.history import NOWHERE, History, Position
 from federation.secagg.messages import Refused
 from federation.secagg.refusals import DataSetBusy, JobClosed
 from federation.wire import ZERO_DIGEST, canonical_cbor
@@ -206,6 +206,12 @@ class Journal:
     def contributions(self) -> int:
         """How often this data set was in a masked vector, across all jobs and attempts."""
         return int(self._db.execute("SELECT count(*) FROM contributions").fetchone()[0])
+
+    def last_contribution(self, job: str) -> Position:
+        """The last (attempt, round) of `job` that `count_contribution` was told of; NOWHERE before the first."""
+        query = "SELECT attempt, round FROM contributions WHERE job = ? ORDER BY attempt DESC, round DESC LIMIT 1"
+        row = self._db.execute(query, (job,)).fetchone()
+        return (row[0], row[1]) if row else NOWHERE
 
     def count_contribution(self, job: str, position: Position) -> None:
         """Make durable, before it is masked, that this data set is in the vector of (attempt, round)."""

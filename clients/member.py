@@ -22,7 +22,7 @@ from federation.identity import COORDINATOR, Identity, Roster, open_signed, veri
 from federation.plan import Plan
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, Ready, Seat, SharesSent, announce
 from federation.secagg.contexts import setup_context, statements_digest
-from federation.secagg.history import NOWHERE, Position
+from federation.secagg.history import NOWHERE, History, Position
 from federation.secagg.messages import Broadcast, Cohort, Inbox, Offer, Refused, Survivors
 from federation.secagg.parties import Parties
 from federation.secagg.proof import check_proof
@@ -118,6 +118,7 @@ class Member:
             self._history = history
             self._sessions.clear()
             raise
+        self._tell(history)
         return frame
 
     def _answers(self, request: bytes) -> list[Signed]:
@@ -273,6 +274,20 @@ class Member:
         if isinstance(refusal, DataSetBusy):  # not which: jobs of other consortia are not this one's business
             reason = "another job is still open on this data set; the site can close it with `rengo member close`"
         return self._identity.sign(Refused(request[:100], refusal.code, reason), digest, COORDINATOR)
+
+    def _tell(self, before: History) -> None:
+        """Into the log: how far this site is in the job, as far as it knows."""
+        id, now, plan = self._identity.id, self._history, self._plan
+        masked = now.masked[1]
+        if now.masked != before.masked and step.trains(plan, masked):
+            _log.info("%s: round %d of %d: trained, the masked update leaves", id, masked, plan.rounds)
+        elif now.masked != before.masked:
+            _log.info("%s: final measurement: the masked losses leave", id)
+        revealed = now.revealed_round
+        if revealed != before.revealed_round and step.trains(plan, revealed):
+            _log.info("%s: round %d of %d: done here, its shares leave to open the sum", id, revealed, plan.rounds)
+        elif revealed != before.revealed_round:
+            _log.info("%s: final measurement done here; with it, job %s ends for this site", id, plan.job)
 
     def _is_open(self) -> bool:
         """Whether this job keeps others from the data set: from its first Keys, a refusal opens nothing, to its end."""

@@ -36,7 +36,10 @@ class RegistryUnreachable(RengoError):
     """{host} cannot be reached: {detail}. Check the address, the network and HTTPS_PROXY; `rengo member doctor` tells
     more."""
 
-    ja = "{host} に接続できません: {detail}。アドレス・ネットワーク・HTTPS_PROXY を確認してください。"
+    ja = (
+        "{host} に接続できません: {detail}。アドレス・ネットワーク・HTTPS_PROXY を確認してください。"
+        "詳しくは `rengo member doctor` で点検できます。"
+    )
     exit_code = 5
 
 

@@ -44,6 +44,10 @@ _WORDS: dict[str, Words] = {
         "en": "{id}: the node ended with {code} (flower/node.log says why); it is started again in {pause} s",
         "ja": "{id}: ノードが終了しました（{code}、理由は flower/node.log）。{pause} 秒後に再起動します",
     },
+    "absent": {
+        "en": "{id}: nobody listens at {carrier}: normal before a job begins; the node tries again in {pause} s",
+        "ja": "{id}: {carrier} は待ち受けていません（ジョブの開始前は正常）。ノードは {pause} 秒後に再試行します",
+    },
     "proxy": {
         "en": "{id}: the carrier is not reached; the node keeps trying. {reason} [{code}]",
         "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
@@ -108,7 +112,9 @@ def _take_part(home: Home, journal: Journal, signals: _Signals, printer: Printer
         _tell_of_proxy(home, printer)
 
         def ended(code: int, pause: float) -> None:
-            printer.line("node", _WORDS["node"], id=id, code=code, pause=round(pause))
+            event = "absent" if _nobody_listens(home) else "node"
+            facts = {"id": id, "code": code, "carrier": home.carrier(), "pause": round(pause)}
+            printer.line(event, _WORDS[event], **facts)
             _tell_of_proxy(home, printer)
 
         node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
@@ -142,6 +148,23 @@ def _tell_of_proxy(home: Home, printer: Printer) -> None:
             printer.line(
                 "proxy", _WORDS["proxy"], id=home.settings().id, reason=error.text(printer.language), code=error.code
             )
+
+
+def _nobody_listens(home: Home) -> bool:
+    """Whether that is all that keeps the node from the carrier, through the proxy where there is one."""
+    parts = urlsplit(f"//{home.carrier()}")
+    place = parts.hostname or "", parts.port or 443
+    try:
+        proxy.require_passing(*place)
+        if proxy.proxy_for(*place) is None:
+            socket.create_connection(place, timeout=proxy.SECONDS).close()
+    except ProxyRefused as error:
+        return error.found_nobody
+    except ConnectionRefusedError:
+        return True
+    except (OSError, RengoError):
+        return False
+    return False
 
 
 @contextlib.contextmanager
@@ -199,7 +222,7 @@ def _service(
         from clients.service import Service, make_member
 
         member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
-    service = Service(home, member.handle, largest, member.plan.job, shared)
+    service = Service(home, member.handle, largest, member.plan.job, shared, rounds=member.plan.rounds)
     try:
         yield _Running(home, journal, member, service, decisions, printer)
     finally:

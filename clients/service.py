@@ -47,13 +47,15 @@ STOPPED = "stopped"
 
 @dataclass(frozen=True)
 class Status:
-    """`status.json`: what the service is doing. `since`: UTC seconds. `detail`: the last thing worth telling."""
+    """`status.json`: what the service is doing. `since`: UTC seconds. `rounds`: how many the job has; how far it is
+    stands in the journal. `detail`: the last thing worth telling."""
 
     pid: int
     phase: str
     job: str
     since: float
     requests: int
+    rounds: int
     detail: str = ""
 
 
@@ -86,8 +88,9 @@ class Service:
         job: str,
         shared: Path | None = None,
         patience: float = _PATIENCE,
+        rounds: int = 0,
     ) -> None:
-        self._home, self._handle, self._largest, self._job = home, handle, largest, job
+        self._home, self._handle, self._largest, self._job, self._rounds = home, handle, largest, job, rounds
         self._patience, self._phase, self._requests = patience, "waiting", 0
         self._closing, self._telling, self._one_at_a_time = threading.Event(), threading.Lock(), threading.Lock()
         self._free = threading.BoundedSemaphore(_CONNECTIONS)
@@ -114,7 +117,7 @@ class Service:
             if self._closing.is_set() and phase != STOPPED:
                 return  # a request that was still under way
             self._phase = phase
-            status = Status(os.getpid(), phase, self._job, time.time(), self._requests, detail)
+            status = Status(os.getpid(), phase, self._job, time.time(), self._requests, self._rounds, detail)
             try:
                 write_private(self._home.file("status.json"), json.dumps(asdict(status), ensure_ascii=False).encode())
             except OSError as error:

@@ -17,6 +17,12 @@ from federation.text import printable_lines
 Words = Mapping[Language, str]
 
 
+class NotConfirmed(UsageError):
+    """Nothing was changed: say --yes, or answer y."""
+
+    ja = "何も変更していません。実行するには --yes を付けるか、y と答えてください。"
+
+
 @dataclass(frozen=True)
 class Result:
     """What a verb found out: `facts` for a program, `text` for a person, and the exit code."""

@@ -10,7 +10,8 @@ policy · 70 bug.
 
 import inspect
 import re
-from collections.abc import Sequence
+import string
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from federation.text import printable_lines
@@ -42,13 +43,13 @@ class RengoError(Exception):
 
     def text(self, language: Language) -> str:
         """The message for a person, in `language`."""
-        template = self.ja if language == "ja" else " ".join(inspect.cleandoc(type(self).__doc__ or "").split())
+        template = self.ja if language == "ja" else _english(type(self))
         return template.format_map(_Facts(self.facts))
 
     @property
     def code(self) -> str:
         """The stable name of this error, for logs and scripts: `ModelFolderInvalid` -> `model-folder-invalid`."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        return _code(type(self))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are pickled by joblib's workers; the default would lose keyword arguments.
@@ -60,6 +61,39 @@ def _rebuild(kind: type[RengoError], args: tuple[object, ...], attributes: dict[
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
+
+
+_LONGEST = 1000
+"""Characters of an English message that is looked at for its facts: it may be anybody's."""
+
+
+def japanese(code: str, english: str) -> str:
+    """`english`, the message of an error of this code, in Japanese: of an error that came over the wire, in English.
+    Its facts are found by the English template. What is no error's message here stays as it is."""
+    kind = next((kind for kind in _kinds(RengoError) if _code(kind) == code), None)
+    if kind is None or len(english) > _LONGEST:
+        return english
+    pattern, seen = "", set()
+    for text, name, _, _ in string.Formatter().parse(_english(kind)):
+        again, once = f"(?P={name})", f"(?P<{name}>.*?)"  # a fact may stand in a message twice
+        pattern += re.escape(text) + ("" if not name else again if name in seen else once)
+        seen.add(name)
+    found = re.fullmatch(pattern, english, re.DOTALL)
+    return kind.ja.format_map(_Facts(found.groupdict())) if found else english
+
+
+def _kinds(kind: type[RengoError]) -> Iterator[type[RengoError]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _kinds(each)
+
+
+def _english(kind: type[RengoError]) -> str:
+    return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+
+
+def _code(kind: type[RengoError]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 class UsageError(RengoError):

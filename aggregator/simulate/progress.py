@@ -10,25 +10,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from aggregator.exchange import Answered, Declined, Rejected
 from aggregator.rounds import AttemptFailed, Event, RoundDone
+from aggregator.status_text import STEPS
 from clients.ingest import SetAside
 from federation import step
-from federation.errors import Language
+from federation.commands import Words
+from federation.errors import Language, japanese
 from federation.plan import Plan
 
 QUIET_SECONDS = 10.0
 """In a pipe: at most this long without a line while members are answering."""
 
-_WORDS: dict[str, dict[Language, str]] = {
+_WORDS: dict[str, Words] = {
     "seating": {
         "en": "loading the base model and the members' documents",
         "ja": "基盤モデルと各拠点の文書を読み込み中",
     },
     "step": {"en": "round {round}/{rounds} · {step}", "ja": "学習回 {round}/{rounds} · {step}"},
-    "keys": {"en": "keys", "ja": "鍵の交換"},
-    "shares": {"en": "key shares", "ja": "鍵シェアの配付"},
-    "masked": {"en": "training, masked updates", "ja": "学習・秘匿した更新の送信"},
-    "agreed": {"en": "agreeing on who is in", "ja": "参加者の合意"},
-    "revealed": {"en": "opening the sum", "ja": "合計の開示"},
+    **STEPS,
     "round": {
         "en": "round {round}/{rounds} done: {survivors} of {members} members in the sum, {seconds:.0f} s{loss}",
         "ja": "学習回 {round}/{rounds} 完了: {members} 拠点中 {survivors} 拠点の合計、{seconds:.0f} 秒{loss}",
@@ -188,11 +186,11 @@ class Teller:
             case RoundDone():
                 self._round(event)
             case Declined():
-                self._say("declined", {"member": event.member, "code": event.code, "reason": event.reason})
+                self._why("declined", event, {"member": event.member, "code": event.code})
             case Rejected():
-                self._say("rejected", {"member": event.member, "code": event.code, "reason": event.reason})
+                self._why("rejected", event, {"member": event.member, "code": event.code})
             case AttemptFailed():
-                self._say("failed", {"round": event.round, "attempt": event.attempt, "reason": event.reason})
+                self._why("failed", event, {"round": event.round, "attempt": event.attempt})
 
     def _advance(self, round: int, step_name: str) -> None:
         if self._stage != (round, step_name):
@@ -213,6 +211,11 @@ class Teller:
             )
         text = self._text("round" if trained else "measured", {**facts, "loss": words})
         self._lines.say("round", text, {**facts, "held_out_loss_before": loss})
+
+    def _why(self, name: str, event: Declined | Rejected | AttemptFailed, facts: dict[str, Any]) -> None:
+        """Something went wrong. For programs, reasons are in English."""
+        reason = japanese(event.code, event.reason) if self._language == "ja" else event.reason
+        self._lines.say(name, self._text(name, facts | {"reason": reason}), facts | {"reason": event.reason})
 
     def _say(self, event: str, facts: dict[str, Any]) -> None:
         self._lines.say(event, self._text(event, facts), facts)

@@ -15,7 +15,7 @@ from clients.home import Home
 from clients.ingest import require_opened
 from clients.joining import join as join_consortium
 from federation import base_model
-from federation.commands import Printer, Result, Verb, confirmed, option
+from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, option
 from federation.errors import Language, RengoError, UsageError
 from federation.identity import Roster
 from federation.token import JoinToken, fingerprint, spoken
@@ -79,7 +79,7 @@ def roster(options: argparse.Namespace, printer: Printer) -> Result:
             print(text)
         question: Mapping[Language, str] = {"en": "Approve this roster?", "ja": "この参加者名簿を承認しますか？"}
         if not confirmed(question, printer.language, options.yes):
-            raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member roster")
+            raise NotConfirmed
         person = options.approver or getpass.getuser()
         plan = approve_roster(site.home, current, site.registry, site.journal, person)
         then = next_step(site.home, site.journal, plan)[printer.language] if plan else ""

@@ -10,7 +10,7 @@ from clients.commands.running import next_step
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
 from clients.policy_file import Breach
-from federation.commands import Printer, Result, Verb, confirmed, option
+from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, option
 from federation.errors import Language, RengoError, UsageError
 from federation.identity import SignedRoster
 from federation.output import claimed
@@ -53,7 +53,7 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
             print(review.text(plan, roster.roster, site.home, found, printer.language))
         question: Mapping[Language, str] = {"en": "Approve this plan?", "ja": "この計画を承認しますか？"}
         if not confirmed(question, printer.language, options.yes):
-            raise UsageError(detail="Nothing was approved: say --yes, or answer y.", command="rengo member approve")
+            raise NotConfirmed
         approving.approve(site.home, roster, plan, site.registry, site.journal, (applicant, approver))
         then = next_step(site.home, site.journal, plan)[printer.language]
     short = plan.digest().hex()[:16]
@@ -85,7 +85,7 @@ def close(options: argparse.Namespace, printer: Printer) -> Result:
             "ja": f"ジョブ {options.job} を終了しますか？（以後、このジョブには一切応答しません）",
         }
         if not confirmed(question, printer.language, options.yes):
-            raise UsageError(detail="Nothing was closed: say --yes, or answer y.", command="rengo member close")
+            raise NotConfirmed
         journal.close_job(options.job)
     words = {
         "en": f"Job {options.job} is closed at this site; its data is free for another job.",

@@ -5,7 +5,6 @@ documents and model but no network; the node has the network and its own key; th
 """
 
 import argparse
-import logging
 import secrets
 import sys
 from pathlib import Path
@@ -13,7 +12,9 @@ from pathlib import Path
 from clients import running, systemd
 from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere, write
+from clients.log_words import JAPANESE
 from clients.node_process import Node, door
+from federation import log
 from federation.commands import Printer, Result, Verb, option
 
 NODE_PORT = 9094
@@ -38,7 +39,7 @@ _PORT = option(
 
 def serve(options: argparse.Namespace, printer: Printer) -> None:
     """The service alone: documents, model and keys behind a local socket, no network."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    log.begin(printer.language, JAPANESE, "%(levelname)s %(message)s")
     running.serve(Home(options.home.absolute()), options.run_folder.absolute(), printer)
 
 

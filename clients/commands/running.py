@@ -1,6 +1,7 @@
 """start, status, stop, doctor: the member's processes."""
 
 import argparse
+import datetime
 import json
 import logging
 import os
@@ -8,18 +9,21 @@ import signal
 import time
 from typing import Any
 
-from clients.commands.site import HOME
+from clients import status_text
+from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.journal import Journal
+from clients.log_words import JAPANESE
 from clients.process import running
 from clients.running import run
+from federation import log
 from federation.commands import Printer, Result, Verb, Words, option
 from federation.plan import Plan
 
 
 def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s")
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     run(Home(options.home.absolute()), printer)
@@ -28,10 +32,8 @@ def start(options: argparse.Namespace, printer: Printer) -> None:
 def status(options: argparse.Namespace, printer: Printer) -> Result:
     """What the service wrote last. Exit code 9 when it does not run."""
     home = Home(options.home)
-    home.settings()
     facts = _status(home)
-    text = "\n".join(f"{name:10} {value}" for name, value in facts.items() if value != "")
-    return Result(facts, text, 0 if facts["running"] else 9)
+    return Result(facts, status_text.text(facts, printer.language), 0 if facts["running"] else 9)
 
 
 def stop(options: argparse.Namespace, printer: Printer) -> Result:
@@ -88,11 +90,18 @@ def next_step(home: Home, journal: Journal, plan: Plan) -> Words:
 
 
 def _status(home: Home) -> dict[str, Any]:
+    home.settings()
     path, pid = home.file("status.json"), running(home.path)
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"pid": 0}
     if pid and (facts["pid"] != pid or facts["phase"] == "stopped"):  # of the one before, or of the plan before
         facts = {"pid": pid, "phase": "loading"}
-    return facts | {"running": pid is not None}
+    facts |= {"id": home.settings().id, "running": pid is not None}
+    if "since" in facts:
+        facts["since_utc"] = datetime.datetime.fromtimestamp(facts["since"], datetime.UTC).isoformat(timespec="seconds")
+    if facts.get("rounds"):
+        with opened_journal(home) as journal:
+            facts["round"], facts["step"] = status_text.part(journal, facts["job"])
+    return facts
 
 
 VERBS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aggregator import roster_files
+from aggregator import roster_files, status_text
 from aggregator.carriers import Exchange
-from aggregator.exchange import Answered, Declined, Rejected
+from aggregator.exchange import Answered, Asked, Declined, Rejected
 from aggregator.home import (
     CoordinatorExists,
     Home,
@@ -244,11 +244,13 @@ class TestStatus:
     def test_tells_round_step_deadline_and_who_has_answered(
         self, watch: Watch, facts: Callable[[], dict[str, object]]
     ) -> None:
+        watch.observe(Asked(Exchange(2, "masked"), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "masked"), "m1", 100))
         watch.observe(Answered(Exchange(2, "masked"), "m0", 100))
         now = facts()
         assert (now["round"], now["step"], now["answered"]) == (2, "masked", ["m0", "m1"])
         assert float(now["deadline"]) - float(now["since"]) == pytest.approx(60, abs=1)  # type: ignore[arg-type]
+        watch.observe(Asked(Exchange(2, "agreed"), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "agreed"), "m2", 100))
         assert (facts()["step"], facts()["answered"]) == ("agreed", ["m2"])
 
@@ -266,8 +268,22 @@ class TestStatus:
         assert "because" in said
 
     def test_an_attempt_that_failed_is_printed(self, watch: Watch, capsys: pytest.CaptureFixture[str]) -> None:
-        watch.observe(AttemptFailed(1, 2, "too-few-members", "2 of 3"))
-        assert "試行 2" in capsys.readouterr().out
+        reason = "Only 0 members answered masked; 3 are needed. The attempt is given up."
+        watch.observe(AttemptFailed(1, 2, "too-few-members", reason))
+        said = capsys.readouterr().out
+        assert "試行 2" in said
+        assert "Only" not in said
+
+    def test_a_refusal_is_printed_in_the_language_asked_for(
+        self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reason = "The plan 8ea8 is not one that this site has approved."
+        watch.observe(Asked(Exchange(1, "keys"), frozenset({"m0", "m1"})))
+        watch.observe(Declined(Exchange(1, "keys"), "m1", "plan-not-approved", reason))
+        words = "計画 8ea8 はこの拠点で承認されていません。"
+        assert capsys.readouterr().out == f"m1 が拒否（plan-not-approved）: {words}\n"
+        assert facts()["refused"] == {"m1": f"plan-not-approved: {reason}"}  # for programs
+        assert f"今回不参加: m1 (plan-not-approved: {words})" in status_text.text(watch._status, "ja")
 
     def test_tells_a_refusal_of_the_plan_once_with_its_reason(
         self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]

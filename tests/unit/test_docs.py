@@ -2,10 +2,17 @@
 
 import ast
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+
+import clients.cli
+from aggregator import cli as coordinator
+from aggregator import root_cli
+from federation import commands
+from scripts.check_readme import PAIRS
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -45,3 +52,29 @@ def test_every_row_of_the_attacks_names_a_test() -> None:
     rows = re.findall(r"^\| (?!---|attack)(.+)", text.partition("## Attacks and tests")[2], flags=re.M)
     assert len(rows) > 30
     assert [row for row in rows if "::test_" not in row] == []
+
+
+def typed() -> list[tuple[str, str]]:
+    """(page, command line) of every `rengo member`, `coordinator` and `root` that README and guides show to type."""
+    found = []
+    for name in sorted({name for pair in PAIRS for name in pair}):
+        for block in re.findall(r"^```$(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), flags=re.M | re.S):
+            lines = re.findall(r"^rengo ((?:member|coordinator|root) [^#>\n]+)", block, flags=re.M)
+            found += [(name, line.strip()) for line in lines]
+    return found
+
+
+def test_commands_to_type_are_found_on_every_page() -> None:
+    assert {name for name, _ in typed()} == {name for pair in PAIRS for name in pair}
+
+
+@pytest.mark.parametrize(("page", "line"), typed())
+def test_every_command_to_type_has_all_that_it_needs(page: str, line: str) -> None:
+    noun, verb, *arguments = shlex.split(line)
+    found = {"member": [*clients.cli._VERBS.values()], "coordinator": coordinator._VERBS, "root": root_cli._VERBS}
+    [known] = [each for each in found[noun] if each.name == verb]
+    parser = commands._parser(noun, known, "en")
+    if known.rest:
+        parser.parse_known_intermixed_args(arguments)
+    else:
+        parser.parse_intermixed_args(arguments)

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,12 @@ import aggregator
 import clients
 import federation
 from clients.registry_refused import RegistryRefused
-from federation.errors import ConfigInvalid, Fault, RengoError, UnknownKey
+from federation.errors import ConfigInvalid, Fault, RengoError, SignatureInvalid, UnknownKey, japanese
 from federation.load_plan import SweepFailed
 from federation.secagg.messages import Refused
+from federation.secagg.refusals import Refusal
+from federation.secagg.server import TooFewMembers
+from federation.wire import Malformed
 
 EXIT_CODES = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 70}
 
@@ -115,6 +119,10 @@ class TestEach:
             assert text
             assert not set(text) & set("{}")
 
+    def test_names_the_same_commands_in_both_languages(self, kind: type[RengoError]) -> None:
+        command = re.compile(r"`(rengo (?:member|coordinator|root) [a-z]+)")
+        assert set(command.findall(" ".join(english(kind).split()))) == set(command.findall(kind.ja))
+
     def test_has_an_exit_code_of_the_contract(self, kind: type[RengoError]) -> None:
         assert made(kind).exit_code in EXIT_CODES
         assert kind is RengoError or kind.exit_code != 70 or kind is SweepFailed
@@ -126,3 +134,22 @@ class TestEach:
         for language in ("en", "ja"):
             assert again.text(language) == error.text(language)
         assert (str(again), again.code, again.exit_code) == (str(error), error.code, error.exit_code)
+
+
+OVER_THE_WIRE = [
+    kind for kind in KINDS if issubclass(kind, Refusal) or kind in (Malformed, SignatureInvalid, TooFewMembers)
+]
+
+
+@pytest.mark.parametrize("kind", OVER_THE_WIRE, ids=lambda kind: kind.__name__)
+def test_what_comes_over_the_wire_in_english_is_told_in_japanese(kind: type[RengoError]) -> None:
+    error = made(kind)
+    told = japanese(error.code, str(error))
+    assert told == error.text("ja").replace("_ja>", ">")  # a fact that is words is in English in the message
+
+
+def test_what_is_no_message_of_an_error_stays_as_it_came() -> None:
+    closed = japanese("closed", "Round 1, attempt 2 is closed for this member: x\x1b[2J.")
+    assert closed == "学習回 1・試行 2 は、この拠点では終了しています: x\\x1b[2J。"
+    for code, text in (("closed", "Round 1 is open."), ("unheard-of", "Boo."), ("closed", "Round 1" * 1000)):
+        assert japanese(code, text) == text

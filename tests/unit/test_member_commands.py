@@ -19,6 +19,7 @@ from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryUnreachable
 from clients.registry_refused import RegistryRefused
 from clients.state_folder import OpenToOthers
+from federation.commands import NotConfirmed
 from federation.errors import DataFolderInvalid, ModelFolderInvalid, UsageError
 from federation.output import OutputNotWritable
 from federation.plan import Plan
@@ -203,7 +204,7 @@ class TestDeciding:
     def test_nothing_is_approved_without_a_yes(self, federation: tuple[Consortium, list[Site]]) -> None:
         made, (site, *_) = federation
         plan = made.propose("job=無回答")
-        with pytest.raises(UsageError, match="Nothing was approved"):
+        with pytest.raises(NotConfirmed):
             site.run("approve")
         assert not site.home.approved(plan)
 
@@ -257,8 +258,9 @@ class TestAutomaticApproval:
     def test_approves_no_roster(self, federation: tuple[Consortium, list[Site]], site: Site) -> None:
         made, _ = federation
         plan = made.propose("job=自動")
-        with pytest.raises(NothingApproved, match="roster 2"):
+        with pytest.raises(NothingApproved, match="roster 2") as caught:
             self.approve(site)
+        assert "まだ参加者名簿 版 2 を承認していません" in caught.value.text("ja")
         assert not site.home.approved(plan)
         site.run("roster", "approve", "--yes")
         assert self.approve(site) == plan
@@ -323,7 +325,7 @@ def test_closing_a_job_frees_the_data_and_is_in_the_journal(federation: tuple[Co
     journal = Journal(site.home.file("journal.sqlite"))
     journal.commit(History((1, 1)), Departure("止まった", ("keys",), "host:1", 1, bytes(32)))
     journal.close()
-    with pytest.raises(UsageError, match="Nothing was closed"):
+    with pytest.raises(NotConfirmed):
         site.run("close", "止まった")
     with pytest.raises(NoOpenJob):
         site.run("close", "別のジョブ", "--yes")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from clients.home import Home, Settings
 from clients.journal import Departure, Journal
 from clients.loading import DEMO_BASE
 from clients.process import alone
-from clients.running import _tell_of_proxy
+from clients.running import _nobody_listens, _tell_of_proxy
 from federation.commands import Printer
 from federation.secagg.history import History
 from tests.unit.proxies import PROXIES, Proxy
@@ -74,7 +75,20 @@ class TestTheWayToTheCarrier:
             if by_proxy:
                 monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
             assert said(home) == ""
+            assert _nobody_listens(home)
         assert bool(proxy.asked) == by_proxy
+
+    def test_takes_neither_a_proxys_fault_nor_a_carrier_that_is_there_for_that(
+        self, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with socket.socket() as carrier:
+            carrier.bind(("127.0.0.1", 0))
+            carrier.listen()
+            home.keep_carrier(f"127.0.0.1:{carrier.getsockname()[1]}")
+            assert not _nobody_listens(home)
+        with Proxy(b"HTTP/1.1 403 Forbidden\r\n\r\n").listening() as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            assert not _nobody_listens(home)
 
 
 def started(site: Site) -> tuple[str, bool]:

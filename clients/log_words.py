@@ -1,0 +1,20 @@
+"""The member's log in Japanese, by the English message as it stands in the code. A test finds what is missing."""
+
+JAPANESE = {
+    "%s refused a %s: %s": "%s: 要求 %s を拒否しました: %s",
+    "%s: round %d of %d: trained, the masked update leaves": "%s: 学習回 %d/%d: 学習が終わり、秘匿した更新を送信します",
+    "%s: round %d of %d: done here, its shares leave to open the sum": (
+        "%s: 学習回 %d/%d: この拠点では完了、合計を開示するシェアを送信します"
+    ),
+    "%s: final measurement: the masked losses leave": "%s: 最終評価: 秘匿した損失を送信します",
+    "%s: final measurement done here; with it, job %s ends for this site": (
+        "%s: 最終評価がこの拠点では完了し、ジョブ %s はこの拠点では終了です"
+    ),
+    "%s is not used: %s": "%s は使いません: %s",
+    "status.json cannot be written: %s": "status.json に書き込めません: %s",
+    "a relay is hung up on: %d others are connected": "中継の接続を切りました（他に %d 件が接続中）",
+    "the relay hung up": "中継が接続を切りました",
+    "a request failed: %s": "要求の処理に失敗しました: %s",
+    "a relay stalled for %g seconds": "中継が %g 秒間応答しません",
+    "the node ended with %d; it is started again in %.0f s": "ノードが終了しました（%d）。%.0f 秒後に再起動します",
+}
