@@ -32,6 +32,8 @@ from federation.errors import ConfigInvalid, Language, RengoError, SettingsFileI
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
 from federation.load_plan import from_yaml, to_yaml
 from federation.plan import Plan
+from federation.registry import APPROVED, REFUSED
+from federation.secagg.refusals import PlanNotApproved
 from federation.token import fingerprint, spoken
 
 CHOSEN = Settings('名古屋 "製造業" \\ 研究会', "https://rengo.example.jp", "rengo.example.jp:8444", "0.0.0.0", 60, 5)  # noqa: S104
@@ -277,10 +279,10 @@ class TestStatus:
     def test_a_refusal_is_printed_in_the_language_asked_for(
         self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        reason = "The plan 8ea8 is not one that this site has approved."
+        reason = PlanNotApproved(plan="8ea8").text("en")
         watch.observe(Asked(Exchange(1, "keys"), frozenset({"m0", "m1"})))
         watch.observe(Declined(Exchange(1, "keys"), "m1", "plan-not-approved", reason))
-        words = "計画 8ea8 はこの拠点で承認されていません。"
+        words = PlanNotApproved(plan="8ea8").text("ja")
         assert capsys.readouterr().out == f"m1 が拒否（plan-not-approved）: {words}\n"
         assert facts()["refused"] == {"m1": f"plan-not-approved: {reason}"}  # for programs
         assert f"今回不参加: m1 (plan-not-approved: {words})" in status_text.text(watch._status, "ja")
@@ -289,11 +291,11 @@ class TestStatus:
         self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         for _ in range(2):
-            watch.decided({"m1"}, {"m0": "契約審査中"})
+            watch.consents({"m0": (REFUSED, "契約審査中"), "m1": (APPROVED, "")})
         assert capsys.readouterr().out == "m0 が計画を拒否しました。理由: 契約審査中\n"
-        assert (facts()["approved"], facts()["refused_plan"]) == (["m1"], {"m0": "契約審査中"})
-        watch.decided({"m0", "m1"}, {})
-        assert (facts()["approved"], facts()["refused_plan"]) == (["m0", "m1"], {})
+        assert (facts()["approved"], facts()["disapproved"]) == (["m1"], {"m0": "契約審査中"})
+        watch.consents({"m0": (APPROVED, ""), "m1": (APPROVED, "")})
+        assert (facts()["approved"], facts()["disapproved"]) == (["m0", "m1"], {})
         assert capsys.readouterr().out == ""
 
     def test_after_a_failed_attempt_whom_to_call_is_told_for_what_people_can_mend(

@@ -72,6 +72,7 @@ class TestSignedMessage:
             ("kind", Agreed),
             ("kind", Revealed),
         ],
+        ids=["key of another", "short key", "no key", "digest", "sender", "space", "recipient", "agreed", "revealed"],
     )
     def test_does_not_open_as_anything_else(self, what: str, value: object) -> None:
         with pytest.raises(SignatureInvalid):
@@ -167,7 +168,7 @@ class TestRoster:
             {"members": (*ENTRIES[:2], dataclasses.replace(ENTRIES[2], name="川崎重工"))},
             {"members": (*ENTRIES[:2], dataclasses.replace(ENTRIES[2], public_key=bytes(32)))},
         ],
-        ids=str,
+        ids=["version", "consortium", "coordinator's key", "a member less", "a name", "a key"],
     )
     def test_that_was_changed_does_not_verify_and_has_another_digest(self, changes: dict[str, object]) -> None:
         changed = dataclasses.replace(ROSTER, **changes)  # type: ignore[arg-type]

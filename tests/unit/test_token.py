@@ -52,6 +52,18 @@ def test_a_token_that_is_cut_off_is_refused(data: st.DataObject) -> None:
         ("https://rengo.example.jp:8443", "https://rengo.example.jp:notaport"),
         ("https://rengo.example.jp:8443", "https://[2001:db8::1"),
     ],
+    ids=[
+        "http",
+        "file",
+        "version",
+        "no hex",
+        "short root",
+        "no base64",
+        "long secret",
+        "no host",
+        "no port",
+        "cut host",
+    ],
 )
 def test_a_changed_part_is_refused(old: str, new: str) -> None:
     changed = GOOD.text().replace(old, new, 1)
