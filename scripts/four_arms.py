@@ -114,8 +114,10 @@ class Experiment:
             ROOT / "federation" / f"{name}.py" for name in ("plan", "privacy", "ring", "server_optim", "step")
         ]
         schemes = sorted((ROOT / "federation" / "schemes").glob("*.py"))
+        settings = asdict(config)
+        del settings["arms"]["cache"]  # where on this machine
         inputs = {
-            "settings": asdict(config),
+            "settings": settings,
             "base_model": base_model.digest(DEMO_BASE),
             "documents": documents,
             "code": _sha256([*comparison.CODE, *federation, *schemes]),

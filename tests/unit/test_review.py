@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clients import review
-from clients.home import Home
+from clients.home import Home, Settings
 from federation.errors import Language
 from federation.identity import Roster
 from federation.plan import Plan, SecAgg
@@ -19,15 +19,16 @@ WEAKER: dict[Language, tuple[str, str, str]] = {
 
 
 def words(plan: Plan, folder: Path, language: Language) -> str:
-    roster = Roster(plan.consortium, 1, bytes(32), ())
-    return review.text(plan, roster, Home(folder), (), language)
+    roster, home = Roster(plan.consortium, 1, bytes(32), ()), Home(folder / "home")
+    home.create(Settings("m00", "https://127.0.0.1:1", str(folder), "demo"), bytes(32), "PEM")
+    return review.text(plan, roster, home, (), language)
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_a_plan_that_trusts_the_coordinator_says_what_is_weaker(tmp_path: Path, language: Language) -> None:
     plan = make_plan(MEMBERS, secagg=SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6))
-    for part in WEAKER[language]:
-        assert part in words(plan, tmp_path, language)
+    shown = words(plan, tmp_path, language)
+    assert all(part in shown for part in WEAKER[language])
     assert review.facts(plan, "m00", ())["threat"] == "semi_malicious"
 
 
