@@ -19,6 +19,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
+from aggregator.registry_refusals import (
+    KeyTaken,
+    NameTaken,
+    ProtocolVersionDiffers,
+    RosterOutOfOrder,
+    TokenRefused,
+    UnknownToRegistry,
+)
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.registry import (
@@ -62,52 +70,6 @@ CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEX
 _MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
 """Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
 a row on the disk, and one sender must not hide the others."""
-
-
-class TokenRefused(RengoError):
-    """This join token is not accepted: {detail}. Ask the coordinator for a new one."""
-
-    ja = "招待コードは受け付けられませんでした: {detail_ja}。事務局に新しいものを依頼してください。"
-    exit_code = 4
-
-
-class NameTaken(RengoError):
-    """{id} is a member already. Revoke it before you invite it again: `rengo coordinator revoke {id}`."""
-
-    ja = "{id} は既に参加拠点です。招待し直す前に `rengo coordinator revoke {id}` で失効させてください。"
-    exit_code = 2
-
-
-class KeyTaken(RengoError):
-    """A key of this join belongs to a member already, or did. Keys are made anew for each join."""
-
-    ja = "この参加要求の鍵は既に登録されています。鍵は参加のたびに新しく作成されます。"
-    exit_code = 4
-
-
-class UnknownToRegistry(RengoError):
-    """{id} is not a member of this consortium, or was revoked."""
-
-    ja = "{id} はこのコンソーシアムの参加拠点ではないか、失効しています。"
-    exit_code = 4
-
-
-class RosterOutOfOrder(RengoError):
-    """The roster has version {version}; the next one is {expected}. Propose it anew: `rengo coordinator roster`."""
-
-    ja = "参加者名簿の版は {version} ですが、次は {expected} です。`rengo coordinator roster` で作り直してください。"
-    exit_code = 3
-
-
-class ProtocolVersionDiffers(RengoError):
-    """This member speaks protocol {actual} (rengo {rengo}), the consortium speaks {expected}. Install rengo
-    {wanted}."""
-
-    ja = (
-        "この拠点のプロトコルは {actual}（rengo {rengo}）、コンソーシアムは {expected} です。"
-        "rengo {wanted} を導入してください。"
-    )
-    exit_code = 3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from aggregator import registry
-from aggregator.registry import NameTaken, Registry, RosterOutOfOrder, UnknownToRegistry
+from aggregator.registry import Registry
+from aggregator.registry_refusals import NameTaken, RosterOutOfOrder, UnknownToRegistry
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, RosterEntry, SignedRoster
 from federation.registry import LIMITS, Ask, Consent, Introduction, Joined, Noted, Standing, context

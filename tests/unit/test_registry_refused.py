@@ -2,7 +2,7 @@
 
 import pytest
 
-from aggregator.registry import KeyTaken, ProtocolVersionDiffers, TokenRefused, UnknownToRegistry
+from aggregator.registry_refusals import KeyTaken, ProtocolVersionDiffers, TokenRefused, UnknownToRegistry
 from clients.registry_refused import RegistryRefused
 from federation.errors import RengoError, SignatureInvalid
 from federation.secagg.messages import Refused
