@@ -150,7 +150,8 @@ class Experiment:
                 raise
             return math.inf  # training diverged at every member
         losses = json.loads((output / "summary.json").read_text())["held_out_loss_by_round"]
-        return float(min(losses.values()) - losses["0"])
+        start = losses.pop("0")
+        return float(min(losses.values(), default=math.inf) - start)  # no losses: every adapter measured was unusable
 
     def _alone(self, arm: str, rate: float) -> float:
         """Local and pooled do not depend on a federated job, so none is run."""

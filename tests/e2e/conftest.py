@@ -1,14 +1,16 @@
 """Small real runs of `rengo simulate`: the demo's own base model and documents, few members, few tokens."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aggregator.simulate.table import DEMO_MEMBERS
-from tests.e2e.sites import PATIENCE, Consortium, Program, succeeds
+from tests.e2e.sites import PATIENCE, Consortium, Program, rengo, succeeds
 from tests.e2e.watching import Watch
 
 SMALL = (
@@ -48,13 +50,15 @@ def overrides(seven_members: Path) -> Callable[..., Sequence[str]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A job that is done: who took part, what the programs wrote, and what they were seen to do."""
+    """A job that is done: who took part, what the programs wrote, what they were seen to do, and the status at its
+    end."""
 
     consortium: Consortium
     plan: Path
     coordinator: Program
     members: dict[str, Program]
     watch: Watch
+    ended: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -96,5 +100,6 @@ def trained(consortium: Consortium, watch: Watch) -> Trained:
     assert coordinator.process.wait(4 * PATIENCE) == 0, coordinator.text()
     for name in consortium.names:
         succeeds("member", "stop", "--home", consortium.folder / name)
+    ended = json.loads(rengo("coordinator", "status", "--home", consortium.home).out)
     consortium.serve()
-    return Trained(consortium, plan, coordinator, members, watch)
+    return Trained(consortium, plan, coordinator, members, watch, ended)

@@ -114,9 +114,9 @@ def test_no_site_says_anything_of_a_round_while_no_plan_is_approved(trained: Tra
 
 
 def test_status_tells_the_end_of_a_job_and_of_a_member(trained: Trained) -> None:
-    facts = succeeds("coordinator", "status", "--home", trained.consortium.home)
-    assert (facts["phase"], facts["rounds"]) == ("done", 2)
-    assert sorted(facts["survivors"]) == list(trained.consortium.names)
+    assert (trained.ended["phase"], trained.ended["rounds"]) == ("done", 2)
+    assert sorted(trained.ended["survivors"]) == list(trained.consortium.names)
+    assert succeeds("coordinator", "status", "--home", trained.consortium.home)["phase"] == "serving"
     stopped = rengo("member", "status", "--home", trained.consortium.folder / trained.consortium.names[0])
     assert stopped.code == 9
     assert json.loads(stopped.out)["phase"] == "stopped"

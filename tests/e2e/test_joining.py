@@ -1,11 +1,12 @@
 """Join tokens between real programs: spent once, in time, and only where their fingerprint leads."""
 
 import socket
+import sqlite3
 import ssl
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -43,7 +44,11 @@ def test_a_token_that_is_not_good_any_more_lets_nobody_in(how: str, consortium: 
     if how == "used":
         token = sorted(consortium.folder.glob("*.token"))[0]
     else:
-        token = consortium.token(name, expires="0m" if how == "expired" else "1h")
+        token = consortium.token(name)
+    if how == "expired":
+        with closing(sqlite3.connect(consortium.home / "registry.sqlite")) as registry, registry:
+            past = "2026-01-01T00:00:00+00:00"
+            assert registry.execute("UPDATE invitations SET expires = ? WHERE id = ?", (past, name)).rowcount == 1
     if how == "unknown":
         consortium.token(name)  # a newer invitation replaces the older one
     before = log_of(consortium)
