@@ -41,10 +41,7 @@ def join(folder: Path, token: Path) -> Done:
 @pytest.mark.parametrize("how", ["used", "expired", "unknown"])
 def test_a_token_that_is_not_good_any_more_lets_nobody_in(how: str, consortium: Consortium, tmp_path: Path) -> None:
     name = f"late-{how}"
-    if how == "used":
-        token = sorted(consortium.folder.glob("*.token"))[0]
-    else:
-        token = consortium.token(name)
+    token = sorted(consortium.folder.glob("*.token"))[0] if how == "used" else consortium.token(name)
     if how == "expired":
         with closing(sqlite3.connect(consortium.home / "registry.sqlite")) as registry, registry:
             past = "2026-01-01T00:00:00+00:00"
