@@ -78,3 +78,24 @@ def test_every_command_to_type_has_all_that_it_needs(page: str, line: str) -> No
         parser.parse_known_intermixed_args(arguments)
     else:
         parser.parse_intermixed_args(arguments)
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_are_there(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        path, _, heading = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), link
+        if heading and target.suffix == ".md":
+            assert heading in anchors(target), link
+
+
+def anchors(document: Path) -> set[str]:
+    """What a heading is called in a link: lower case, without punctuation, blanks as hyphens."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
