@@ -238,6 +238,40 @@ def mask(key: bytes, count: int, bits: int) -> list[int]:
     return list(struct.unpack(f"<{count}{'H' if bits == 16 else 'I'}", stream))
 
 
+# Trees
+
+
+def split(count: int) -> int:
+    """The largest power of two below `count`."""
+    return 1 << (count - 1).bit_length() - 1
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return leaves[0]
+    k = split(len(leaves))
+    return H("node", [root_of(leaves[:k]), root_of(leaves[k:])])
+
+
+def path_of(leaves: list[bytes], at: int) -> list[bytes]:
+    if len(leaves) == 1:
+        return []
+    k = split(len(leaves))
+    if at < k:
+        return [*path_of(leaves[:k], at), root_of(leaves[k:])]
+    return [*path_of(leaves[k:], at - k), root_of(leaves[:k])]
+
+
+def climb(leaf: bytes, at: int, count: int, path: list[bytes]) -> bytes | None:
+    if count == 1:
+        return None if path else leaf
+    if not path:
+        return None
+    k = split(count)
+    inner = climb(leaf, at, k, path[:-1]) if at < k else climb(leaf, at - k, count - k, path[:-1])
+    return inner and H("node", [inner, path[-1]] if at < k else [path[-1], inner])
+
+
 # Encoding
 
 
