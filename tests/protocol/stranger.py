@@ -45,7 +45,7 @@ from tests.protocol.stranger_encoding import (
     root_of,
     safe,
     scalars_of,
-    stream,
+    vector,
     verifies,
     write_frame,
 )
@@ -398,9 +398,4 @@ class Stranger:
         require(len(votes) >= self.t and len({v["survivors"] for v in votes.values()}) == 1, "round-unproven")
 
     def _vector(self, round: int, adapter: Mapping[str, Tensor], ring: Ring) -> list[int]:
-        update, (loss, base_loss) = self.update(round, adapter)
-        values = [(abs(v), ring.ranges[name]) for name in ring.shapes for v in update[name]]
-        clipped = sum(v > g for v, g in values) / max(1, len(values))
-        scalars = {"held_out_loss": loss, "base_held_out_loss": base_loss, "clipped_share": clipped, "diverged": 0.0}
-        seed = [self.plan["consortium"], self.plan["job"], self.plan["seed"], self.id, round]
-        return ring.encode(update, scalars, stream("rounding", seed))
+        return vector(self.plan, self.id, round, ring, *self.update(round, adapter))

@@ -380,3 +380,18 @@ def ring_of(
     for name in set(shapes) & set(mean):
         ranges[name] = max(smallest, min(first, headroom * max(map(abs, mean[name]))))
     return Ring(secagg["ring_bits"], len(plan["members"]), shapes, ranges, scalars_of(plan, round))
+
+
+def vector(
+    plan: Mapping[str, Any],
+    id: str,
+    round: int,
+    ring: Ring,
+    update: dict[str, list[float]],
+    losses: tuple[float, float],
+) -> list[int]:
+    """Section 3: the update, then the figures of a member whose training did not diverge."""
+    values = [(abs(v), ring.ranges[name]) for name in ring.shapes for v in update[name]]
+    clipped = sum(v > g for v, g in values) / max(1, len(values))
+    scalars = {"held_out_loss": losses[0], "base_held_out_loss": losses[1], "clipped_share": clipped, "diverged": 0.0}
+    return ring.encode(update, scalars, stream("rounding", [plan["consortium"], plan["job"], plan["seed"], id, round]))

@@ -17,6 +17,7 @@ from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer
 from clients import cli
 from clients.home import Home
+from clients.journal import Journal
 from federation import load_plan
 from federation.identity import Identity, SignedRoster
 from federation.plan import Plan
@@ -148,3 +149,11 @@ def three_sites(folder: Path) -> Iterator[tuple[Consortium, list[Site]]]:
         sites = [made.join(id) for id in DOCUMENTS]
         made.publish_roster()
         yield made, sites
+
+
+def journal_of(site: Site) -> list[str]:
+    """The kinds of what left the site, in order."""
+    journal = Journal(site.home.file("journal.sqlite"))
+    kinds = [row.kinds for row in journal.sent()]
+    journal.close()
+    return kinds

@@ -25,7 +25,7 @@ from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.secagg.history import History
 from federation.token import TokenInvalid
-from tests.unit.site import MEMBERS, Consortium, Site, call, consortium, three_sites
+from tests.unit.site import MEMBERS, Consortium, Site, call, consortium, journal_of, three_sites
 
 ID = "akatombo-seiki"
 
@@ -42,13 +42,6 @@ def inviting(tmp_path: Path) -> Iterator[Consortium]:
     made = consortium(tmp_path)
     with made.listening():
         yield made
-
-
-def journal_of(site: Site) -> list[str]:
-    journal = Journal(site.home.file("journal.sqlite"))
-    kinds = [row.kinds for row in journal.sent()]
-    journal.close()
-    return kinds
 
 
 class TestJoining:

@@ -6,20 +6,12 @@ import pytest
 
 from clients.approving import RosterOlder
 from clients.home import NoMemberHere
-from clients.journal import Journal
 from clients.registry_client import RegistryUnreachable
 from federation.errors import UsageError
 from federation.wire import Malformed
-from tests.unit.site import Site, consortium, three_sites
+from tests.unit.site import consortium, journal_of, three_sites
 
 ID = "akatombo-seiki"
-
-
-def journal_of(site: Site) -> list[str]:
-    journal = Journal(site.home.file("journal.sqlite"))
-    kinds = [row.kinds for row in journal.sent()]
-    journal.close()
-    return kinds
 
 
 class TestRosters:
