@@ -9,7 +9,8 @@ import pytest
 
 from federation.plan import SecAgg
 from federation.secagg import shamir
-from federation.secagg.messages import Claim, Keys, Revealed, Unmask
+from federation.secagg.contexts import claim_digest, share_context_from
+from federation.secagg.messages import Claim, Cohort, Inbox, Keys, Masked, Revealed, Sealed, Unmask
 from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import canonical_cbor, read_body, read_cbor
 from tests.protocol.consortium import make_consortium
@@ -173,6 +174,54 @@ def test_members_that_revealed_leave_no_quorum_to_a_second_attempt(folder: Path)
     second = Play(consortium, make_offer(consortium, 1, 2)).do("keys")
     assert set(second.refused) == {*ring} - {*silent}
     assert set(second.refused.values()) == {"closed"}
+
+
+# Two rings, and one colluder's two faces
+
+
+def test_two_rings_told_to_two_halves_give_neither_a_quorum(folder: Path) -> None:
+    """A coordinator that lies about the Keys already: it has the ring that it wants, and still needs all on one."""
+    consortium = make_sparse(folder, 20)
+    play = Play(consortium).do("keys")
+    keys = play.answers["keys"]
+    halves = consortium.names[::2], consortium.names[1::2]
+    for number, half in enumerate(halves):
+        u1 = Claim(bytes([number]) * 32, ())
+        share_ctx = share_context_from(play.aggregation.setup_ctx, claim_digest("U1", u1))
+        near = {name: around(consortium, share_ctx, name) for name in half}
+        shares = {}
+        for name in half:
+            cohort = Cohort(tuple(keys[m] for m in near[name]))
+            told = play.say(cohort, play.aggregation.setup_ctx, name, canonical_cbor(u1.to_plain()))
+            [shares[name]] = ask(consortium, name, told)
+            assert shares[name].header.digest == share_ctx
+        for name in half:
+            dealers = [m for m in near[name] if m in half]
+            sealed = tuple(Sealed(bytes(32), bytes(32), b"", b"") for _ in dealers)
+            inbox = Inbox(tuple(shares[m].without_blob() for m in dealers), sealed)
+            for absent in ((), tuple(m for m in consortium.names if m not in half)):
+                claim = canonical_cbor(Claim(bytes(32), absent).to_plain())
+                code = refusal(ask(consortium, name, play.say(inbox, share_ctx, name, claim)))
+                assert code in ("cohort-too-small", "neighbours-differ")
+
+
+def test_what_is_not_noticed_a_colluder_that_shows_two_neighbours_other_shares_in_one_context(folder: Path) -> None:
+    """Nobody sees both. All that it brings is what colluders bring anyway: their own secrets and vectors."""
+    consortium = make_sparse(folder, 20)
+    play = Play(consortium).through("shares")
+    near = [m for m in around(consortium, play.aggregation.share_ctx, "m00") if m != "m00"]
+    requests, contexts = play.prepare("masked"), set()
+    for name, root in zip(near[:2], (bytes(32), b"\1" * 32), strict=True):
+        message, broadcast = requests[name]
+        shown = [
+            altered(consortium.identities["m00"], s, root=root).without_blob() if s.header.sender == "m00" else s
+            for s in read_body(Inbox, message.header.body).shares
+        ]
+        lie = altered(consortium.coordinator, message, shares=tuple(shown))
+        [masked] = ask(consortium, name, lie, broadcast)
+        assert read_body(Masked, masked.header.body).unopened == ("m00",)
+        contexts.add(masked.header.digest)
+    assert contexts == {play.aggregation.ctx}
 
 
 # Other rings
