@@ -72,9 +72,10 @@ def _checked(options: argparse.Namespace) -> Settings:
     """What `init` was given. Raises UsageError before anything is written."""
     url, carrier = addresses(options.url, options.carrier)
     if not options.name.strip():
-        raise UsageError(detail="The consortium's name is empty.", command="rengo coordinator init")
+        raise _usage("init", "The consortium's name is empty.", "コンソーシアムの名前が空です。")
     if options.deadline <= 0 or options.wait < 0:
-        raise UsageError(detail="--deadline has to be more than 0, --wait 0 or more.", command="rengo coordinator init")
+        detail = "--deadline has to be more than 0, --wait 0 or more."
+        raise _usage("init", detail, "--deadline は 0 より大きい値、--wait は 0 以上で指定してください。")
     _require_printable("--name", options.name, "init")
     return Settings(options.name, url, carrier, options.listen, options.deadline, options.wait)
 
@@ -95,7 +96,7 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     """A join token for one member, shown once."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", options.id) or options.id == COORDINATOR:
         detail = "A member's id is made of a-z, 0-9 and '-', at most 63 of them."
-        raise UsageError(detail=detail, command="rengo coordinator invite")
+        raise _usage("invite", detail, "参加拠点の ID に使えるのは a-z・0-9・- だけで、63 文字までです。")
     _require_printable("--name", options.name or "", "invite")
     # First: a token that cannot be written down would leave the member without any.
     require_free(options.out)
@@ -121,7 +122,7 @@ def _require_printable(option: str, text: str, verb: str) -> None:
     """Raises UsageError: the root would not sign a roster with it."""
     if not is_printable(text):
         detail = f"{option} contains characters that cannot be seen: {printable(text)}."
-        raise UsageError(detail=detail, command=f"rengo coordinator {verb}")
+        raise _usage(verb, detail, f"{option} に表示できない文字が含まれています: {printable(text)}。")
 
 
 def revoke(options: argparse.Namespace, printer: Printer) -> Result:
@@ -227,11 +228,15 @@ def watch(options: argparse.Namespace, printer: Printer) -> Result:
         time.sleep(1)
 
 
+def _usage(verb: str, detail: str, detail_ja: str) -> UsageError:
+    return UsageError(detail=detail, detail_ja=detail_ja, command=f"rengo coordinator {verb}")
+
+
 def _duration(text: str) -> datetime.timedelta:
     match = re.fullmatch(r"(\d{1,4})([mhd])", text)
     if not match or not int(match[1]):
         detail = "--expires is a number from 1 on and m, h or d, as in 7d."
-        raise UsageError(detail=detail, command="rengo coordinator invite")
+        raise _usage("invite", detail, "--expires は 1 以上の数と m・h・d で指定してください（例: 7d）。")
     return datetime.timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 

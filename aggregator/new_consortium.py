@@ -19,16 +19,25 @@ def addresses(url: str, carrier: str | None) -> tuple[str, str]:
     url = url.rstrip("/")
     parts = urlsplit(url)
     if not _is_plain(parts):
-        raise _usage("--url has to be https://HOST:PORT, or https://HOST for port 443.")
+        raise _usage(
+            "--url has to be https://HOST:PORT, or https://HOST for port 443.",
+            "--url は https://ホスト:ポート、またはポート 443 なら https://ホスト の形で指定してください。",
+        )
     host, port = _host(parts), parts.port or HTTPS_PORT
     if carrier is None:
         if port == _HIGHEST_PORT:
-            raise _usage(f"--url has port {port}, after which there is none for the carrier: give --carrier HOST:PORT.")
+            raise _usage(
+                f"--url has port {port}, after which there is none for the carrier: give --carrier HOST:PORT.",
+                f"--url のポート {port} の次のポートがないため、通信路を --carrier ホスト:ポート で指定してください。",
+            )
         carrier = f"{host}:{port + 1}"
     if not is_address(carrier):
-        raise _usage("--carrier has to be HOST:PORT.")
+        raise _usage("--carrier has to be HOST:PORT.", "--carrier は ホスト:ポート の形で指定してください。")
     if int(carrier.rpartition(":")[2]) == port:
-        raise _usage(f"--carrier has the registry's port, {port}: the two need one each.")
+        raise _usage(
+            f"--carrier has the registry's port, {port}: the two need one each.",
+            f"--carrier のポート {port} は受付と同じです。別のポートを指定してください。",
+        )
     return url, carrier
 
 
@@ -72,5 +81,5 @@ def _host(parts: SplitResult) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _usage(detail: str) -> UsageError:
-    return UsageError(detail=detail, command="rengo coordinator init")
+def _usage(detail: str, detail_ja: str) -> UsageError:
+    return UsageError(detail=detail, detail_ja=detail_ja, command="rengo coordinator init")

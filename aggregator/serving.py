@@ -190,17 +190,22 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     _require_current(plan, roster)
     require_free_port(settings.listen, settings.carrier_port)
     folder = home.job(plan.job)
-    store = _store(folder, plan)
     job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
-    if state := rounds.finished(job, store):  # damage is told before anyone is asked
-        registry.finish_plan(plan.digest())
-        _export(folder / "adapter", plan, state, "done", printer)
-        store.close()
-        return
-    (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
-    registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
-    watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
-    _await_consents(registry, plan, roster, printer, watch)
+    with contextlib.closing(_store(folder, plan)) as store:
+        if state := rounds.finished(job, store):  # damage is told before anyone is asked
+            registry.finish_plan(plan.digest())
+            _export(folder / "adapter", plan, state, "done", printer)
+            return
+        (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
+        registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
+        watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
+        _await_consents(registry, plan, roster, printer, watch)
+        _train(home, registry, job, store, printer, watch)
+
+
+def _train(home: Home, registry: Registry, job: rounds.Job, store: Store, printer: Printer, watch: Watch) -> None:
+    """The rounds of a plan that enough members approved, over Flower, as soon as they are connected."""
+    settings, plan, roster = home.settings(), job.plan, job.roster
     nodes = {m.id: m.node_key for m in registry.members() if m.id in plan.members and m.revoked is None}
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
@@ -215,14 +220,13 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
             if isinstance(event, rounds.RoundDone):
                 _require_same(registry, roster)
 
-        run_rounds(job, carrier, store, folder / "adapter", observe, printer, _PAUSES)
+        run_rounds(job, carrier, store, home.job(plan.job) / "adapter", observe, printer, _PAUSES)
         registry.finish_plan(plan.digest())
     except RengoError as error:
         watch.stopped(error)
         raise
     finally:
         carrier.close()
-        store.close()
     watch.phase(DONE)
 
 

@@ -26,7 +26,7 @@ base_models         = ["any"] # SHA-256 of the base models that may be trained h
 semi_malicious      = false   # true: permits plans that trust the coordinator while keys are collected (large cohorts)
 training_hours      = "any"   # when a round may begin, local time: "20:00-06:00"
 two_persons         = false   # true: who approves a plan has to be another person than who applied for it
-automatic_approval  = false   # true: `rengo member start` approves a new plan within these limits without a person
+automatic_approval  = false   # true: a running member asks for plans and approves one within these limits by itself
 """
 
 

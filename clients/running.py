@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clients import proxy
-from clients.approving import is_other_startable, require_startable
+from clients.approving import JobFinished, is_other_startable, require_startable
 from clients.asking import ask_until_answered
 from clients.commands.site import opened_journal
-from clients.home import Approval, Home
+from clients.home import Approval, Home, NothingApproved
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
 from clients.process import alone
@@ -22,6 +22,7 @@ from clients.proxy import ProxyRefused
 from clients.state_folder import require_usable
 from federation.commands import Printer, Words
 from federation.errors import RengoError
+from federation.secagg.refusals import JobClosed
 
 if TYPE_CHECKING:  # they bring torch
     from clients.member import Member
@@ -31,6 +32,10 @@ _LOOK = 2.0
 """Seconds between two looks at what was approved since the member was loaded."""
 
 _WORDS: dict[str, Words] = {
+    "waiting": {
+        "en": "{id}: no plan to take part in; the next one is approved where policy.toml permits it",
+        "ja": "{id}: 参加する計画はまだありません。次の計画が社内許可条件の範囲内であれば自動的に承認します",
+    },
     "loading": {"en": "{id}: loading the base model and the documents", "ja": "{id}: 基盤モデルと文書を読み込み中"},
     "ready": {
         "en": "{id}: ready for job {job}; connecting outward to {superlink}",
@@ -53,8 +58,8 @@ _WORDS: dict[str, Words] = {
         "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
     },
     "other": {
-        "en": "{id}: job {job} is over here, and another plan or roster is approved: it is taken up",
-        "ja": "{id}: ジョブ {job} はこの拠点では終わっています。新しく承認された計画・名簿に切り替えます",
+        "en": "{id}: another plan or roster is approved than job {job} was loaded with: it is taken up",
+        "ja": "{id}: ジョブ {job} の読み込み後に別の計画・名簿が承認されたため、切り替えます",
     },
     "stopped": {"en": "{id}: stopped", "ja": "{id}: 停止しました"},
 }
@@ -94,12 +99,29 @@ class _Signals:
 def run(home: Home, printer: Printer) -> None:
     """Take part until told to stop. Raises what keeps this site from taking part, what is quickly seen first."""
     with _alone(home, printer) as (signals, journal):
-        if not home.policy().automatic_approval:
+        automatic = home.policy().automatic_approval
+        if not automatic:
             require_startable(home, journal)
         with signals.interrupting():
             ask_until_answered(home, journal, signals.stopping, printer)
+        if automatic:
+            _await_plan(home, journal, signals.stopping, printer)
         while not signals.stopping.is_set():
             _take_part(home, journal, signals, printer)
+
+
+def _await_plan(home: Home, journal: Journal, stopping: threading.Event, printer: Printer) -> None:
+    """Until policy.toml, or a person, has approved a plan that can be started."""
+    told = False
+    while not stopping.is_set():
+        try:
+            require_startable(home, journal)
+            return
+        except (NothingApproved, JobClosed, JobFinished):
+            if not told:
+                printer.line("waiting", _WORDS["waiting"], id=home.settings().id)
+            told = True
+        stopping.wait(_LOOK)
 
 
 def _take_part(home: Home, journal: Journal, signals: _Signals, printer: Printer) -> None:
@@ -201,11 +223,14 @@ class _Running:
                 return
 
     def _over(self) -> bool:
-        """Whether another plan or roster is approved, and this job never began at this site or has ended here: with an
-        open one, its open round would be lost."""
-        job = self.member.plan.job
-        running = self.member.plan, self.member.roster
-        return job not in self.journal.open_jobs() and is_other_startable(self.home, self.journal, *running)
+        """Whether another plan or roster is approved, and nothing is lost by taking it up: this job never began at this
+        site or has ended here, or it goes on under the new roster and no round is open."""
+        plan, roster = self.member.plan, self.member.roster
+        if not is_other_startable(self.home, self.journal, plan, roster):
+            return False
+        if plan.job not in self.journal.open_jobs():
+            return True
+        return self.home.plan().digest() == plan.digest() and not self.journal.history(plan.job).round_open
 
 
 @contextlib.contextmanager

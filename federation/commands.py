@@ -9,8 +9,9 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from federation.arguments import ArgumentParser
 from federation.errors import Language, UsageError
 from federation.text import printable_lines
 
@@ -83,8 +84,9 @@ def dispatch(noun: str, words: Words, verbs: Sequence[Verb], argv: Sequence[str]
         if name is None and set(arguments) <= {"-h", "--help"}:
             print(_overview(noun, words, verbs, language))
             return 0 if arguments else UsageError.exit_code
+        given = f"`rengo {noun} {name or ' '.join(arguments)}`"
         raise UsageError(
-            detail=f"`rengo {noun} {name or ' '.join(arguments)}` does not exist.", command=f"rengo {noun}"
+            detail=f"{given} does not exist.", detail_ja=f"{given} はありません。", command=f"rengo {noun}"
         )
     arguments.remove(verb.name)
     return _run(noun, verb, arguments, as_json, language)
@@ -124,17 +126,12 @@ def confirmed(words: Words, language: Language, yes: bool) -> bool:
     return input(words[language] + hint).strip().lower() in ("y", "yes", "はい")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(detail=f"{message}.", command=self.prog)
-
-
-def _parser(noun: str, verb: Verb, language: Language) -> _Parser:
+def _parser(noun: str, verb: Verb, language: Language) -> ArgumentParser:
     # argparse's own headings are English; these are ours.
     titles = {"en": ("arguments", "options"), "ja": ("引数", "オプション")}[language]
     raw = argparse.RawDescriptionHelpFormatter
     epilog = {"en": "Example:", "ja": "例:"}[language] + f"\n  {verb.example}"
-    parser = _Parser(
+    parser = ArgumentParser(
         prog=" ".join(filter(None, ["rengo", noun, verb.name])),
         description=verb.words[language],
         epilog=epilog,

@@ -99,7 +99,7 @@ def _code(kind: type[RengoError]) -> str:
 class UsageError(RengoError):
     """{detail} Try `{command} --help`."""
 
-    ja = "{detail} `{command} --help` をご覧ください。"
+    ja = "{detail_ja}`{command} --help` をご覧ください。"
     exit_code = 2
 
 

@@ -7,7 +7,6 @@ faults are reported at once. The command line adds two comforts to Hydra's gramm
 `data.path='/absolute/PATH'`, and text that the grammar cannot parse (Japanese, say) is taken as it stands.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import itertools
@@ -16,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 import hydra
 import yaml
@@ -31,7 +30,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from federation import output, plan, settings
-from federation.errors import ConfigInvalid, Fault, Language, RengoError, UnknownKey, UsageError, WrongValue
+from federation.arguments import ArgumentParser
+from federation.errors import ConfigInvalid, Fault, Language, RengoError, UnknownKey, WrongValue
 
 C = TypeVar("C")
 Task = Callable[[C, Path], None]
@@ -144,7 +144,7 @@ def _refuse_unbounded(text: str) -> None:
             raise ConfigInvalid([NotYaml(detail="it has aliases", detail_ja="エイリアスがあります")])
 
 
-class _Flags(argparse.ArgumentParser):
+class _Flags(ArgumentParser):
     """Hydra's flags that make sense here; everything else is an override."""
 
     def __init__(self, command: str) -> None:
@@ -154,9 +154,6 @@ class _Flags(argparse.ArgumentParser):
         self.add_argument("-h", "--help", action="store_true")
         self.add_argument("--json", action="store_true")  # for the noun: its `task` knows what to print
         self.add_argument("overrides", nargs="*")
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(detail=f"{message}.", command=self.prog)
 
 
 @contextlib.contextmanager

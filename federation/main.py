@@ -135,7 +135,7 @@ def _take_language(arguments: list[str], default: Language) -> tuple[Language, l
             case "en":
                 language = "en"
             case _:
-                raise UsageError(detail="--lang: ja | en.", command="rengo")
+                raise UsageError(detail="--lang: ja | en.", detail_ja="--lang: ja | en。", command="rengo")
     return language, rest
 
 

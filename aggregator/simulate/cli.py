@@ -32,8 +32,11 @@ def main(argv: list[str], language: Language) -> int:
     as_json = "--json" in argv
     if runs := [argument for argument in argv if argument.startswith("resume=")]:
         if len(runs) > 1 or set(argv) - {*runs, "--json"}:
-            detail = "`resume=RUN` takes every setting from the run; nothing else may be given."
-            raise UsageError(detail=detail, command="rengo simulate")
+            raise UsageError(
+                detail="`resume=RUN` takes every setting from the run; nothing else may be given.",
+                detail_ja="`resume=実行結果` はその実行の設定をすべて使うため、ほかの引数は指定できません。",
+                command="rengo simulate",
+            )
         output = Path(runs[0].removeprefix("resume=")).expanduser().absolute()
         with disk_errors(output):
             resume(output, language, as_json)

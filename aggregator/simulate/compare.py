@@ -5,13 +5,12 @@ arms and drop-outs. A row's differences are those of the test texts' mean losses
 what other texts would have given; below them stand the smallest and the largest of a single seed.
 """
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from rich.table import Table as Grid
@@ -23,6 +22,7 @@ from aggregator.simulate.report import Line, read_lines
 from aggregator.simulate.screen import Screen
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
+from federation.arguments import ArgumentParser
 from federation.errors import Language, RengoError, UsageError
 from federation.output import disk_errors
 from federation.plan import Plan
@@ -129,7 +129,7 @@ class Row:
 
 def main(argv: list[str], language: Language) -> int:
     """Read, compare, write, show. Raises RengoError."""
-    arguments = _Arguments(add_help=False)
+    arguments = ArgumentParser("rengo compare", add_help=False, allow_abbrev=False)
     arguments.add_argument("runs", nargs="*", type=Path)
     arguments.add_argument("--out", type=Path, default=Path("outputs/compare"))
     arguments.add_argument("--json", action="store_true")
@@ -139,7 +139,8 @@ def main(argv: list[str], language: Language) -> int:
         print(_USAGE[language])
         return 0
     if not given.runs:
-        raise UsageError(detail=_USAGE[language].splitlines()[0], command="rengo compare")
+        detail, detail_ja = "No run is given.", "実行結果が指定されていません。"
+        raise UsageError(detail=detail, detail_ja=detail_ja, command="rengo compare")
     runs = [read_run(path) for path in find_runs(given.runs)]
     rows = list(grouped(runs))
     result = {"rows": [row.plain() for row in rows]}
@@ -157,11 +158,6 @@ def _write(out: Path, rows: Sequence[Row], result: Line) -> None:
     """compare.json and compare.png."""
     (out / "compare.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     plots.compared(out / "compare.png", {row.name: [_curve(run) for run in row.runs] for row in rows})
-
-
-class _Arguments(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(detail=message, command="rengo compare")
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

@@ -52,8 +52,12 @@ def leave(options: argparse.Namespace, printer: Printer) -> Result:
         id = site.home.settings().id
         names = {id} | {m.name for m in site.proposal.roster.roster.members if m.id == id}
         if _typed(options.name, id, printer.language) not in names:
-            detail = f"That is not the name of this site ({' / '.join(sorted(names))}); nothing was changed."
-            raise UsageError(detail=detail, command="rengo member leave")
+            either = " / ".join(sorted(names))
+            raise UsageError(
+                detail=f"That is not the name of this site ({either}); nothing was changed.",
+                detail_ja=f"この拠点の名前（{either}）と一致しません。何も変更していません。",
+                command="rengo member leave",
+            )
         stopped(site.home)
         site.registry.leave(site.identity)
     site.home.leave()

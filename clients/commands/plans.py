@@ -67,8 +67,11 @@ def approve(options: argparse.Namespace, printer: Printer) -> Result:
 def refuse(options: argparse.Namespace, printer: Printer) -> Result:
     """A person refuses the plan; the coordinator is told the reason."""
     if not options.reason.strip():
-        detail = "--reason is empty: the coordinator has to know what to change."
-        raise UsageError(detail=detail, command="rengo member refuse")
+        raise UsageError(
+            detail="--reason is empty: the coordinator has to know what to change.",
+            detail_ja="--reason が空です。事務局が何を直せばよいか分かるよう、理由を書いてください。",
+            command="rengo member refuse",
+        )
     with asked(options) as site:
         roster, plan, _ = _proposed(site)
         person = getpass.getuser()

@@ -54,7 +54,11 @@ def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -
         sys.stdout.buffer.write(written)
         return None
     if options.out.exists():
-        raise UsageError(detail=f"{options.out} exists already.", command="rengo member journal")
+        raise UsageError(
+            detail=f"{options.out} exists already.",
+            detail_ja=f"{options.out} は既に存在します。",
+            command="rengo member journal",
+        )
     with disk_errors(options.out.absolute()), options.out.open("xb") as file:
         file.write(written)
     words = {"en": f"{options.out}: {len(rows)} rows", "ja": f"{options.out}: {len(rows)} 行"}[printer.language]

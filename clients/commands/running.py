@@ -66,20 +66,22 @@ def stopped(home: Home) -> bool:
 
 
 def next_step(home: Home, journal: Journal, plan: Plan) -> Words:
-    """How an approved plan comes into effect here. A member that runs takes up nothing while a job is open at this
-    site: the open round would be lost."""
+    """How what was approved, the plan or a roster for it, comes into effect here. A member that runs takes up nothing
+    by which an open round would be lost."""
     if running(home.path) is None:
         return {"en": "Next: rengo member start", "ja": "次: rengo member start"}
     open_jobs = journal.open_jobs()
-    if not open_jobs:
+    if not open_jobs or (plan.job in open_jobs and not journal.history(plan.job).round_open):
         return {
             "en": "The running member takes it up within seconds.",
             "ja": "動作中の参加拠点が数秒以内に自動で切り替えます。",
         }
     if plan.job in open_jobs:
         return {
-            "en": f"Job {plan.job} is open at this site. Next: rengo member stop; rengo member start",
-            "ja": f"ジョブ {plan.job} はこの拠点で実行中です。次: rengo member stop; rengo member start",
+            "en": f"The running member takes it up when the open round of job {plan.job} has ended here. If the job "
+            "stopped in mid-round: rengo member stop; rengo member start",
+            "ja": f"動作中の参加拠点は、ジョブ {plan.job} の進行中の学習回が終わりしだい自動で切り替えます。"
+            "学習回の途中でジョブが停止した場合: rengo member stop; rengo member start",
         }
     return {
         "en": f"The running member takes it up when job {open_jobs[0]} has ended here. If that job stopped for good: "

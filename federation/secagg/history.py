@@ -35,6 +35,11 @@ class History:
     revealed_round: int = 0
     spent: Set[bytes] = field(default_factory=frozenset)
 
+    @property
+    def round_open(self) -> bool:
+        """Whether a vector was sent for a round whose sum this member has not helped to open."""
+        return self.masked[1] > self.revealed_round
+
     def with_keys(self, position: Position) -> "History":
         """Keys may be sent once a set-up, in order, and never for a round that this member helped to open."""
         attempt, round = position

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clients import asking
 from clients.approving import require_approved
 from clients.asking import ask_until_answered
 from clients.commands.site import opened_journal
@@ -153,7 +155,6 @@ class TestBeforeAnythingIsLoaded:
     def test_where_policy_approves_the_registry_is_asked_first(self, tmp_path: Path) -> None:
         with three_sites(tmp_path) as (made, (site, *_)):
             site.set_policy(automatic_approval="true")
-            assert started(site) == ("nothing-approved", False)
             made.propose()
             assert started(site) == ("nothing-approved", False)  # the roster is for people
 
@@ -200,13 +201,74 @@ def test_a_running_member_takes_up_another_plan_when_its_job_is_over_here_and_no
             made.propose("job=second")
             assert "rengo member close first" in site.said("approve", "--yes", language="en")
             with pytest.raises(AssertionError):
-                says("job first is over here", 5)
+                says("it is taken up", 5)
             site.run("close", "first", "--yes")
             says("ready for job second")
             assert site.run("status")["job"] == "second"
             made.propose("job=third")
             assert "takes it up within seconds" in site.said("approve", "--yes", language="en")
-            says("job second is over here")  # it never began
+            says("approved than job second was loaded with")  # it never began
+
+
+def test_a_running_member_goes_on_under_a_new_roster_once_no_round_is_open(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (made, (site, *_)):
+        plan = made.propose()
+        site.run("approve", "--yes")
+        masked = History((1, 1), (1, 1))
+        with opened_journal(site.home) as journal:
+            journal.commit(masked, Departure(plan.job, ("masked",), "", 1, bytes(32)))
+        with running(site, "serve", "--run-folder", str(tmp_path)) as says:
+            says(f"ready for job {plan.job}")
+            made.join("hotarubi-kogyo")
+            made.publish_roster()
+            assert "when the open round" in site.said("roster", "approve", "--yes", language="en")
+            with pytest.raises(AssertionError):
+                says("it is taken up", 5)
+            with opened_journal(site.home) as journal:
+                journal.commit(replace(masked, revealed_round=1), Departure(plan.job, ("revealed",), "", 1, bytes(32)))
+            says("it is taken up")
+            says(f"ready for job {plan.job}; the relay")
+
+
+def test_where_policy_approves_a_member_without_a_plan_waits_for_one(tmp_path: Path) -> None:
+    with three_sites(tmp_path) as (_, (site, *_)):
+        site.set_policy(automatic_approval="true")
+        site.run("roster", "approve", "--yes")
+        with running(site, "start") as says:
+            says("no plan to take part in")
+
+
+def test_where_policy_approves_the_next_plan_is_found_while_the_member_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_NEXT_PLAN", 0.1)
+    stopping, printer = threading.Event(), Printer("en", as_json=False)
+    with three_sites(tmp_path) as (made, (site, *_)):
+        site.set_policy(automatic_approval="true")
+        site.run("roster", "approve", "--yes")
+        with opened_journal(site.home) as journal, contextlib.redirect_stdout(io.StringIO()) as out:
+            ask_until_answered(site.home, journal, stopping, printer)
+            open_job(site, "first")
+            made.propose("job=second")
+            try:
+                with pytest.raises(AssertionError):
+                    until(lambda: "approved without a person" in out.getvalue(), 1)  # the open job would be lost
+                site.run("close", "first", "--yes")
+                until(lambda: "approved without a person" in out.getvalue(), 30)
+                assert site.home.plan().job == "second"
+                made.propose("job=third", "rounds=201")
+                until(lambda: "[refused-by-policy]" in out.getvalue(), 30)
+                assert site.home.plan().job == "second"
+            finally:
+                stopping.set()
+
+
+def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_site_that_has_approved_starts_without_the_registry_and_asks_until_it_answers(tmp_path: Path) -> None:
@@ -218,10 +280,10 @@ def test_a_site_that_has_approved_starts_without_the_registry_and_asks_until_it_
         ask_until_answered(site.home, journal, stopping, printer)  # does not raise
         assert "asked again in 5 s, and the member goes on with what is approved" in out.getvalue()
         assert "[registry-unreachable]" in out.getvalue()
-        (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+        (thread,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
         with made.listening():
-            asking.join(60)
-        assert not asking.is_alive()
+            thread.join(60)
+        assert not thread.is_alive()
         assert out.getvalue().endswith("akatombo-seiki: the registry is reached\n")
         require_approved(site.home)
         assert site.home.plan() == plan
@@ -234,10 +296,10 @@ def test_asking_again_ends_with_the_member(tmp_path: Path) -> None:
     stopping = threading.Event()
     with opened_journal(site.home) as journal:
         ask_until_answered(site.home, journal, stopping, Printer("en", as_json=True))
-    (asking,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "registry"]
     stopping.set()
-    asking.join(10)
-    assert not asking.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_stop_reaches_a_member_that_is_still_loading_and_returns_when_it_is_gone(tmp_path: Path) -> None:
