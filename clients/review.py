@@ -96,8 +96,9 @@ def _weaker(plan: Plan, language: Language) -> list[tuple[str, str]]:
                 "WEAKER THAN USUAL",
                 f"secagg.threat is semi_malicious. This site deals with {degree} neighbours only, and {t} of a "
                 "neighbourhood open a secret. The promise above needs a coordinator and a carrier that are honest "
-                f"while the keys of a round are collected, and at most {corrupt} colluding members, chosen before. Whoever "
-                "chooses the neighbours may learn sums over fewer. The usual plan (malicious) needs no such trust.",
+                f"while the keys of a round are collected, and at most {corrupt} colluding members, chosen before. "
+                "Whoever chooses the neighbours may learn sums over fewer. The usual plan (malicious) needs no such "
+                "trust.",
             ),
             ("Drop-outs", f"a round is reckoned for {lost} of {len(plan.members)}"),
         ],
