@@ -95,9 +95,10 @@ def _weaker(plan: Plan, language: Language) -> list[tuple[str, str]]:
             (
                 "WEAKER THAN USUAL",
                 f"secagg.threat is semi_malicious. This site deals with {degree} neighbours only, and {t} of a "
-                "neighbourhood open a secret. The promise above needs a coordinator that is honest while the keys of a "
-                f"round are collected, and at most {corrupt} colluding members, chosen before. Whoever chooses the "
-                "neighbours can have this site's update. The usual plan (malicious) needs no such trust.",
+                "neighbourhood open a secret. The promise above needs a coordinator and a carrier that are honest "
+                f"while the keys of a round are collected, and at most {corrupt} colluding members, chosen before. "
+                "Whoever chooses the neighbours may learn sums over fewer. The usual plan (malicious) needs no such "
+                "trust.",
             ),
             ("Drop-outs", f"a round is reckoned for {lost} of {len(plan.members)}"),
         ],
@@ -105,9 +106,9 @@ def _weaker(plan: Plan, language: Language) -> list[tuple[str, str]]:
             (
                 "通常より弱い保護",
                 f"secagg.threat は semi_malicious です。この拠点がやり取りするのは隣接 {degree} 拠点だけで、"
-                f"隣接集合の {t} 拠点で秘密が開きます。上の約束は、各回の鍵を集める間は事務局が正直であり、結託する"
-                f"拠点がその前に決まっていて {corrupt} 以下の場合に限ります。"
-                "隣接を選べる者は、この拠点の更新を知り得ます。通常の計画（malicious）では、この信頼は不要です。",
+                f"隣接集合の {t} 拠点で秘密が開きます。上の約束は、各回の鍵を集める間は事務局が正直で（通信を仲介する者"
+                f"も同様）、結託する拠点がその前に決まっていて {corrupt} 以下の場合に限ります。"
+                "隣接を選べる者は、より少ない拠点の合計を知り得ます。通常の計画（malicious）では、この信頼は不要です。",
             ),
             ("脱落", f"各回 {len(plan.members)} 拠点中 {lost} 拠点までを見込んでいます"),
         ],

@@ -23,7 +23,7 @@ RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/te
 COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
 CLOSED = "tests/protocol/test_closed_jobs.py"
 PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
-NEIGHBOURS = "tests/protocol/test_attacks_neighbourhoods.py"
+NEIGHBOURS, ON_THE_RING = "tests/protocol/test_attacks_neighbourhoods.py", "tests/protocol/test_attacks_ring.py"
 ENCODING = "tests/protocol/test_attacks_encoding.py"
 MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
 
@@ -102,8 +102,8 @@ PLANTED: tuple[Fault, ...] = (
     Fault("cohort not in the context", CONTEXTS, 'return _digest("share context", [setup_ctx, keys])',
           'return _digest("share context", [setup_ctx])', (unit("vectors"),)),
     # Sets
-    Fault("threshold from the cohort", PARTIES, "if len(senders) < minimum:",
-          "if len(senders) < min(minimum, 2 * len(senders) // 3 + 1):", (SETUP,)),
+    Fault("the site's minimum instead of the quorum", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
+          "return self.minimum_cohort", (SETUP,)),
     Fault("one member counted twice", PARTIES, "if len(set(senders)) != len(senders):", "if False:", (SETUP, OPENING)),
     Fault("order of a set not checked", PARTIES, "if senders != sorted(senders):", "if False:", (SETUP, OPENING)),
     Fault("strangers allowed", PARTIES, "if sender not in self.members:", "if sender not in self.roster.keys:",
@@ -136,6 +136,27 @@ PLANTED: tuple[Fault, ...] = (
     Fault("a ring that can be opened in parts", GRAPH, "reach + 2 + spare", "reach + 1 + spare", (unit("graph"),)),
     Fault("the same ring in every set-up", GRAPH, "canonical_cbor([share_ctx, member])", "canonical_cbor([member])",
           (unit("graph"),)),
+    Fault("dealers of others believed", CLIENT, 'self.seat.require_neighbours(graph, tuple(dealers), "Shares")', "pass",
+          (ON_THE_RING,)),
+    Fault("survivors of others believed", CLIENT, 'self.seat.require_neighbours(graph, tuple(alive), "Masked")', "pass",
+          (ON_THE_RING,)),
+    Fault("fewer than t neighbours shown", CLIENT,
+          "opened = self.parties.open_all(statements, kind, digest, step, self.shown)",
+          "opened = self.parties.open_all(statements, kind, digest, step, 1)", (ON_THE_RING,)),
+    Fault("absent members not checked", PARTIES,
+          "if list(claimed.absent) != sorted(absent & set(self.members)):", "if False:", (NEIGHBOURS,)),
+    Fault("votes of any member", CLIENT, "strangers = sorted(set(votes) - set(self.voters))",
+          "strangers = sorted(set(votes) - set(self.seat.parties.members))", (NEIGHBOURS,)),
+    Fault("a quorum without regard to colluders", PARTIES, "self.sparse.corrupt if self.sparse else 0)", "0)",
+          (ON_THE_RING,)),
+    Fault("a ring that anybody can foresee", PARTIES, "return graph_of(self.members, self.sparse.degree",
+          "share_ctx = bytes(32)\n        return graph_of(self.members, self.sparse.degree", (ON_THE_RING,)),
+    Fault("the chances of one member for all", GRAPH, "(members - corrupt) * _tail(others, corrupt, degree, spare + 1)",
+          "_tail(others, corrupt, degree, spare + 1)", (unit("rings"),)),
+    Fault("one colluder too many", GRAPH, "_tail(others, corrupt, degree, spare + 1)",
+          "_tail(others, corrupt, degree, spare + 2)", (unit("rings"),)),
+    Fault("voters without a majority", GRAPH,
+          "not_private += _tail(members, corrupt, degree + 1, 2 * threshold - degree - 1)", "pass", (unit("rings"),)),
     Fault("any threat will do", POLICY, "and not self.semi_malicious:", "and False:", (NEIGHBOURS,)),
     # The order of things
     Fault("spent adapters forgotten", HISTORY, "if adapter in self.spent:", "if False:", (ORDER,)),

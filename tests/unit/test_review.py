@@ -13,7 +13,7 @@ from tests.protocol.consortium import make_plan
 
 MEMBERS = tuple(f"m{number:02}" for number in range(30))
 WEAKER: dict[Language, tuple[str, str, str]] = {
-    "en": ("WEAKER THAN USUAL", "honest while the keys", "at most 1 colluding"),
+    "en": ("WEAKER THAN USUAL", "honest while the keys of a round", "at most 1 colluding"),
     "ja": ("通常より弱い保護", "鍵を集める間は事務局が正直", "1 以下の場合"),
 }
 
