@@ -80,6 +80,13 @@ def require_room(folder: Path, needed: int) -> None:
         raise OutputNotWritable(path=folder, detail=detail, detail_ja="空き容量 {}、最低限の必要量 {}".format(*sizes))
 
 
+def write_whole(path: Path, text: str) -> None:
+    """A file that is whole or as it was before: what a kill leaves must not pass for what a run wrote."""
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
 def remove_if_empty(folder: Path) -> None:
     """Take away a folder that nothing was written to."""
     with contextlib.suppress(OSError):  # not empty, or gone: both are as they should be

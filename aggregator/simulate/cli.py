@@ -6,12 +6,14 @@ What a run needs brings torch along: several seconds, which help, `--cfg` and a 
 
 import functools
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aggregator.simulate.config import SimulateConfig
 from federation import load_plan
-from federation.errors import Language, RengoError, UsageError
+from federation.errors import ConfigInvalid, Language, RengoError, UsageError
 from federation.output import disk_errors
 
 _JOB: dict[Language, str] = {
@@ -48,21 +50,33 @@ def main(argv: list[str], language: Language) -> int:
 
 
 def begin(config: SimulateConfig, output: Path, *, language: Language, as_json: bool) -> None:
-    """A new run in `output`."""
+    """A new run in `output`. Where it is resumed from does not matter: its cache of arms is absolute, as paths of data
+    and models are."""
     from aggregator.simulate import running
 
+    if config.arms.cache is not None:
+        cache = os.path.abspath(os.path.expanduser(config.arms.cache))
+        config = replace(config, arms=replace(config.arms, cache=cache))
     running.run(config, output, language, as_json)
 
 
 def resume(output: Path, language: Language, as_json: bool) -> None:
-    """Go on with the run in `output`. Raises NoSuchRun."""
+    """Go on with the run in `output`. Raises NoSuchRun and ConfigInvalid."""
     path = output / "config.yaml"
     if not path.is_file():
         raise NoSuchRun(path=output)
-    config = load_plan.from_yaml(path.read_text(encoding="utf-8"), SimulateConfig)
+    config = load_plan.from_yaml(_utf8(path), SimulateConfig)
     from aggregator.simulate import running
 
     running.go_on(config, output, language, as_json)
+
+
+def _utf8(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        detail, detail_ja = f"{path} is not UTF-8", f"{path} が UTF-8 ではありません"
+        raise ConfigInvalid([load_plan.NotYaml(detail=detail, detail_ja=detail_ja)]) from error
 
 
 def _announce(number: int, jobs: int, overrides: list[str], *, language: Language, as_json: bool) -> None:

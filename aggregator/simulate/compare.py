@@ -18,7 +18,7 @@ from rich.table import Table as Grid
 from aggregator.simulate import plots
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.differences import Verdict, judge
-from aggregator.simulate.report import Line, read_lines
+from aggregator.simulate.report import METRICS, Line, read_lines
 from aggregator.simulate.screen import Screen
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
@@ -179,7 +179,9 @@ def read_run(path: Path) -> Run:
             json.loads((path / name).read_text(encoding="utf-8")) for name in ("summary.json", "arms.json")
         )
         plan = load_plan.from_yaml((path / "plan.yaml").read_text(encoding="utf-8"), Plan)
-        start, *lines = read_lines(path / "metrics.jsonl")
+        start, *lines = read_lines(path / METRICS)
+        if plan.digest().hex() != start["plan"]:
+            raise RunUnreadable(path=path, detail="plan.yaml is not the plan that ran")
         settings = dict(_flat({**asdict(plan), "arms": asdict(config.arms), "dropouts": asdict(config.dropouts)}))
         settings = {key: value for key, value in settings.items() if key not in ("seed", "arms.cache")}
         members = settings["members"]
@@ -190,6 +192,8 @@ def read_run(path: Path) -> Run:
         return run
     except OSError as error:
         raise RunUnreadable(path=path, detail=f"{Path(str(error.filename)).name}: {error.strerror}") from error
+    except RunUnreadable:
+        raise
     except RengoError as error:
         raise RunUnreadable(path=path, detail=f"config.yaml or plan.yaml: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:

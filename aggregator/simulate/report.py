@@ -6,7 +6,6 @@ from it, so that a run which was interrupted and resumed sums up as one that was
 
 import hashlib
 import json
-import os
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,14 @@ from aggregator.simulate.comparison import Outcome
 from aggregator.simulate.recording import compare
 from federation import load_plan, step, tensors
 from federation.errors import RengoError
+from federation.output import write_whole
 from federation.schemes import State
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
     from aggregator.simulate.table import Table
 
 Line = dict[str, Any]
+METRICS = "metrics.jsonl"
 
 
 class RunOfOtherInputs(RengoError):
@@ -31,6 +32,13 @@ class RunOfOtherInputs(RengoError):
 
     ja = "{path} の実行は続けられません: 開始後に {what} が変わりました。新しく実行してください。"
     exit_code = 3
+
+
+class MetricsDamaged(RengoError):
+    """{path} is damaged or gone, and only it knew what the finished rounds gave. Put it back, or start a new run."""
+
+    ja = "{path} が壊れているか存在せず、完了した学習回の記録を読めません。元に戻すか、新しく実行してください。"
+    exit_code = 10
 
 
 class AdapterMissing(RengoError):
@@ -49,37 +57,32 @@ class Report:
     def __init__(self, table: "Table", output: Path) -> None:
         """A new run, or one that goes on: then `table.store` holds its rounds and metrics.jsonl its lines.
 
-        Raises RunOfOtherInputs.
+        Raises RunOfOtherInputs and MetricsDamaged.
         """
         self._table, self._output = table, output
         self._bytes_up = 0
         plan = table.plan
         start: Line = {"event": "start", "plan": plan.digest().hex(), "documents": table.documents_digest}
-        self._lines = read_lines(output / "metrics.jsonl")
-        if self._lines:
-            self._go_on(start)
-        else:
-            self._write(start)
-            head = f"# rengo plan {plan.digest().hex()}\n"
-            (output / "plan.yaml").write_text(head + load_plan.to_yaml(plan), encoding="utf-8")
+        self._lines = noted(output) or [start]
+        for what, key in (("plan", "plan"), ("documents", "documents")):
+            if self._lines[0].get(key) != start[key]:
+                raise RunOfOtherInputs(path=output, what=what)
+        # Before the first line, and again when the run goes on: whatever became of the file, it is this run's plan.
+        head = f"# rengo plan {plan.digest().hex()}\n"
+        write_whole(output / "plan.yaml", head + load_plan.to_yaml(plan))
+        self._agree_with_store()
         last = table.store.latest()
         first = step.first_state(plan, table.learner.shapes)
         self._before = step.scheme_of(plan).restore(State(last.round, first.factors), last.adapter) if last else first
 
-    def _go_on(self, start: Line) -> None:
-        """Agree with the store on the last round: a kill may have come between its commit and its line."""
-        for what, key in (("plan", "plan"), ("documents", "documents")):
-            if self._lines[0].get(key) != start[key]:
-                raise RunOfOtherInputs(path=self._output, what=what)
+    def _agree_with_store(self) -> None:
+        """On the last round, metrics.jsonl too: a kill may have come between a round's commit and its line."""
         last = self._table.store.latest()
-        noted = max((line["round"] for line in self._lines if line["event"] == "round"), default=0)
-        stands = min(noted, last.round if last else 0)
+        newest = max((line["round"] for line in self._lines if line["event"] == "round"), default=0)
+        stands = min(newest, last.round if last else 0)
         self._table.store.forget_after(stands)
         self._lines = [line for line in self._lines if line.get("round", 0) <= stands]
-        path = self._output / "metrics.jsonl"
-        temporary = path.with_suffix(".part")
-        temporary.write_text("".join(map(_text, self._lines)), encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(self._output / METRICS, "".join(map(_text, self._lines)))
 
     def observe(self, event: Event) -> None:
         """Note an event of the round loop."""
@@ -125,7 +128,7 @@ class Report:
 
     def _write(self, line: Line) -> None:
         self._lines.append(line)
-        with (self._output / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self._output / METRICS).open("a", encoding="utf-8") as file:
             file.write(_text(line))
 
     @property
@@ -180,6 +183,19 @@ def read_lines(path: Path) -> list[Line]:
         if not text.endswith("\n"):
             break
         lines.append(json.loads(text))
+    return lines
+
+
+def noted(output: Path) -> list[Line]:
+    """The lines of a run that goes on; none before its first round. Raises MetricsDamaged."""
+    path = output / METRICS
+    try:
+        lines = read_lines(path)
+    except (ValueError, IsADirectoryError) as error:
+        raise MetricsDamaged(path=path) from error
+    lost = not lines and any((output / "coordinator").glob("round-*"))
+    if lost or not all(isinstance(line, dict) and "event" in line for line in lines):
+        raise MetricsDamaged(path=path)
     return lines
 
 

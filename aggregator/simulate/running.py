@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -17,14 +17,13 @@ from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.comparison import Comparison, compare
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
-from aggregator.simulate.report import Report, read_lines
+from aggregator.simulate.report import Report, noted
 from aggregator.simulate.screen import Screen
 from aggregator.simulate.show import show
 from aggregator.simulate.summary import summarise
-from aggregator.simulate.table import Table, set_table
-from federation import load_plan
+from aggregator.simulate.table import SEATED, Table, set_table
 from federation.errors import Language
-from federation.output import disk_errors, require_room
+from federation.output import disk_errors, require_room, write_whole
 
 _INTERRUPTED: dict[Language, str] = {
     "en": "interrupted; go on with: rengo simulate resume={path}",
@@ -40,7 +39,6 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
                 Path(config.arms.cache).mkdir(parents=True, exist_ok=True)
         table = set_table(config, output)
         require_room(output, _least_bytes(table))
-        (output / "config.yaml").write_text(load_plan.to_yaml(config), encoding="utf-8")
         report = Report(table, output)
         teller.begin(table.plan)
         teller.set_aside({name: corpus.set_aside for name, corpus in table.corpora.items() if corpus.set_aside})
@@ -70,10 +68,17 @@ def go_on(config: SimulateConfig, output: Path, language: Language, as_json: boo
     Its members died with the process that was interrupted, and their round secrets with them: nobody could answer the
     next step of the round that was open, so the report has the store forget it. They come back with empty journals: the
     old ones would rightly refuse a second sum on an adapter, and are set aside. Where every round is done nobody is
-    asked anything any more, and they stay.
+    asked anything any more, and they stay. Where no round had begun, all are seated anew: what is there may be torn.
+
+    Raises MetricsDamaged.
     """
-    done = {line.get("round") for line in read_lines(output / "metrics.jsonl") if line["event"] == "round"}
-    if (output / "members").exists() and config.rounds + 1 not in done:  # the last one only measures
+    lines = noted(output)
+    done = {line["round"] for line in lines if line["event"] == "round"}
+    if not lines:
+        for folder in SEATED:
+            if (output / folder).exists():
+                shutil.rmtree(output / folder)
+    elif (output / "members").exists() and config.rounds + 1 not in done:  # the last one only measures
         turn = 1 + len(list(output.glob("members-interrupted-*")))
         (output / "members").rename(output / f"members-interrupted-{turn}")
     run(config, output, language, as_json)
@@ -82,20 +87,13 @@ def go_on(config: SimulateConfig, output: Path, language: Language, as_json: boo
 def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
     """summary.json, arms.json (each test text's loss, for `rengo compare`) and the plots."""
     arms = {"characters": comparison.characters, "arms": {name: _plain(arm) for name, arm in comparison.arms.items()}}
-    _replace(output / "arms.json", json.dumps(arms, allow_nan=False) + "\n")
+    write_whole(output / "arms.json", json.dumps(arms, allow_nan=False) + "\n")
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
-    _replace(output / "summary.json", text + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Whole, or as it was: what a kill leaves must not pass for results."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(output / "summary.json", text + "\n")
 
 
 def _plain(arm: Arm) -> dict[str, Any]:

@@ -29,14 +29,17 @@ from clients.member import Member
 from clients.policy import Policy
 from clients.process import forbid_core_dumps
 from clients.trainer import Trainer
-from federation import base_model, step
+from federation import base_model, load_plan, step
 from federation.errors import DataFolderInvalid
-from federation.identity import COORDINATOR, Roster, RosterEntry, SignedRoster
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
+from federation.output import write_whole
 from federation.plan import Plan
 
 _DEMO = Path(__file__).parent / "demo"
 DEMO_BASE = _DEMO / "base"
 DEMO_MEMBERS = _DEMO / "members"
+SEATED = ("keys", "members", "coordinator")
+"""The folders that `set_table` makes in a run's."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     }
     overlap = seen_share(_texts(part.test for part in parts.values()), _texts(part.train for part in parts.values()))
 
-    # Kept with the run: when it is resumed, the roster and what was signed under it still stand.
-    names = {"root": "root", COORDINATOR: COORDINATOR} | {name: f"member-{name}" for name in plan.members}
-    identities = {name: load_or_create(output / "keys" / f"{file}.key", name) for name, file in names.items()}
+    # Before everything else in the folder: from here on `resume=` goes on with the run, whenever it is killed.
+    write_whole(output / "config.yaml", load_plan.to_yaml(config))
+    identities = _identities(plan.members, output / "keys")
     root, coordinator = identities["root"], identities[COORDINATOR]
     entries = tuple(RosterEntry(name, name, identities[name].public_key) for name in plan.members)
     unsigned = Roster(plan.consortium, 1, coordinator.public_key, entries)
@@ -108,6 +111,12 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     job = Job(plan, roster, coordinator, learner.shapes)
     seconds = time.perf_counter() - started
     return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, workers, overlap, seconds)
+
+
+def _identities(members: Iterable[str], folder: Path) -> dict[str, Identity]:
+    """Kept with the run: when it is resumed, the roster and what was signed under it still stand."""
+    names = {"root": "root", COORDINATOR: COORDINATOR} | {name: f"member-{name}" for name in members}
+    return {name: load_or_create(folder / f"{file}.key", name) for name, file in names.items()}
 
 
 def member_folders(data: Path) -> dict[str, Path]:

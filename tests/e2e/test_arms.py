@@ -144,6 +144,15 @@ def test_damaged_results_are_named(runs: Path, tmp_path: Path, file: str, damage
     assert caught.value.code == "run-unreadable"
 
 
+def test_compare_shows_no_other_plan_than_the_one_that_ran(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "0", tmp_path / "run")
+    plan = tmp_path / "run" / "plan.yaml"
+    plan.write_text(plan.read_text().replace("rounds: 2", "rounds: 20"))
+    with pytest.raises(RengoError, match="not the plan that ran") as caught:
+        compare.main([str(tmp_path), "--out", str(tmp_path / "out")], "en")
+    assert caught.value.code == "run-unreadable"
+
+
 def test_a_path_without_a_run_is_named_and_an_unwritable_place_too(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(RengoError, match="nowhere") as caught:
         compare.main([str(runs), str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")], "en")

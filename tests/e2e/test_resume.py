@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from aggregator.rounds import Event, RoundDone
-from aggregator.simulate import cli
+from aggregator.simulate import cli, report, table
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.progress import Teller
 from federation import load_plan
-from federation.errors import RengoError, UsageError
+from federation.errors import ConfigInvalid, RengoError, UsageError
+from federation.plan import Plan
 
 Overrides = Callable[..., Sequence[str]]
 
@@ -29,6 +30,10 @@ def begin(overrides: Sequence[str], output: Path) -> None:
 
 def summary(output: Path) -> dict[str, Any]:
     return json.loads((output / "summary.json").read_text())
+
+
+def plan_digest(output: Path) -> str:
+    return load_plan.from_yaml((output / "plan.yaml").read_text(), Plan).digest().hex()
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +86,11 @@ def test_a_resumed_run_ends_with_the_same_adapter(
     output = tmp_path / "run"
     interrupt(overrides(), output, MOMENTS[moment], monkeypatch)
     assert f"rengo simulate resume={output}" in capsys.readouterr().err
+    edited = (output / "plan.yaml").read_text().replace("rounds: 4", "rounds: 40")
+    (output / "plan.yaml").write_text(edited)
     assert cli.main([f"resume={output}", "--json"], "en") == 0
     resumed = summary(output)
+    assert plan_digest(output) == uninterrupted["plan_sha256"]
     for key in ("adapter_sha256", "arms", "held_out_loss_by_round", "secure_vs_plain", "trained_tokens"):
         assert resumed[key] == uninterrupted[key], key
     lost = ("dropped_by_step", "threshold_by_round")
@@ -94,11 +102,54 @@ def test_a_resumed_run_ends_with_the_same_adapter(
     assert not any(line["event"] in ("declined", "rejected", "attempt_failed") for line in rounds)
 
 
-def test_a_finished_run_resumes_to_itself(overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path) -> None:
-    begin(overrides(), tmp_path / "run")
-    assert cli.main([f"resume={tmp_path / 'run'}", "--json"], "en") == 0
-    assert summary(tmp_path / "run")["adapter_sha256"] == uninterrupted["adapter_sha256"]
-    assert not list((tmp_path / "run").glob("members-*"))
+@pytest.mark.parametrize("killed_at", ["a member's key", "metrics.jsonl"])
+def test_a_run_that_was_killed_before_its_first_round_begins_anew(
+    killed_at: str, overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, load_or_create, write_whole = tmp_path / "run", table.load_or_create, report.write_whole
+
+    def torn_key(path: Path, id: str) -> Any:
+        if len(list(output.glob("keys/*"))) < 4:
+            return load_or_create(path, id)
+        path.write_bytes(b"")  # what a kill between open and write leaves
+        raise KeyboardInterrupt
+
+    def no_file(path: Path, text: str) -> None:
+        if path.name == killed_at:
+            raise KeyboardInterrupt
+        write_whole(path, text)
+
+    with monkeypatch.context() as context:
+        if killed_at == "a member's key":
+            context.setattr(table, "load_or_create", torn_key)
+        context.setattr(report, "write_whole", no_file)
+        with pytest.raises(KeyboardInterrupt):
+            begin(overrides(), output)
+    assert not (output / "metrics.jsonl").exists()
+    if killed_at == "metrics.jsonl":
+        assert plan_digest(output) == uninterrupted["plan_sha256"]
+    assert cli.main([f"resume={output}", "--json"], "en") == 0
+    assert plan_digest(output) == uninterrupted["plan_sha256"]
+    for key in ("adapter_sha256", "bytes_up_per_member_round"):
+        assert summary(output)[key] == uninterrupted[key]
+
+
+def test_a_finished_run_resumes_to_itself_from_anywhere(
+    overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    begin(overrides("arms.cache=cache"), output)
+    config, cached = (output / "config.yaml").read_text(), list((tmp_path / "cache").iterdir())
+    (output / "plan.yaml").unlink()
+    monkeypatch.chdir(elsewhere)
+    assert cli.main([f"resume={output}", "--json"], "en") == 0
+    assert summary(output)["adapter_sha256"] == uninterrupted["adapter_sha256"]
+    assert plan_digest(output) == uninterrupted["plan_sha256"]
+    assert (output / "config.yaml").read_text() == config
+    assert not list(output.glob("members-*"))
+    assert (list((tmp_path / "cache").iterdir()), list(elsewhere.iterdir())) == (cached, [])
 
 
 def test_documents_that_changed_are_noticed(overrides: Overrides, tmp_path: Path, seven_members: Path) -> None:
@@ -118,6 +169,30 @@ def test_resume_takes_no_other_settings_and_only_a_run(tmp_path: Path) -> None:
     with pytest.raises(RengoError) as caught:
         cli.main([f"resume={tmp_path}"], "en")
     assert (caught.value.code, caught.value.exit_code) == ("no-such-run", 2)
+
+
+def test_a_config_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes("job: 試行\n".encode("shift_jis"))
+    with pytest.raises(ConfigInvalid, match="is not UTF-8"):
+        cli.main([f"resume={tmp_path}"], "en")
+
+
+@pytest.mark.parametrize("metrics", [None, b"", b"\xff\n", b"{\n", b"[]\n", b"{}\n"], ids=str)
+def test_damaged_metrics_are_told_and_nothing_is_touched(
+    metrics: bytes | None, overrides: Overrides, tmp_path: Path
+) -> None:
+    config = load_plan.compose(overrides(), SimulateConfig, "simulate")
+    (tmp_path / "config.yaml").write_text(load_plan.to_yaml(config))
+    for folder, file in (("coordinator", "round-00002.safetensors"), ("members", "x"), ("keys", "root.key")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).touch()
+    if metrics is not None:
+        (tmp_path / "metrics.jsonl").write_bytes(metrics)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RengoError) as caught:
+        cli.main([f"resume={tmp_path}", "--json"], "en")
+    assert (caught.value.code, caught.value.exit_code) == ("metrics-damaged", 10)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.e2e
