@@ -66,10 +66,13 @@ def cached_arms(bench: Bench, choice: ArmsChoice, documents: str, wanted: Sequen
 
 
 def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Callable[[], Arm]) -> Arm:
-    """The arm from the cache, or run and put there. A file that does not hold one is written anew."""
+    """The arm from the cache, or run and put there. A file that does not hold one is written anew, a folder in its
+    place left alone."""
     if choice.cache is None:
         return run()
     path = Path(choice.cache) / f"{name}-{_key(bench, choice, documents, name)}.json"
+    if path.is_dir():
+        return run()
     if path.exists() and (arm := _read(path)):
         bench.tell(name, 1, 1)
         return arm

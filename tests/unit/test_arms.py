@@ -241,3 +241,11 @@ class TestCache:
             path.write_text(damage)
         assert self.run(choice) == (first, trained)
         assert all(json.loads(path.read_text()) for path in Path(str(choice.cache)).iterdir())
+
+    def test_a_folder_in_the_place_of_a_file_is_left_alone(self, choice: ArmsChoice) -> None:
+        first, trained = self.run(choice)
+        for path in list(Path(str(choice.cache)).iterdir()):
+            path.unlink()
+            path.mkdir()
+        assert self.run(choice) == (first, trained)
+        assert all(path.is_dir() for path in Path(str(choice.cache)).iterdir())
