@@ -100,6 +100,12 @@ def roster(options: argparse.Namespace, printer: Printer) -> Result:
 def _token(path: Path | None, language: Language) -> str:
     """The token's text, from its file or typed unseen."""
     if path is None:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                detail="There is no terminal to ask for the join token on: give --token-file.",
+                detail_ja="招待コードを入力する端末がないため、--token-file で指定してください。",
+                command="rengo member join",
+            )
         return getpass.getpass({"en": "Join token: ", "ja": "招待コード: "}[language])
     try:
         return path.read_text(encoding="utf-8-sig")

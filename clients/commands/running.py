@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import json
-import logging
 import os
 import signal
 import time
@@ -24,8 +23,6 @@ from federation.plan import Plan
 def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
     log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     run(Home(options.home.absolute()), printer)
 
 
