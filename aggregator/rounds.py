@@ -73,6 +73,16 @@ Observe = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
+class Control:
+    """What whoever runs a job decides while it runs. `await_turn` is called before each attempt: it returns when that
+    may begin, or raises. `pauses`: seconds after a round's first failed attempt, its second and so on; the last one
+    after all later ones."""
+
+    await_turn: Callable[[], None] = lambda: None
+    pauses: Sequence[float] = (0.0,)
+
+
+@dataclass(frozen=True)
 class _Opening:
     """What stands when a round begins: the adapter, the sum that gave it, and how this round's vectors are encoded."""
 
@@ -92,9 +102,8 @@ class _Opened:
     carried: Aggregation | None
 
 
-def run(job: Job, carrier: Carrier, store: Store, observe: Observe, pauses: Sequence[float] = (0.0,)) -> State:
+def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Control = Control()) -> State:
     """Run `job` from where `store` stands to its end; the state that holds the final adapter. Raises JobStopped.
-    `pauses`: seconds after a round's first failed attempt, its second and so on; the last one after all later ones.
 
     Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum. A round that
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
@@ -106,10 +115,11 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, pauses: Sequ
     state = _state_after(job, last)
     carried: Aggregation | None = None
     for round in range(last.round + 1 if last else 1, plan.rounds + 2):
+        control.await_turn()
         started = time.monotonic()
         ring = step.ring_for(plan, state, round, _mean_of(job, last))
         opening = _Opening(round, state, scheme.broadcast(state), last, ring)
-        opened = _open_sum(job, exchanges, store, opening, carried, observe, pauses)
+        opened = _open_sum(job, exchanges, store, opening, carried, observe, control)
         carried, survivors = opened.carried, opened.aggregation.u3
         mean, decoded = ring.decode(opened.total, len(survivors))
         scalars = _figures(plan, decoded)
@@ -164,7 +174,7 @@ def _open_sum(
     opening: _Opening,
     carried: Aggregation | None,
     observe: Observe,
-    pauses: Sequence[float],
+    control: Control,
 ) -> _Opened:
     """Try a round until its sum opens. Every attempt but one with a carried set-up starts cold, with fresh keys."""
     round = opening.round
@@ -178,11 +188,13 @@ def _open_sum(
             return _attempt(job, exchanges, opening, aggregation)
         except TooFewMembers as error:
             failed = job.plan.secagg.attempts - 1 - left
-            pause = pauses[min(failed, len(pauses) - 1)] if left else None
+            pause = control.pauses[min(failed, len(control.pauses) - 1)] if left else None
             observe(AttemptFailed(round, offer.attempt, error.code, str(error), pause))
             store.give_up()
             begun = carried = None
-            time.sleep(pause or 0.0)
+            if pause is not None:
+                time.sleep(pause)
+                control.await_turn()
         except FalseDealer as error:
             # Members have revealed on this adapter and will not do so again.
             words = {"detail": str(error), "detail_ja": error.text("ja")}

@@ -57,9 +57,9 @@ _WORDS: dict[str, Words] = {
 _ADVISED = ("plan-not-approved", "data-set-busy")
 
 
-SERVING, WAITING, CONNECTING, ROUND = "serving", "waiting", "waiting for members", "round"
+SERVING, WAITING, CONNECTING, ROUND, PAUSED = "serving", "waiting", "waiting for members", "round", "paused"
 DONE, STOPPED = "done", "stopped"
-"""Phases: no job yet, for approvals, for members to connect, under way, and the two ends of a job."""
+"""Phases: no job yet, for approvals, for members to connect, under way, paused, and the two ends of a job."""
 
 
 @dataclass
