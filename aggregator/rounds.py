@@ -3,11 +3,11 @@ hides is in federation/secagg. Deadlines belong to the carrier, durable state to
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
-from aggregator.exchange import Answered, Asked, Declined, Exchanges, Rejected, together
+from aggregator.exchange import Answered, Asked, Declined, Exchanges, LeftOut, Rejected, together
 from aggregator.revealing import collect_revealed
 from aggregator.store import Checkpoint, Store
 from federation import step, tensors
@@ -68,7 +68,7 @@ class AttemptFailed:
     pause: float | None = None
 
 
-Event = Asked | Answered | Declined | Rejected | RoundDone | AttemptFailed
+Event = Asked | Answered | Declined | Rejected | LeftOut | RoundDone | AttemptFailed
 Observe = Callable[[Event], None]
 
 
@@ -76,10 +76,11 @@ Observe = Callable[[Event], None]
 class Control:
     """What whoever runs a job decides while it runs. `await_turn` is called before each attempt: it returns when that
     may begin, or raises. `pauses`: seconds after a round's first failed attempt, its second and so on; the last one
-    after all later ones."""
+    after all later ones. `left_out`: members that are asked neither for keys nor for a vector from now on."""
 
     await_turn: Callable[[], None] = lambda: None
     pauses: Sequence[float] = (0.0,)
+    left_out: Callable[[], frozenset[str]] = frozenset
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe)
+    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)
@@ -233,7 +234,8 @@ def _finish(job: Job, exchanges: Exchanges, store: Store, opening: _Opening, off
 def _set_up(job: Job, exchanges: Exchanges, offer: Offer) -> Aggregation:
     """Steps 0 and 1, unless they rode on the round before: who is there, and shares of their secrets for each other."""
     aggregation = Aggregation(job.signer, job.parties, offer)
-    exchanges.collect(Exchange(offer.round, "keys"), together(aggregation.offers()), [aggregation])
+    keys = Exchange(offer.round, "keys")
+    exchanges.collect(keys, together(exchanges.admitted(keys, aggregation.offers())), [aggregation])
     exchanges.collect(Exchange(offer.round, "shares"), together(aggregation.cohorts()), [aggregation])
     return aggregation
 
@@ -245,14 +247,17 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     last, words = _last_sum(job, opening.last)
     told = last_sum_digest(last, words)
     inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
-    broadcasts = _broadcasts(job, aggregation, opening)
-    exchanges.collect(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
+    masked = Exchange(round, "masked")
+    inboxes = exchanges.admitted(masked, inboxes)
+    broadcasts = _broadcasts(job, aggregation, opening, inboxes)
+    exchanges.collect(masked, together(inboxes, broadcasts), [aggregation])
     # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
     survivors, following = aggregation.survivors(), _following(job, aggregation, round)
-    offers = following.offers() if following else {}
+    agreed = Exchange(round, "agreed")
+    offers = exchanges.admitted(agreed, following.offers()) if following else {}
     awaiting = [aggregation, following] if following else [aggregation]
     votes = together(survivors, offers)
-    resumed = exchanges.collect(Exchange(round, "agreed"), votes, awaiting)
+    resumed = exchanges.collect(agreed, votes, awaiting)
     # 4. Who signed reveals what unmasks this sum and nothing else; the next round's cohort deals its shares.
     unmasks, (following, cohorts) = aggregation.unmasks(), _cohorts(following)
     awaiting = [aggregation, following] if following else [aggregation]
@@ -282,12 +287,12 @@ def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
     return Offer(SUITE, plan.consortium, plan.job, round, attempt, parent, job.roster.digest(), plan.digest(), model)
 
 
-def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[str, Signed]:
-    """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
+def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening, members: Iterable[str]) -> dict[str, Signed]:
+    """The adapter for `members` of the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(job, opening.last)
     body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in members}
 
 
 def _last_sum(job: Job, last: Checkpoint | None) -> tuple[LastSum | None, bytes]:

@@ -195,7 +195,7 @@ def _train(waiting: Waiting, job: rounds.Job, store: Store) -> None:
     try:
         waiting.for_resume(carrier.online)
         waiting.for_members(carrier.online)
-        control = rounds.Control(lambda: waiting.for_turn(carrier.online), _PAUSES)
+        control = rounds.Control(lambda: waiting.for_turn(carrier.online), _PAUSES, registry.quarantined)
         run_rounds(job, carrier, store, home.job(plan.job) / "adapter", watch.observe, waiting.printer, control)
         registry.finish_plan(plan.digest())
     except RengoError as error:

@@ -4,7 +4,7 @@ when something happens. Times are local, with their offset from UTC."""
 import datetime
 from collections.abc import Iterable, Mapping
 
-from aggregator.status import CONNECTING, DONE, PAUSED, ROUND, SERVING, STOPPED, WAITING, Status
+from aggregator.status import CONNECTING, DONE, PAUSED, QUARANTINED, ROUND, SERVING, STOPPED, WAITING, Status
 from federation.commands import Words
 from federation.errors import Language, japanese
 from federation.text import printable_lines
@@ -154,6 +154,9 @@ def _with_reasons(label: str, reasons: Mapping[str, str], language: Language) ->
 
 def _told(reason: str, language: Language) -> str:
     """A refusal of a round as status.json has it, `code: message`, or a person's own words."""
+    if reason == QUARANTINED:
+        words: Words = {"en": "in quarantine", "ja": "隔離中"}
+        return words[language]
     code, colon, message = reason.partition(": ")
     return f"{code}: {japanese(code, message)}" if colon and language == "ja" else reason
 

@@ -21,8 +21,8 @@ _WORDS: dict[str, Words] = {
         "ja": "計画 {plan}: {members} 拠点中 {approved} 拠点が承認（必要数 {needed}）。未承認: {missing}",
     },
     "online": {
-        "en": "{online} of {approved} approving members are connected, {needed} needed; missing: {missing}",
-        "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}",
+        "en": "{online} of {approved} approving members are connected, {needed} needed; missing: {missing}{beside}",
+        "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}{beside_ja}",
     },
     "paused": {
         "en": "job {job} is paused; to go on: rengo coordinator resume",
@@ -78,12 +78,12 @@ class Waiting:
         while True:
             self._require_same_roster()
             approved, _ = self._decisions()
-            connected = self._connected(online)
+            approved, connected = approved - self._quarantined, self._connected(online)
             self.watch.phase(CONNECTING, connected)
             if (len(connected), len(approved)) != said:
                 missing = ", ".join(sorted(approved - connected)) or "-"
-                facts = {"online": len(connected), "approved": len(approved)}
-                self._say("online", **facts, needed=self.plan.quorum, missing=missing)
+                facts = {"online": len(connected), "approved": len(approved), "missing": missing}
+                self._say("online", **facts, needed=self.plan.quorum, **self._beside())
                 said = (len(connected), len(approved))
             waited = time.monotonic() - began > wait
             if len(connected) >= self.plan.quorum and (approved <= connected or waited):
@@ -94,6 +94,7 @@ class Waiting:
         """Until the job is not paused. Members stay connected meanwhile."""
         if not self._paused:
             return
+        self.watch.phase(PAUSED)
         self._say("paused", job=self.plan.job)
         while self._paused:
             self.watch.phase(PAUSED, self._connected(online))
@@ -116,7 +117,19 @@ class Waiting:
         return self.home.pause_mark(self.plan.job).exists()
 
     def _connected(self, online: Online) -> set[str]:
-        return online() & set(self.plan.members)
+        return (online() & set(self.plan.members)) - self._quarantined
+
+    @property
+    def _quarantined(self) -> frozenset[str]:
+        return self.registry.quarantined().intersection(self.plan.members)
+
+    def _beside(self) -> dict[str, str]:
+        """Who is not awaited, for a line about those who are."""
+        named = ", ".join(sorted(self._quarantined))
+        return {
+            "beside": f"; in quarantine: {named}" if named else "",
+            "beside_ja": f"。隔離中: {named}" if named else "",
+        }
 
     def _decisions(self) -> tuple[set[str], set[str]]:
         """Who of the plan's members has approved it, and who refused it, which is told with the reason."""

@@ -1,6 +1,7 @@
-"""start, stop, pause, resume, status, watch: the coordinator's process and its job."""
+"""start, stop, pause, resume, quarantine, status, watch: the coordinator's process and its job."""
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -101,6 +102,41 @@ def resume(options: argparse.Namespace, printer: Printer) -> Result:
     return Result({"job": now.job, "paused": False}, words[printer.language])
 
 
+def quarantine(options: argparse.Namespace, printer: Printer) -> Result:
+    """Leave a member out of rounds from the next attempt on, or no longer. Raises UnknownToRegistry, NotQuarantined."""
+    home = Home(options.home)
+    registry = serving.open_registry(home)
+    with contextlib.closing(registry):
+        (registry.lift if options.lift else registry.quarantine)(options.id)
+        left_out = registry.quarantined()
+    facts = {"id": options.id, "quarantined": not options.lift}
+    if options.lift:
+        words: Words = {
+            "en": f"{options.id} is asked again from the next set-up on.",
+            "ja": f"{options.id} の隔離を解除しました。次の準備から再び参加します。",
+        }
+        return Result(facts, words[printer.language])
+    words = {
+        "en": f"{options.id} is left out of what begins from now on; the roster stays. To end it: "
+        f"rengo coordinator quarantine {options.id} --lift",
+        "ja": f"{options.id} を隔離しました。以後に始まる試行・学習回では除外します（参加者名簿は変わりません）。解除: "
+        f"rengo coordinator quarantine {options.id} --lift",
+    }
+    return Result(facts, words[printer.language] + _too_few(home, left_out)[printer.language])
+
+
+def _too_few(home: Home, left_out: frozenset[str]) -> Words:
+    """Said when the job that runs cannot go on without those in quarantine."""
+    now = job_status.read(home.path / "status.json")
+    left = len(set(now.members) - left_out) if now and now.running else 0
+    if now is None or not now.running or left >= now.needed:
+        return {"en": "", "ja": ""}
+    return {
+        "en": f"\nToo few are left for a round of {now.job} ({left}, {now.needed} needed): it waits.",
+        "ja": f"\n{now.job} の学習回に必要な数に足りません（{left} 拠点、必要数 {now.needed}）。ジョブは待機します。",
+    }
+
+
 def _unfinished(home: Home) -> job_status.Status:
     """The status of the job that runs, or that stopped before its end. Raises NoJob."""
     home.settings()
@@ -167,6 +203,17 @@ VERBS = (
         {"en": "the paused job goes on", "ja": "一時停止したジョブを再開"},
         "rengo coordinator resume",
         (HOME,),
+    ),
+    Verb(
+        "quarantine",
+        quarantine,
+        {"en": "leave a member out of rounds, or let it in again", "ja": "参加拠点を学習回から除外・解除"},
+        "rengo coordinator quarantine toyo-kikai",
+        (
+            HOME,
+            option("id", en="the member's id", ja="参加拠点の ID"),
+            option("--lift", action="store_true", en="end its quarantine", ja="隔離を解除"),
+        ),
     ),
     Verb(
         "status",

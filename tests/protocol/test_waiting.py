@@ -163,6 +163,21 @@ def test_a_job_below_quorum_waits_and_says_for_whom(
     assert "3 of 5 approving members are connected, 4 needed; missing: m01, m03" in capsys.readouterr().out
 
 
+def test_members_in_quarantine_are_not_awaited_and_not_counted(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def quarantine() -> None:
+        for name in ("m01", "m03"):
+            office.registry._db.execute("INSERT INTO quarantined VALUES (?, '')", (name,))
+
+    office.run(when(is_round(1), quarantine), lambda: None, lambda: office.registry.lift("m03"))
+    assert [each.online for each in office.seen] == [["m00", "m02", "m04"]] * 2
+    assert "3 of 3 approving members are connected, 4 needed; missing: -; in quarantine: m01, m03" in (
+        capsys.readouterr().out
+    )
+    assert not office.consortium.failed
+
+
 def test_a_roster_that_is_published_in_a_pause_stops_the_job_between_rounds(office: Office) -> None:
     def publish() -> None:
         newer = replace(office.consortium.roster, version=2)

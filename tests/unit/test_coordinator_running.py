@@ -1,4 +1,4 @@
-"""`rengo coordinator stop|pause|resume`: how the commands reach a coordinator that runs, and what they say."""
+"""`rengo coordinator stop|pause|resume|quarantine`: how they reach a coordinator that runs, and what they say."""
 
 import os
 import subprocess
@@ -11,10 +11,11 @@ import pytest
 from aggregator import cli, status
 from aggregator.commands.running import NoJob, NotPaused
 from aggregator.home import Home
+from aggregator.registry_refusals import UnknownToRegistry
 from aggregator.status import Status, note_serving
 from federation.errors import Language
 from federation.process_lock import running
-from tests.unit.site import call, consortium
+from tests.unit.site import DOCUMENTS, call, consortium, three_sites
 
 PATIENCE = 60
 
@@ -91,6 +92,27 @@ def test_a_job_whose_coordinator_does_not_run_can_be_paused_and_resumed(
     assert "also when the coordinator is started anew" in said(home, "pause", "en", capsys)
     assert "Pause: before the next attempt" in said(home, "status", "en", capsys)
     assert "rengo coordinator start PLAN" in said(home, "resume", "en", capsys)
+
+
+def test_a_member_is_put_in_quarantine_and_let_in_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with three_sites(tmp_path) as (made, _):
+        pass
+    bad = DOCUMENTS[1]
+    capsys.readouterr()
+    assert call(cli.main, "quarantine", bad, "--home", made.home.path) == {"id": bad, "quarantined": True}
+    cli.main(["members", "--home", str(made.home.path)], "ja")
+    shown = [line for line in capsys.readouterr().out.splitlines() if "隔離中" in line]
+    assert [line.split()[0] for line in shown] == [bad]
+    members = call(cli.main, "members", "--home", made.home.path)["members"]
+    assert [member["state"] for member in members] == ["in roster", "quarantined", "in roster"]
+    written = Status(os.getpid(), "溶接", status.ROUND, members=list(DOCUMENTS), needed=3)
+    status._write(made.home.path / "status.json", written)
+    cli.main(["quarantine", bad, "--home", str(made.home.path)], "en")
+    assert "Too few are left for a round of 溶接 (2, 3 needed): it waits." in capsys.readouterr().out
+    lifted = call(cli.main, "quarantine", bad, "--lift", "--home", made.home.path)
+    assert lifted == {"id": bad, "quarantined": False}
+    with pytest.raises(UnknownToRegistry):
+        call(cli.main, "quarantine", "nobody", "--home", made.home.path)
 
 
 def test_without_a_job_there_is_nothing_to_pause(home: Home) -> None:
