@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aggregator import members_text, roster_files, serving
-from aggregator.commands import running
+from aggregator.commands import running, saving
 from aggregator.home import HOME, Home, Settings, require_free, write_private
 from aggregator.new_consortium import addresses, make_keys
 from aggregator.planning import make_plan
@@ -281,4 +281,5 @@ _VERBS = (
         rest=True,
     ),
     *running.VERBS,
+    *saving.VERBS,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aggregator.carriers import Carrier, Exchange
 from aggregator.store import Store
 from federation.errors import RengoError
-from federation.secagg.messages import Refused, Revealed
+from federation.secagg.messages import Offer, Refused, Revealed
 from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
@@ -96,6 +96,8 @@ class Exchanges:
         self._carrier, self._store, self._parties, self._limits = carrier, store, parties, limits
         self._report, self._left_out = report, left_out
         self._told_left_out = frozenset[str]()
+        self.further: set[str] = set()
+        """Members that last refused an Offer because they have left its round behind."""
 
     def under(self, parties: Parties) -> "Exchanges":
         """The same under another roster."""
@@ -161,6 +163,8 @@ class Exchanges:
         refused = self._parties.open(statement, Refused, context, exchange.step)
         # Who signed it, whatever the carrier says.
         self._report(Declined(exchange, sender, printable(refused.code), printable(refused.reason)))
+        if (refused.request, refused.code) == (Offer.kind, "closed"):
+            self.further.add(sender)
         return set() if refused.code in _DAMAGED else {(sender, refused.request, context)}
 
     def _take(self, statement: Signed, awaiting: Sequence[Aggregation]) -> None:
@@ -169,6 +173,7 @@ class Exchanges:
         if expecting.has(statement):
             return  # before a restart
         expecting.accept(statement)
+        self.further.discard(statement.header.sender)
         if kind == Revealed.kind:
             # At once: who sent it may restart before the exchange ends, and would not reveal in another attempt.
             self._store.keep_revealed(expecting.offer.round, statement)

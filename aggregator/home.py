@@ -113,6 +113,10 @@ class Home:
         """One job's folder."""
         return self.path / "jobs" / name
 
+    def jobs(self) -> list[Path]:
+        """The folders of all jobs that have begun."""
+        return sorted(path.parent for path in self.path.glob("jobs/*/coordinator.sqlite"))
+
     def pause_mark(self, job: str) -> Path:
         """A file that is there while the job is paused, whether or not a coordinator runs."""
         return self.job(job) / "paused"

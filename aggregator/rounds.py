@@ -200,12 +200,19 @@ def _open_sum(
             # Members have revealed on this adapter and will not do so again.
             words = {"detail": str(error), "detail_ja": error.text("ja")}
             raise JobStopped(job=job.plan.job, round=round, **words) from error
-    raise JobStopped(
-        job=job.plan.job,
-        round=round,
-        detail=f"{job.plan.secagg.attempts} attempts failed; the log says who was missing.",
-        detail_ja=f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。",
-    )
+    raise _exhausted(job, round, len(exchanges.further))
+
+
+def _exhausted(job: Job, round: int, further: int) -> JobStopped:
+    """No attempt is left. `further`: how many members have left this round behind."""
+    detail = f"{job.plan.secagg.attempts} attempts failed; the log says who was missing."
+    detail_ja = f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。"
+    if further > job.plan.spare:
+        detail += f" {further} members have closed this round: this is an older state of the coordinator (a backup?). "
+        detail += "They open no second sum of a round: go on from a newer state, or make a plan for a new job."
+        detail_ja += f"{further} 拠点ではこの学習回は終了しています（事務局が古い状態に戻っています）。二度目の合計は"
+        detail_ja += "開示されません。より新しい状態から再開するか、新しいジョブの計画を作成してください。"
+    return JobStopped(job=job.plan.job, round=round, detail=detail, detail_ja=detail_ja)
 
 
 def _begun(job: Job, store: Store, round: int) -> Offer | None:
