@@ -2,7 +2,8 @@
 
     python scripts/make_vectors.py [FOLDER]
 
-secagg-v1.json has each part for itself, round-v1.json a whole job (vectors/whole_job.py). Everything follows from fixed
+secagg-v1.json has each part for itself, round-v1.json a whole job (vectors/whole_job.py); neighbourhoods-v1.json and
+round-neighbourhoods-v1.json are the same of `semi_malicious` (vectors/neighbourhoods.py). Everything follows from fixed
 seeds: the same code gives the same file, and a change of a file is a change of the protocol. All secrets in them are
 public. Bytes are hexadecimal, integers beyond 64 bits decimal text. What no decoder may read is in refused-cbor.json,
 which is written by hand.
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from vectors import refused, whole_job
+from vectors import neighbourhoods, refused, whole_job
 
 from federation import plan as p
 from federation import step, tensors
@@ -256,6 +257,12 @@ def _hex(plain: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    for name, contents in (("secagg-v1", make()), ("round-v1", whole_job.make())):
+    files = {
+        "secagg-v1": make(),
+        "round-v1": whole_job.make(whole_job.EVERYBODY),
+        "neighbourhoods-v1": neighbourhoods.make(),
+        "round-neighbourhoods-v1": whole_job.make(neighbourhoods.WHOLE_JOB),
+    }
+    for name, contents in files.items():
         text = json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")

@@ -24,7 +24,6 @@ from federation.identity import Identity
 from federation.secagg import shamir
 from federation.secagg.contexts import (
     Terms,
-    leaf,
     round_context_from,
     seed_commitment,
     setup_context,
@@ -32,8 +31,8 @@ from federation.secagg.contexts import (
     share_context_from,
     survivors_digest_from,
 )
+from federation.secagg.dealt import Dealt
 from federation.secagg.graph import Graph
-from federation.secagg.merkle import path_size, root_and_paths
 from federation.secagg.messages import (
     Agreed,
     Cohort,
@@ -43,16 +42,15 @@ from federation.secagg.messages import (
     Offer,
     Revealed,
     RoundProof,
-    Sealed,
     Shares,
     Survivors,
     Unmask,
 )
 from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties, check_points
-from federation.secagg.primitives import Mask, Words, add_masks, agree, derive, envelope_size
+from federation.secagg.primitives import Mask, Words, add_masks, agree, derive
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
-from federation.wire import Body, Malformed, Signed, canonical_cbor, read_body, read_cbor
+from federation.wire import Body, Malformed, Signed
 
 B = TypeVar("B", bound=Body)
 
@@ -107,7 +105,7 @@ class Aggregation:
         self._signer = signer
         self._answers: dict[str, Signed] = {}
         self._keys: dict[str, Keys] = {}
-        self._sealed: dict[str, dict[str, Sealed]] = {}
+        self._dealt: dict[str, Dealt] = {}
         self._shares: dict[str, Shares] = {}
         self._unopened: dict[str, tuple[str, ...]] = {}
         self._revealed: dict[str, Revealed] = {}
@@ -145,7 +143,7 @@ class Aggregation:
         self._sum = np.zeros(terms.dimension, dtype=f"<u{terms.ring_bits // 8}")
 
         def inbox(recipient: str) -> Signed:
-            sealed = tuple(self._sealed[dealer][recipient] for dealer in near.neighbourhood(recipient))
+            sealed = tuple(self._dealt[dealer].to(recipient) for dealer in near.neighbourhood(recipient))
             body = Inbox(_shown(headers, near, recipient), sealed)
             return self._signer.sign(body, self.share_ctx, recipient, claim)
 
@@ -305,22 +303,8 @@ class Aggregation:
 
     def _accept_shares(self, sender: str, statement: Signed) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
-        recipients = self._near1.neighbourhood(sender)
-        # Before it is decoded: CBOR of a vector's size would take many times its memory.
-        sizes = [(envelope_size(sender, m), path_size(at, len(recipients))) for at, m in enumerate(recipients)]
-        sealed = [Sealed(bytes(32), bytes(32), bytes(size), bytes(path)).to_plain() for size, path in sizes]
-        if len(statement.blob) != len(canonical_cbor(sealed)):
-            raise Malformed(detail="the envelopes have another size than they should")
-        plain = read_cbor(statement.blob)
-        if not isinstance(plain, list) or len(plain) != len(recipients) or not all(isinstance(p, dict) for p in plain):
-            raise Malformed(detail="the envelopes are not one for each member of the cohort")
-        dealt = [read_body(Sealed, p) for p in plain]
-        if any((len(s.envelope), len(s.path)) != size for s, size in zip(dealt, sizes, strict=True)):
-            raise Malformed(detail="an envelope has another size than it should")
-        tree = root_and_paths([leaf(s.seed_commitment, s.key_commitment) for s in dealt])
-        if tree != (shares.root, [s.path for s in dealt]):
-            raise Malformed(detail="the commitments do not match their root")
-        self._shares[sender], self._sealed[sender] = shares, dict(zip(recipients, dealt, strict=True))
+        self._dealt[sender] = Dealt.read(sender, self._near1.neighbourhood(sender), shares.root, statement.blob)
+        self._shares[sender] = shares
 
     def _check_masked(self, statement: Signed) -> None:
         """By its header alone, which names the vector's size and hash."""
@@ -340,7 +324,7 @@ class Aggregation:
             raise Malformed(detail=f"{sender} did not reveal exactly what was asked")
         for what, shares in (("seed", revealed.seed_shares), ("key", revealed.key_shares)):
             for dealer, share in shares.items():
-                sealed = self._sealed[dealer][sender]
+                sealed = self._dealt[dealer].to(sender)
                 expected = sealed.seed_commitment if what == "seed" else sealed.key_commitment
                 if share_commitment(self.share_ctx, what, dealer, sender, share) != expected:
                     raise FalseShare(member=sender, dealer=dealer, what=what)

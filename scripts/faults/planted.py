@@ -102,8 +102,8 @@ PLANTED: tuple[Fault, ...] = (
     Fault("cohort not in the context", CONTEXTS, 'return _digest("share context", [setup_ctx, keys])',
           'return _digest("share context", [setup_ctx])', (unit("vectors"),)),
     # Sets
-    Fault("threshold from the cohort", PARTIES, "if len(senders) < minimum:",
-          "if len(senders) < min(minimum, 2 * len(senders) // 3 + 1):", (SETUP,)),
+    Fault("the site's minimum instead of the quorum", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
+          "return self.minimum_cohort", (SETUP,)),
     Fault("one member counted twice", PARTIES, "if len(set(senders)) != len(senders):", "if False:", (SETUP, OPENING)),
     Fault("order of a set not checked", PARTIES, "if senders != sorted(senders):", "if False:", (SETUP, OPENING)),
     Fault("strangers allowed", PARTIES, "if sender not in self.members:", "if sender not in self.roster.keys:",

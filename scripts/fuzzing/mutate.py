@@ -42,7 +42,7 @@ JSON: Codec = (
 )
 CODECS: dict[str, Codec] = {
     "cbor": PLAIN, "body": KIND, "member": KIND, "request": SIGNED, "answer": SIGNED, "broadcast": SIGNED,
-    "envelope": PLAIN, "model_folder": JSON,
+    "envelope": PLAIN, "claim": PLAIN, "model_folder": JSON,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from federation.identity import COORDINATOR, verify_bytes
 from federation.secagg import messages, shamir
 from federation.secagg.client import AgreedSent, KeysSent, MaskedSent, SharesSent
 from federation.secagg.contexts import setup_context
-from federation.secagg.messages import Broadcast, LastSum, Offer, Refused
+from federation.secagg.graph import Parameters
+from federation.secagg.messages import Broadcast, Claim, LastSum, Offer, Refused
+from federation.secagg.parties import Parties
 from federation.secagg.primitives import unseal
 from federation.secagg.proof import check_proof
 from federation.secagg.server import Aggregation
@@ -162,6 +165,17 @@ def broadcast(data: bytes) -> None:
         assert all(np.isfinite(list(received.ring.ranges.values())))
 
 
+def claim(data: bytes) -> None:
+    """Parties.everyone among neighbours: whom the coordinator claims beside those that it shows."""
+    parties = _neighbours()
+    with suppress(RengoError):
+        everyone = parties.everyone("U1", [], data)
+        absent = tuple(member for member in parties.members if member not in everyone.members)
+        told = read_body(Claim, _map(read_cbor(data)))
+        assert told.absent == absent
+        assert canonical_cbor(told.to_plain()) == data
+
+
 def member(data: bytes) -> None:
     """Member.handle, whole. The first byte: below 128 the rest is a frame, otherwise the body of an Offer, signed."""
     request = _offered(data[1:]) if data[:1] >= b"\x80" else data[1:]
@@ -189,7 +203,7 @@ def model_folder(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
-        frame, cbor, body, identity, adapter, envelope, request, answer, broadcast, member, model_folder
+        frame, cbor, body, identity, adapter, envelope, request, answer, broadcast, claim, member, model_folder
     )
 }  # fmt: skip
 
@@ -215,6 +229,8 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield "adapter", bytes(4 * tensors.size_of(ADAPTER))
     yield "envelope", canonical_cbor([DEALER, RECIPIENT, bytes(33), bytes(33)])
     yield from (("broadcast", data) for data in _broadcasts(round))
+    statements = {message.header.sender: message for message in said[:1]}
+    yield "claim", bytes(_neighbours().claim("U1", statements)[1])
     yield "model_folder", b"\0" + json.dumps({"model_type": "llama", "auto_map": {}}).encode()
     yield "model_folder", b"\1" + struct.pack("<Q", 2) + b"{}"
     yield "model_folder", b"\2" + json.dumps({"weight_map": {"a": "model.safetensors"}}).encode()
@@ -232,6 +248,16 @@ def _broadcasts(round: HonestRound) -> Iterator[bytes]:
     for which, told, blob in ((0, None, values), (1, last, values + words)):
         plain = Broadcast(tensors.digest(first), len(values), told).to_plain()
         yield _join(which, plain, blob)
+
+
+def _neighbours() -> Parties:
+    """The small job's four members in the narrowest neighbourhoods that there are."""
+    job = honest().job
+    return Parties(
+        job.roster,
+        MEMBERS,
+        Parameters(degree=2, threshold=2, corrupt=0, lost=1, not_private=Fraction(0), not_complete=Fraction(0)),
+    )
 
 
 class _Shapes:

@@ -1,4 +1,5 @@
-"""Requests that an honest member refuses, each one change away from a good one and signed anew by whoever lies."""
+"""Requests that an honest member refuses, each one change away from a good one and signed anew by whoever lies:
+of a job in which everybody is everybody's neighbour."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A whole job in bytes: five members of six in a roster, one round that trains and the one that measures.
+"""A whole job in bytes: some members of a roster, one round that trains and the one that measures.
 
 Real members and the real coordinator; only what they draw at random is replaced, here and nowhere else, by bytes that
 follow from a name. One member is lost after its Shares, and one is shown a number of bad requests before each good one.
@@ -7,10 +7,11 @@ follow from a name. One member is lost after its Shares, and one is shown a numb
 import hashlib
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,12 +34,11 @@ from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, Sign
 from federation.secagg.messages import Refused
 from federation.secagg.shamir import PRIME
 from federation.tensors import Array, Tensors
-from federation.wire import Limits, read_body, read_frame, write_frame
-from vectors.bad_requests import bad_requests
+from federation.wire import Limits, Signed, read_body, read_frame, write_frame
+from vectors.bad_requests import Identities, Requests, bad_requests
 
-ROSTER = tuple(sorted(("a1", "東京", "浜松", "豊田", "鈴鹿", "0-outside")))
-MEMBERS = ROSTER[1:]
-VICTIM, LOST = MEMBERS[0], (1, "masked", MEMBERS[2])
+OUTSIDE = "0-outside"
+MEMBERS = tuple(sorted(("a1", "東京", "浜松", "豊田", "鈴鹿")))
 SHAPES = {"layer": (5, 4)}
 LIMITS = Limits(header=10**6, blob=10**6)
 
@@ -68,6 +68,32 @@ PLAN = p.Plan(
     privacy=p.Privacy(None),
     evaluation=p.Evaluation(1, 15, 0.15, 0.2),
 )
+
+
+@dataclass(frozen=True)
+class Example:
+    """A job of `plan` in a roster that has OUTSIDE as well. In round 1 `lost` gets as far as its Shares. Who is shown
+    `bad` requests before each good one: by round."""
+
+    plan: p.Plan
+    lost: str
+    bad: Callable[[Exchange, tuple[Signed, ...], Identities], Requests]
+    victims: Mapping[int, str]
+
+    @cached_property
+    def identities(self) -> Mapping[str, Identity]:
+        """Of the roster, the coordinator and the root."""
+        return {name: identity(name) for name in (*sorted((*self.plan.members, OUTSIDE)), COORDINATOR, "root")}
+
+    @cached_property
+    def roster(self) -> Roster:
+        """Of the members and OUTSIDE."""
+        public = {name: one.public_key for name, one in self.identities.items()}
+        entries = tuple(RosterEntry(m, f"{m} 株式会社", public[m]) for m in sorted((*self.plan.members, OUTSIDE)))
+        return Roster(self.plan.consortium, 1, public[COORDINATOR], entries)
+
+
+EVERYBODY = Example(PLAN, MEMBERS[2], bad_requests, {1: MEMBERS[0], 2: MEMBERS[0]})
 
 
 @dataclass(frozen=True)
@@ -158,10 +184,10 @@ class Draws:
 
 
 class Recording:
-    """A carrier that writes down every frame, and what the victim says to bad ones."""
+    """A carrier that writes down every frame, and what is said to bad ones."""
 
-    def __init__(self, members: Mapping[str, Member], draws: Draws, identities: Mapping[str, Identity]) -> None:
-        self._members, self._draws, self._identities = members, draws, identities
+    def __init__(self, example: Example, members: Mapping[str, Member], draws: Draws) -> None:
+        self._example, self._members, self._draws = example, members, draws
         self.exchanges: list[dict[str, Any]] = []
 
     def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
@@ -171,73 +197,72 @@ class Recording:
         for member in sorted(requests):
             self._draws.member = member
             record["requests"][member] = requests[member].hex()
-            if (exchange.round, exchange.step, member) == LOST:
+            if (exchange.round, exchange.step, member) == (1, "masked", self._example.lost):
                 continue
-            if member == VICTIM:
-                record["refused"] = self._refused(exchange, requests[member])
+            if member == self._example.victims[exchange.round]:
+                record["refused"] = self._refused(exchange, member, requests[member])
             answer = self._members[member].handle(requests[member])
             record["answers"][member] = answer.hex()
             yield member, answer
 
-    def _refused(self, exchange: Exchange, request: bytes) -> dict[str, dict[str, str]]:
-        """What the victim says to bad requests; none of them changes what it says to the good one."""
+    def _refused(self, exchange: Exchange, member: str, request: bytes) -> dict[str, dict[str, str]]:
+        """What a member says to bad requests; none of them changes what it says to the good one."""
         found = {}
         good = read_frame(request, LIMITS)
-        for what, messages in bad_requests(exchange, good, self._identities).items():
+        for what, messages in self._example.bad(exchange, good, self._example.identities).items():
             frame = write_frame(messages)
-            [refused] = read_frame(self._members[VICTIM].handle(frame), LIMITS)
+            [refused] = read_frame(self._members[member].handle(frame), LIMITS)
             found[what] = {"request": frame.hex(), "code": read_body(Refused, refused.header.body).code}
         return found
 
 
-def make() -> dict[str, Any]:
+def make(example: Example) -> dict[str, Any]:
     """The whole file as plain data."""
-    identities = {name: identity(name) for name in (*ROSTER, COORDINATOR, "root")}
-    entries = tuple(RosterEntry(m, f"{m} 株式会社", identities[m].public_key) for m in ROSTER)
-    roster = Roster(PLAN.consortium, 1, identities[COORDINATOR].public_key, entries)
-    learners, draws = {m: FixedLearner(m) for m in MEMBERS}, Draws()
+    plan, roster, identities = example.plan, example.roster, example.identities
+    learners, draws = {m: FixedLearner(m) for m in plan.members}, Draws()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        policy = Policy(PLAN.digest(), roster.digest(), bytes.fromhex(PLAN.model.sha256), 1, 100)
+        digests = (plan.digest(), roster.digest(), bytes.fromhex(plan.model.sha256))
+        policy = Policy(*digests, 1, 100, semi_malicious=plan.secagg.threat == "semi_malicious")
         members = {
             m: Member(
                 identities[m],
                 roster,
-                PLAN,
+                plan,
                 policy,
-                Contribution(PLAN, m, learners[m], no_text()),
+                Contribution(plan, m, learners[m], no_text()),
                 Journal(folder / f"{number}.sqlite"),
                 "vectors",
             )
-            for number, m in enumerate(MEMBERS)
+            for number, m in enumerate(plan.members)
         }
-        carrier, store = Recording(members, draws, identities), Store(folder, PLAN.digest())
+        carrier, store = Recording(example, members, draws), Store(folder, plan.digest())
         with draws.everywhere():
-            final = run(Job(PLAN, roster, identities[COORDINATOR], SHAPES), carrier, store, lambda _: None)
+            final = run(Job(plan, roster, identities[COORDINATOR], SHAPES), carrier, store, lambda _: None)
         store.close()
     return {
         "about": "A whole job of Rengo secure aggregation, version 1. Made by scripts/make_vectors.py. All secrets are "
         "public. `refused`: requests that its member refuses with the code, right before the good one.",
-        "plan": p.plain(PLAN),
+        "plan": p.plain(plan),
         "roster": {
             "cbor": roster.to_bytes().hex(),
             "signature": SignedRoster.sign(roster, identities["root"]).signature.hex(),
             "root": identities["root"].public_key.hex(),
         },
         "layers": {layer: list(shape) for layer, shape in SHAPES.items()},
-        "members": {m: _member(m, learners[m], final.factors, draws) for m in MEMBERS},
+        "members": {m: _member(plan, m, learners[m], draws) for m in plan.members},
         "exchanges": carrier.exchanges,
         "final_adapter": {name: array.ravel().tolist() for name, array in sorted(final.factors.items())},
     }
 
 
-def _member(member: str, learner: FixedLearner, factors: Tensors, draws: Draws) -> dict[str, Any]:
-    contribution = Contribution(PLAN, member, learner, no_text())
+def _member(plan: p.Plan, member: str, learner: FixedLearner, draws: Draws) -> dict[str, Any]:
+    contribution = Contribution(plan, member, learner, no_text())
     first = contribution._scheme.export(contribution._first)
-    trained = learner.train(first, frozenset(), no_text().train, PLAN.train, 0).tensors
+    trained = learner.train(first, frozenset(), no_text().train, plan.train, 0).tensors
     return {
         "signing_private": fixed(f"signing key of {member}").hex(),
-        "set_ups": draws.set_ups(member, PLAN.threshold),
+        "set_ups": draws.set_ups(member, plan.threshold),
         "trained": {name: array.ravel().tolist() for name, array in sorted(trained.items())},
         "base_loss": learner.base_loss,
         "loss": learner.loss,

@@ -20,6 +20,7 @@ from clients.dataset import read_parts
 from federation import base_model, load_plan
 from federation.errors import RengoError
 from federation.plan import Evaluation
+from tests.e2e.conftest import SMALL, copy_members
 
 Overrides = Callable[..., Sequence[str]]
 
@@ -159,6 +160,21 @@ def test_a_ring_of_32_bits_gives_nearly_the_same_adapter(finished: Any, override
     assert summary["secure_vs_plain"]["max_quantisation_steps"] <= 2
     wide, narrow = (np.mean(s["arms"]["federated"]) for s in (summary, finished[1]))
     assert wide == pytest.approx(narrow, abs=0.02)
+
+
+def test_neighbours_give_the_same_adapter_as_everybody_with_everybody(tmp_path: Path) -> None:
+    """With the same members lost at the same steps: whose masks hide a vector is nothing to its sum."""
+    data, found = copy_members(tmp_path / "data", 8, documents=3), {}
+    neighbours = ("secagg=k_regular", "secagg.corruption_rate=0", "secagg.dropout_rate=0.25")
+    for name, secagg in {"neighbours": neighbours, "everybody": ("secagg=ring32",)}.items():
+        (tmp_path / name).mkdir()
+        found[name] = run([*SMALL, f"data={data}", "dropouts.each_round=1", "rounds=2", *secagg], tmp_path / name)
+    sparse, dense = (found[name]["secagg"] for name in ("neighbours", "everybody"))
+    assert (sparse["neighbourhoods"]["degree"], sparse["threshold"], dense["threshold"]) == (6, 5, 6)
+    assert sparse["dropped_by_step"] == dense["dropped_by_step"]
+    assert sum(sparse["dropped_by_step"].values()) == 3
+    assert found["neighbours"]["plan_sha256"] != found["everybody"]["plan_sha256"]
+    assert found["neighbours"]["adapter_sha256"] == found["everybody"]["adapter_sha256"]
 
 
 class TestErrorsComeBeforeAnyTraining:

@@ -1,61 +1,54 @@
 """A member written from docs/protocol.md and docs/protocol-encoding.md, with nothing of ours: if it can take part, the
-specification is whole. It knows scheme `fedit`, learns nothing (its update is given), and keeps its history in memory,
-where a real client writes it to disk before it answers.
+specification is whole. It knows both threats and scheme `fedit`, learns nothing (its update is given), and keeps its
+history in memory, where a real client writes it to disk before it answers.
 """
 
 import hashlib
-import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.protocol.stranger_encoding import (
+from tests.protocol.stranger_broadcast import Known, receive
+from tests.protocol.stranger_bytes import (
     FIELDS,
     SUITE,
     ZEROS,
-    D,
     H,
     Message,
-    P,
     Refuse,
-    Ring,
-    Tensor,
-    adapter_bytes,
-    adapter_digest,
-    associated,
+    Words,
     cbor,
+    fits,
+    read_cbor,
+    read_frame,
+    require,
+    verifies,
+    write_frame,
+)
+from tests.protocol.stranger_cryptography import (
+    P,
+    associated,
     climb,
     exchange,
-    f32,
-    first_adapter,
-    fits,
     hkdf,
     mask,
     path_of,
     public_of,
-    read_cbor,
-    read_frame,
-    require,
-    ring_of,
     root_of,
     safe,
-    scalars_of,
-    vector,
-    verifies,
-    write_frame,
 )
-
-Words = dict[str, Any]
+from tests.protocol.stranger_encoding import Tensor, first_adapter, vector
+from tests.protocol.stranger_neighbours import Circle, Step
 
 
 @dataclass
 class Session:
-    """One (attempt, round): `due` is the kind that it waits for, the rest what later steps need."""
+    """One (attempt, round): `due` is the kind that it waits for, the rest what later steps need. `u1`, `u2` and `u3`
+    are of its neighbourhood, `everyone` holds the whole sets by their names."""
 
     offer: Words
     setup_ctx: bytes
@@ -66,11 +59,11 @@ class Session:
     ctx: bytes = b""
     u1: dict[str, Words] = field(default_factory=dict)
     u2: tuple[str, ...] = ()
-    shares: list[list[bytes]] = field(default_factory=list)
+    u3: tuple[str, ...] = ()
+    everyone: dict[str, Step] = field(default_factory=dict)
     held: dict[str, list[bytes]] = field(default_factory=dict)
     adapter: bytes = b""
     survivors: bytes = b""
-    u3: tuple[str, ...] = ()
 
     @property
     def position(self) -> tuple[int, int]:
@@ -93,17 +86,17 @@ class Stranger:
     below_p: Callable[[str], int]
     minimum: int = 1
     cap: int = 100
+    permits: tuple[str, ...] = ("malicious", "semi_malicious")
 
     def __post_init__(self) -> None:
         self.keys = {id: key for id, _, key in self.roster["members"]}
         self.index = {id: 1 + at for at, id in enumerate(self.keys)}
-        self.n = len(self.plan["members"])
-        self.t = 2 * self.n // 3 + 1
+        self.circle = Circle.of(self.plan)
         self.sessions: list[Session] = []
         self.keyed = self.masked = (0, 0)
         self.opened = self.count = 0
         self.spent: set[bytes] = set()
-        self.known: dict[int, tuple[Mapping[str, Tensor], Ring]] = {}
+        self.known: dict[int, Known] = {}
         self.first = first_adapter(self.plan, self.layers)
 
     def handle(self, request: bytes) -> bytes:
@@ -147,6 +140,7 @@ class Stranger:
         )
         for name, value, code in approved:
             require(offer[name] == value, code)
+        require(self.plan["secagg"]["threat"] in self.permits, "threat-not-permitted")
         position = attempt, round = offer["attempt"], offer["round"]
         require(attempt >= 1 and 1 <= round <= self.plan["rounds"] + 1, "wrong-terms")
         require(self.count < self.cap, "rounds-exhausted")
@@ -168,12 +162,14 @@ class Stranger:
     def _on_cohort(self, s: Session, m: Message) -> Message:
         body = self._open(m, "cohort", s.setup_ctx)
         require(s.offer["attempt"] == self.keyed[0], "closed")
-        u1 = self._statements(body["keys"], "keys", s.setup_ctx, self._m)
+        u1, everyone = self._set("U1", body["keys"], "keys", s.setup_ctx, m.data)
         self._mine(s, "offer", body["keys"])
         points = [point for keys in u1.values() for point in (keys["mask_key"], keys["channel_key"])]
         require(all(safe(point) for point in points), "bad-point")
         require(len(set(points)) == len(points), "duplicated")
-        s.u1, s.share_ctx = u1, H("share context", [s.setup_ctx, D("U1", body["keys"])])
+        share_ctx = H("share context", [s.setup_ctx, everyone.digest])
+        require(set(u1) == self.circle.around(share_ctx, self.id) & everyone.ids, "neighbours-differ")
+        s.u1, s.share_ctx, s.everyone = u1, share_ctx, {"U1": everyone}
         dealt = {"seed": self._deal(s.secret["seed"], "seed"), "key": self._deal(s.secret["mask key"], "key")}
         sealed = []
         for member, keys in u1.items():
@@ -194,20 +190,21 @@ class Stranger:
     def _on_inbox(self, s: Session, m: Message) -> None:
         body = self._open(m, "inbox", s.share_ctx)
         require(s.offer["attempt"] == self.keyed[0], "closed")
-        u2 = self._statements(body["shares"], "shares", s.share_ctx, self._m)
+        u2, everyone = self._set("U2", body["shares"], "shares", s.share_ctx, m.data)
         self._mine(s, "cohort", body["shares"])
         require(set(u2) <= set(s.u1) and len(body["sealed"]) == len(u2), "survivors-inconsistent")
+        require(set(u2) == self.circle.around(s.share_ctx, self.id) & everyone.ids, "neighbours-differ")
         for (dealer, shares), sealed in zip(u2.items(), body["sealed"], strict=True):
             opened = self._unseal(s, dealer, shares["root"], sealed)
             if opened is not None:
                 s.held[dealer] = opened
-        s.u2, s.shares, s.due = tuple(u2), body["shares"], "broadcast"
+        s.u2, s.everyone["U2"], s.due = tuple(u2), everyone, "broadcast"
 
     def _unseal(self, s: Session, dealer: str, root: bytes, x: Words) -> list[bytes] | None:
-        at = list(s.u1).index(self.id)
+        recipients = sorted(self.circle.around(s.share_ctx, dealer) & s.everyone["U1"].ids)
         commitments = [x["seed_commitment"], x["key_commitment"]]
         path = [x["path"][i : i + 32] for i in range(0, len(x["path"]), 32)]
-        if climb(H("leaf", commitments), at, len(s.u1), path) != root:
+        if climb(H("leaf", commitments), recipients.index(self.id), len(recipients), path) != root:
             return None
         secret = exchange(s.secret["channel key"], s.u1[dealer]["channel_key"])
         key = hkdf(secret, s.share_ctx, "envelope", dealer, self.id)
@@ -223,17 +220,17 @@ class Stranger:
     def _on_broadcast(self, s: Session, m: Message) -> Message:
         body = self._open(m, "broadcast", s.share_ctx)
         position = attempt, round = s.position
-        adapter, ring, last = self._receive(s.offer, body, m.data)
+        received = self._receive(s.offer, body, m.data)
         allowed = attempt == self.keyed[0] and self.keyed >= position > self.masked and round > self.opened
         require(allowed, "closed")
         require(body["adapter"] not in self.spent, "adapter-spent")
         require(self.count < self.cap, "rounds-exhausted")
         self.masked, self.count = position, self.count + 1
-        self.known[round] = adapter, ring
+        self.known[round], ring = received, received.ring
         privacy = H("privacy", self.plan["privacy"])
-        terms = [body["adapter"], ring.dimension, ring.bits, ring.digest(), privacy, last]
-        s.ctx = H("round context", [s.share_ctx, D("U2", s.shares), terms])
-        words = self._vector(round, adapter, ring)
+        terms = [body["adapter"], ring.dimension, ring.bits, ring.digest(), privacy, received.last]
+        s.ctx = H("round context", [s.share_ctx, s.everyone["U2"].digest, terms])
+        words = vector(self.plan, self.id, round, ring, *self.update(round, received.adapter))
         self._add(words, hkdf(s.secret["seed"], s.ctx, "self", self.id), 1, ring.bits)
         for peer in s.u2:
             if peer != self.id:
@@ -249,10 +246,12 @@ class Stranger:
         body = self._open(m, "survivors", s.ctx)
         require(s.position == self.masked and s.offer["attempt"] == self.keyed[0], "closed")
         require(s.adapter not in self.spent, "adapter-spent")
-        s.u3 = tuple(self._statements(body["masked"], "masked", s.ctx, self._m))
+        u3, everyone = self._set("U3", body["masked"], "masked", s.ctx, m.data)
         self._mine(s, "broadcast", body["masked"])
-        require(sorted([*s.u3, *body["gone"]]) == list(s.u2), "survivors-inconsistent")
-        s.survivors, s.due = H("survivors", [s.ctx, D("U3", body["masked"])]), "unmask"
+        require(sorted([*u3, *body["gone"]]) == list(s.u2), "survivors-inconsistent")
+        require(set(u3) == self.circle.around(s.share_ctx, self.id) & everyone.ids, "neighbours-differ")
+        s.u3, s.everyone["U3"] = tuple(u3), everyone
+        s.survivors, s.due = H("survivors", [s.ctx, everyone.digest]), "unmask"
         return self._sign("agreed", s.ctx, {"survivors": s.survivors})
 
     def _on_unmask(self, s: Session, m: Message) -> Message:
@@ -261,10 +260,12 @@ class Stranger:
         require(s.adapter not in self.spent, "adapter-spent")
         body = self._open(m, "unmask", s.ctx)
         votes = self._statements(body["agreed"], "agreed", s.ctx, 0)
-        self._mine(s, "survivors", body["agreed"])
-        same = all(v["survivors"] == s.survivors and member in s.u3 for member, v in votes.items())
+        voters = self.circle.voters(s.share_ctx) & s.everyone["U3"].ids
+        if self.id in voters:
+            self._mine(s, "survivors", body["agreed"])
+        same = all(v["survivors"] == s.survivors and member in voters for member, v in votes.items())
         require(same, "survivors-inconsistent")
-        require(len(votes) >= self._m, "too-few-signatures")
+        require(len(votes) >= self.circle.shown_needed(self.minimum), "too-few-signatures")
         self.opened, s.due = s.offer["round"], ""
         self.spent.add(s.adapter)
         seeds = {d: s.held[d][0] for d in s.u3 if d in s.held}
@@ -273,27 +274,30 @@ class Stranger:
 
     # Statements
 
-    @property
-    def _m(self) -> int:
-        return max(self.t, self.minimum)
-
     def _open(self, m: Message, kind: str, digest: bytes) -> Words:
         h = m.h
         require(
             (h["kind"], h["digest"], h["from"], h["to"]) == (kind, digest, "coordinator", self.id), "signature-invalid"
         )
         require(fits(h["body"], FIELDS[kind]), "malformed")
-        sha256 = hashlib.sha256(m.data).digest() if kind == "broadcast" else None
+        claims = ("cohort", "inbox", "survivors") if self.circle.k else ()
+        sha256 = hashlib.sha256(m.data).digest() if kind in ("broadcast", *claims) else None
         require(h["blob"] is None or h["blob"][1] == sha256, "malformed")
         signed = b"rengo signed message v1\0" + m.header
         require(verifies(self.roster["coordinator"], m.signature, signed), "signature-invalid")
         return dict(h["body"])
 
-    def _statements(self, shown: list[list[bytes]], kind: str, digest: bytes, minimum: int) -> dict[str, Words]:
+    def _set(
+        self, name: str, shown: list[list[bytes]], kind: str, digest: bytes, data: bytes
+    ) -> tuple[dict[str, Words], Step]:
+        statements = self._statements(shown, kind, digest, self.circle.shown_needed(self.minimum))
+        return statements, self.circle.read(name, shown, statements, data, self.minimum)
+
+    def _statements(self, shown: list[list[bytes]], kind: str, digest: bytes, least: int) -> dict[str, Words]:
         headers = [Message(*statement).h for statement in shown]
         senders = [h["from"] for h in headers]
         require(senders == sorted(set(senders)), "duplicated")
-        require(len(senders) >= minimum, "cohort-too-small")
+        require(len(senders) >= least, "cohort-too-small")
         for h, (header, signature) in zip(headers, shown, strict=True):
             require(h["from"] in self.plan["members"], "unknown-member")
             require((h["kind"], h["digest"], h["to"]) == (kind, digest, "coordinator"), "signature-invalid")
@@ -317,7 +321,8 @@ class Stranger:
     # Shares and masks
 
     def _deal(self, secret: bytes, kind: str) -> dict[int, bytes]:
-        polynomial = [int.from_bytes(secret), *(self.below_p(f"{kind} coefficient {n}") for n in range(1, self.t))]
+        others = (self.below_p(f"{kind} coefficient {n}") for n in range(1, self.circle.t))
+        polynomial = [int.from_bytes(secret), *others]
         value = lambda x: sum(c * pow(x, n, P) for n, c in enumerate(polynomial)) % P  # noqa: E731
         return {x: value(x).to_bytes(33) for x in self.index.values()}
 
@@ -328,65 +333,11 @@ class Stranger:
     def _add(self, words: list[int], key: bytes, sign: int, bits: int) -> None:
         words[:] = [(w + sign * m) % 2**bits for w, m in zip(words, mask(key, len(words), bits), strict=True)]
 
-    # The second document
-
-    def _receive(self, offer: Words, body: Words, data: bytes) -> tuple[dict[str, Tensor], Ring, bytes]:
-        round, last, size = offer["round"], body["last"], 4 * sum(len(v) for _, v in self.first.values())
-        if last is not None and round - 1 not in self.known:
-            self._check_proof(offer, last["proof"])
-        require(body["adapter_size"] == size <= len(data), "malformed")
-        values, words = list(struct.unpack(f"<{size // 4}f", data[:size])), data[size:]
-        require(all(map(math.isfinite, values)), "malformed")
-        adapter: dict[str, Tensor] = {}
-        for name in sorted(self.first):
-            shape, old = self.first[name]
-            adapter[name], values = (shape, values[: len(old)]), values[len(old) :]
-        require(adapter_digest(adapter) == body["adapter"], "malformed")
-        if round == 1:
-            require(last is None and not words, "wrong-terms")
-            require(adapter_bytes(adapter) == adapter_bytes(self.first), "adapter-unexplained")
-            return adapter, ring_of(self.plan, self.first, 1, {}), ZEROS
-        require(last is not None, "wrong-terms")
-        mean = self._last_mean(round - 1, last, words, adapter)
-        return (
-            adapter,
-            ring_of(self.plan, self.first, round, mean),
-            H("last sum", [last, hashlib.sha256(words).digest()]),
-        )
-
-    def _last_mean(
-        self, before: int, last: Words, words: bytes, adapter: Mapping[str, Tensor]
-    ) -> dict[str, list[float]]:
-        known = self.known.get(before)
-        ring = known[1] if known else self._stated_ring(before, last)
-        require((last["scalars"], last["ranges"]) == (list(ring.scalars), ring.stated), "wrong-terms")
-        require(last["proof"]["encoding"] == ring.digest(), "wrong-terms")
-        require(len(words) == ring.dimension * ring.bits // 8, "malformed")
-        require(self.t <= last["count"] <= self.n, "wrong-terms")
-        unpacked = struct.unpack(f"<{ring.dimension}{'H' if ring.bits == 16 else 'I'}", words)
-        mean = ring.mean(unpacked, last["count"])
-        if known:
-            require(last["proof"]["adapter"] == adapter_digest(known[0]), "wrong-terms")
-            rate = float(self.plan["server_optim"]["learning_rate"])
-            off = size = 0.0
-            for name, (_, old) in known[0].items():
-                step = [f32(rate * m) for m in mean.get(name, [0.0] * len(old))]
-                expected = [f32(a + b) for a, b in zip(old, step, strict=True)]
-                off += sum((a - b) ** 2 for a, b in zip(adapter[name][1], expected, strict=True))
-                size += sum(b * b for b in expected)
-            require(math.sqrt(off) <= 1e-5 * math.sqrt(size), "adapter-unexplained")
-        return mean
-
-    def _stated_ring(self, before: int, last: Words) -> Ring:
-        shapes = ring_of(self.plan, self.first, before, {}).shapes
-        require(len(last["ranges"]) == len(shapes), "malformed")
-        try:
-            ranges = {n: float.fromhex(text) for n, text in zip(sorted(shapes), last["ranges"], strict=True)}
-        except (ValueError, OverflowError) as error:
-            raise Refuse("malformed") from error
-        smallest = float(self.plan["secagg"]["smallest_range"])
-        require(all(smallest <= g < math.inf for g in ranges.values()), "malformed")
-        return Ring(self.plan["secagg"]["ring_bits"], self.n, shapes, ranges, scalars_of(self.plan, before))
+    def _receive(self, offer: Words, body: Words, data: bytes) -> Known:
+        before = self.known.get(offer["round"] - 1)
+        if body["last"] is not None and before is None:
+            self._check_proof(offer, body["last"]["proof"])
+        return receive(self.plan, self.first, before, offer["round"], self.circle.q, body, data)
 
     def _check_proof(self, offer: Words, proof: Words) -> None:
         same = ("suite", "consortium", "job", "plan", "model")
@@ -395,7 +346,5 @@ class Stranger:
         terms = [proof[f] for f in ("adapter", "dimension", "ring_bits", "encoding", "privacy", "last")]
         share_ctx = H("share context", [H("setup context", before), proof["keys"]])
         votes = self._statements(proof["agreed"], "agreed", H("round context", [share_ctx, proof["shares"], terms]), 0)
-        require(len(votes) >= self.t and len({v["survivors"] for v in votes.values()}) == 1, "round-unproven")
-
-    def _vector(self, round: int, adapter: Mapping[str, Tensor], ring: Ring) -> list[int]:
-        return vector(self.plan, self.id, round, ring, *self.update(round, adapter))
+        require(len(votes) >= self.circle.t and len({v["survivors"] for v in votes.values()}) == 1, "round-unproven")
+        require(set(votes) <= self.circle.voters(share_ctx), "round-unproven")

@@ -11,7 +11,7 @@ from federation.secagg.messages import Cohort, Inbox, Revealed, Survivors, Unmas
 from federation.secagg.server import Step, TooFewMembers
 from federation.wire import Signed, read_body, read_frame
 from tests.protocol.consortium import Consortium, Losing, make_consortium
-from tests.protocol.neighbours import around, make_sparse, parameters_of
+from tests.protocol.neighbours import make_sparse, parameters_of
 from tests.protocol.play import LIMITS, Play
 from tests.protocol.test_rounds import lose
 
@@ -95,10 +95,13 @@ class EmptyingANeighbourhood:
 
 
 def too_many(consortium: Consortium, share_ctx: bytes) -> set[str]:
-    """Neighbours of m00 of whom its secrets cannot spare one."""
+    """Neighbours of m00 of whom its secrets cannot spare one: the outermost, since next to each other they would be too
+    many for others too, and the vote would end the attempt first."""
     found = parameters_of(consortium)
-    neighbours = [m for m in around(consortium, share_ctx, "m00") if m != "m00"]
-    return set(neighbours[: found.degree + 2 - found.threshold])
+    ring = graph_of(consortium.names, found.degree, share_ctx).ring
+    at, reach = ring.index("m00"), found.degree // 2
+    outermost = [ring[(at + side) % len(ring)] for step in range(reach, 0, -1) for side in (step, -step)]
+    return set(outermost[: found.degree + 2 - found.threshold])
 
 
 def test_a_neighbourhood_below_t_gives_the_attempt_up_before_anyone_reveals(folder: Path) -> None:

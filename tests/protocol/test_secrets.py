@@ -18,7 +18,7 @@ from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import read_body
 from tests.protocol.consortium import Consortium, make_consortium
 from tests.protocol.play import STEPS, Play, ask, make_offer
-from tests.protocol.stranger_encoding import mask
+from tests.protocol.stranger_cryptography import mask
 
 WORDS = 1 << 16
 TERMS = Terms(bytes(32), WORDS, 32, bytes(32), bytes(32))
