@@ -108,6 +108,7 @@ def trained(consortium: Consortium, watch: Watch) -> Trained:
     members = {name: consortium.start_member(name) for name in consortium.names}
     coordinator.says("job trial is paused")
     wait_until(lambda: connected(consortium) == list(consortium.names), "all members connect to the paused job")
+    succeeds("coordinator", "backup", consortium.folder / "backup", "--home", consortium.home)
     succeeds("coordinator", "resume", "--home", consortium.home)
     assert coordinator.process.wait(4 * PATIENCE) == 0, coordinator.text()
     for name in consortium.names:
