@@ -4,7 +4,7 @@ coordinator.toml    names and addresses; written by `init`, a person may edit it
 keys/               coordinator.key (signs messages), tls.key and authority.key (servers)
 root.key            the consortium's root, until it is moved to another machine
 registry.sqlite     invitations, members, rosters, plans, consents
-jobs/NAME/          one job: plan.yaml, rounds, the released adapter
+jobs/NAME/          one job: plan.yaml, rounds, the released adapter; `paused` while it is paused
 """
 
 import os
@@ -14,8 +14,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from federation import settings
+from federation.commands import option
 from federation.errors import RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, KEY_SIZE, Identity
+
+HOME = option(
+    "--home",
+    type=Path,
+    default=Path(os.environ.get("RENGO_COORDINATOR", "~/.rengo/coordinator")).expanduser(),
+    en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
+    ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
+)
 
 
 class NoCoordinatorHere(RengoError):
@@ -103,6 +112,14 @@ class Home:
     def job(self, name: str) -> Path:
         """One job's folder."""
         return self.path / "jobs" / name
+
+    def jobs(self) -> list[Path]:
+        """The folders of all jobs that have begun."""
+        return sorted(path.parent for path in self.path.glob("jobs/*/coordinator.sqlite"))
+
+    def pause_mark(self, job: str) -> Path:
+        """A file that is there while the job is paused, whether or not a coordinator runs."""
+        return self.job(job) / "paused"
 
     def key(self, name: str) -> Path:
         """One key or certificate file."""

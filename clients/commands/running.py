@@ -13,11 +13,11 @@ from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.journal import Journal
 from clients.log_words import JAPANESE
-from clients.process import running
 from clients.running import run
 from federation import log
 from federation.commands import Printer, Result, Verb, Words, option
 from federation.plan import Plan
+from federation.process_lock import running
 
 
 def start(options: argparse.Namespace, printer: Printer) -> None:

@@ -165,7 +165,7 @@ def test_watch_tells_each_line_once_and_ends_with_the_job(
             lambda: watch.phase(status.DONE),
         ]
     )
-    monkeypatch.setattr("aggregator.cli.time.sleep", lambda _: next(looks)())
+    monkeypatch.setattr("aggregator.commands.running.time.sleep", lambda _: next(looks)())
     assert cli.main(["watch", "--home", str(home.path)], "en") == 0
     missing = "Has not answered: m01, m02, m03, m04"
     assert capsys.readouterr().out.splitlines() == [
