@@ -19,6 +19,7 @@ from federation import load_plan
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Roster
+from federation.output import all_or_nothing, disk_errors
 from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
 
@@ -41,8 +42,9 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
     home, settings = Home(options.home.absolute()), _checked(options)
     root_key = options.root_key or home.root_key
     require_free(root_key)
-    home.create(settings)
-    root = make_keys(home, settings, root_key)
+    with disk_errors(home.path), all_or_nothing(home.path):
+        home.create(settings)
+        root = make_keys(home, settings, root_key)
     shown, ports = spoken(fingerprint(root)), _ports_words(settings)[printer.language]
     text = {
         "en": f"Consortium {options.name} in {home.path}.\n{ports}\n"
@@ -92,10 +94,17 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
     expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)
     registry = serving.open_registry(home)
-    registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
-    registry.close()
     if options.out:
         write_private(options.out, (token.text() + "\n").encode())
+    try:
+        with disk_errors(home.path.absolute()):
+            registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
+    except BaseException:
+        if options.out:
+            options.out.unlink()
+        raise
+    finally:
+        registry.close()
     until = expires.isoformat(timespec="minutes")
     where = str(options.out) if options.out else token.text()
     text = {

@@ -8,7 +8,6 @@ jobs/NAME/          one job: plan.yaml, rounds, the released adapter; `paused` w
 """
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from federation import settings
 from federation.commands import option
 from federation.errors import RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, KEY_SIZE, Identity
+from federation.output import disk_errors, require_folder
 
 HOME = option(
     "--home",
@@ -126,10 +126,13 @@ class Home:
         return self.path / "keys" / name
 
     def create(self, chosen: Settings) -> None:
-        """Write settings into a new folder. Raises CoordinatorExists."""
+        """Write settings into a new folder. Raises CoordinatorExists or OutputNotWritable."""
         if (self.path / "coordinator.toml").exists():
             raise CoordinatorExists(path=self.path)
-        (self.path / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            (self.path / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileNotFoundError:  # its parent is there and takes no folder, as /proc
+            require_folder(self.path)
         values = {name: _toml(value) for name, value in vars(chosen).items()}
         write_private(self.path / "coordinator.toml", _TOML.format(**values).encode())
 
@@ -137,12 +140,12 @@ class Home:
         """What coordinator.toml says. Raises NoCoordinatorHere, SettingsFileInvalid or ConfigInvalid."""
         path = self.path / "coordinator.toml"
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NoCoordinatorHere(path=self.path) from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsFileInvalid(path=path, detail=error) from error
-        return settings.read(Settings, raw, lambda _: [])
+        except OSError as error:
+            raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+        return settings.read(Settings, settings.parse_toml(path, data), lambda _: [])
 
     def identity(self) -> Identity:
         """The coordinator's signing key. Raises KeyMissing."""
@@ -165,12 +168,19 @@ def require_free(path: Path | None) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """A new file with mode 0600, on disk when this returns; never over another one."""
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """A new file with mode 0600, on disk when this returns, or not there; never over another one. Raises
+    OutputNotWritable."""
+    with disk_errors(path):
+        require_folder(path.parent)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def write_whole(path: Path, data: bytes) -> None:

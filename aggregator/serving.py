@@ -88,9 +88,10 @@ class ModelUnknown(RengoError):
 
 def open_registry(home: Home) -> Registry:
     """The registry of this home, on a connection of its own."""
+    carrier = home.settings().carrier  # first: it says where there is no coordinator
     authority = home.key("authority.pem").read_text(encoding="ascii")
     root = home.key("root.pub").read_bytes()
-    return Registry(home.registry, home.identity(), root, authority, home.settings().carrier, version("rengo"))
+    return Registry(home.registry, home.identity(), root, authority, carrier, version("rengo"))
 
 
 def serve(home: Home, plan: Plan | None, printer: Printer) -> None:

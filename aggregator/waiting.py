@@ -78,7 +78,8 @@ class Waiting:
         while True:
             self._require_same_roster()
             approved, _ = self._decisions()
-            approved, connected = approved - self._quarantined, self._connected(online)
+            approved -= self._quarantined
+            connected = self._connected(online) & approved
             self.watch.phase(CONNECTING, connected)
             if (len(connected), len(approved)) != said:
                 missing = ", ".join(sorted(approved - connected)) or "-"

@@ -30,12 +30,11 @@ _PROBE_BYTES = 1 << 20
 
 
 class OutputNotWritable(RengoError):
-    """The output folder {path} cannot be written: {detail}. Mend that or choose another place; rounds that were
-    complete before are intact."""
+    """{path} cannot be written: {detail}. Mend that or choose another place; what was complete before is intact."""
 
     ja = (
-        "出力先 {path} に書き込めません: {detail_ja}。修復するか、別の場所を指定してください"
-        "（それまでに完了した学習回は無事です）。"
+        "{path} に書き込めません: {detail_ja}。修復するか、別の場所を指定してください"
+        "（それまでに完了したものは無事です）。"
     )
     exit_code = 7
 
@@ -78,6 +77,27 @@ def require_room(folder: Path, needed: int) -> None:
         sizes = f"{free / 1e6:.1f} MB", f"{needed / 1e6:.1f} MB"
         detail = "it has {} of free space, this run needs {} at least".format(*sizes)
         raise OutputNotWritable(path=folder, detail=detail, detail_ja="空き容量 {}、最低限の必要量 {}".format(*sizes))
+
+
+def require_folder(folder: Path) -> None:
+    """Raise OutputNotWritable unless the folder is there."""
+    if not folder.is_dir():
+        raise OutputNotWritable(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
+
+
+@contextlib.contextmanager
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """On any error the folder is as it was before, but for what was written to files that were there."""
+    before = set(folder.iterdir()) if folder.is_dir() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -152,8 +152,12 @@ def status(options: argparse.Namespace, printer: Printer) -> Result:
     home.settings()
     written = job_status.read(home.path / "status.json")
     if written is None:
-        words = {"en": "No coordinator runs here, and none has run.", "ja": "事務局は一度も起動していません。"}
-        return Result({"running": False}, words[printer.language], 9)
+        alive = running(home.path) is not None
+        words = {
+            "en": "A coordinator runs; what it does is not written down yet." if alive else "No coordinator runs here.",
+            "ja": "事務局は動作中です（状況はまだ記録されていません）。" if alive else "動作中の事務局はありません。",
+        }
+        return Result({"running": alive}, words[printer.language], 0 if alive else 9)
     standing = written.running or written.phase == job_status.DONE
     to_pause = bool(written.job) and home.pause_mark(written.job).exists()
     facts = written.facts() | {"pause_asked": to_pause}
