@@ -3,37 +3,26 @@
 import argparse
 import datetime
 import json
-import logging
-import os
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from aggregator import members_text, roster_files, serving, status_text
-from aggregator import status as job_status
-from aggregator.home import Home, Settings, require_free, write_private
-from aggregator.log_words import JAPANESE
+from aggregator import members_text, roster_files, serving
+from aggregator.commands import running, saving
+from aggregator.home import HOME, Home, Settings, require_free, write_private
 from aggregator.new_consortium import addresses, make_keys
-from aggregator.planning import make_plan, read_plan
+from aggregator.planning import make_plan
 from aggregator.registry import Registered
 from aggregator.roster_files import RosterFile
-from federation import load_plan, log
+from federation import load_plan
 from federation.commands import Printer, Result, Verb, Words, dispatch, option
 from federation.errors import Language, UsageError
 from federation.identity import COORDINATOR, Roster
-from federation.output import disk_errors
+from federation.output import all_or_nothing, disk_errors
 from federation.text import is_printable, printable
 from federation.token import JoinToken, fingerprint, spoken
 
-_HOME = option(
-    "--home",
-    type=Path,
-    default=Path(os.environ.get("RENGO_COORDINATOR", "~/.rengo/coordinator")).expanduser(),
-    en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
-    ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
-)
 _FIRST_FREE_PORT = 1024
 """Below, Linux lets only privileged programs listen."""
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -53,8 +42,9 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
     home, settings = Home(options.home.absolute()), _checked(options)
     root_key = options.root_key or home.root_key
     require_free(root_key)
-    home.create(settings)
-    root = make_keys(home, settings, root_key)
+    with disk_errors(home.path), all_or_nothing(home.path):
+        home.create(settings)
+        root = make_keys(home, settings, root_key)
     shown, ports = spoken(fingerprint(root)), _ports_words(settings)[printer.language]
     text = {
         "en": f"Consortium {options.name} in {home.path}.\n{ports}\n"
@@ -104,10 +94,17 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
     expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)
     registry = serving.open_registry(home)
-    registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
-    registry.close()
     if options.out:
         write_private(options.out, (token.text() + "\n").encode())
+    try:
+        with disk_errors(home.path.absolute()):
+            registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
+    except BaseException:
+        if options.out:
+            options.out.unlink()
+        raise
+    finally:
+        registry.close()
     until = expires.isoformat(timespec="minutes")
     where = str(options.out) if options.out else token.text()
     text = {
@@ -180,54 +177,6 @@ def plan(options: argparse.Namespace, printer: Printer) -> Result:
     return Result(facts | {"neighbourhoods": near}, "".join(lines) + load_plan.to_yaml(made).rstrip())
 
 
-def start(options: argparse.Namespace, printer: Printer) -> Result | None:
-    """Serve, or run a plan's job: here, or in the coordinator that is serving already."""
-    home = Home(options.home)
-    home.settings()
-    plan = read_plan(options.plan) if options.plan else None
-    if plan is not None and serving.hand_over(home, plan):
-        words = {"en": "handed to the running coordinator; see: rengo coordinator watch"}
-        words["ja"] = "動作中の事務局に渡しました。状況: rengo coordinator watch"
-        return Result({"handed": True, "plan": plan.digest().hex()}, words[printer.language])
-    log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s", logging.WARNING)
-    with disk_errors(home.path):
-        serving.serve(home, plan, printer)
-    return None
-
-
-def status(options: argparse.Namespace, printer: Printer) -> Result:
-    """What the running coordinator wrote last. Exit code 9 when none runs."""
-    home = Home(options.home)
-    home.settings()
-    written = job_status.read(home.path / "status.json")
-    if written is None:
-        words = {"en": "No coordinator runs here, and none has run.", "ja": "事務局は一度も起動していません。"}
-        return Result({"running": False}, words[printer.language], 9)
-    standing = written.running or written.phase == job_status.DONE
-    return Result(written.facts(), status_text.text(written, printer.language), 0 if standing else 9)
-
-
-def watch(options: argparse.Namespace, printer: Printer) -> Result:
-    """Print the status whenever it changes, until the job is done or the coordinator is gone."""
-    path, shown = Home(options.home).path / "status.json", [""]
-    while True:
-        result, written = status(options, printer), job_status.read(path)
-        if written is None or printer.as_json:
-            lines = [json.dumps(dict(result.facts), ensure_ascii=False) if printer.as_json else result.text]
-        else:
-            lines = status_text.news(written, printer.language)
-        for line in lines:
-            if line not in shown:
-                print(line, flush=True)
-        shown = lines
-        if written is None or written.phase in (job_status.DONE, job_status.STOPPED):
-            return Result({}, "", result.exit_code)
-        if not written.running:
-            words = {"en": "The coordinator does not run.", "ja": "事務局は動作していません。"}
-            return Result({}, words[printer.language], result.exit_code)
-        time.sleep(1)
-
-
 def _usage(verb: str, detail: str, detail_ja: str) -> UsageError:
     return UsageError(detail=detail, detail_ja=detail_ja, command=f"rengo coordinator {verb}")
 
@@ -266,7 +215,7 @@ _VERBS = (
         {"en": "make a new consortium on this machine", "ja": "この機械に新しいコンソーシアムを作成"},
         'rengo coordinator init "名古屋製造業コンソーシアム" --url https://rengo.example.jp:8443',
         (
-            _HOME,
+            HOME,
             option("name", en="its name; part of every signature", ja="名称（すべての署名に含まれます）"),
             option(
                 "--url",
@@ -291,7 +240,7 @@ _VERBS = (
         {"en": "a join token for one member", "ja": "参加拠点 1 社の招待コードを発行"},
         "rengo coordinator invite toyo-kikai --name 東洋機械 --expires 7d",
         (
-            _HOME,
+            HOME,
             option("id", en="the member's id: a-z, 0-9, '-'", ja="参加拠点の ID（a-z、0-9、-）"),
             option("--name", en="its name, for people", ja="表示名"),
             option("--expires", default="7d", en="30m, 12h, 7d (default)", ja="有効期間（30m、12h、7d。既定 7d）"),
@@ -305,14 +254,14 @@ _VERBS = (
         members,
         {"en": "who joined, and their keys' fingerprints", "ja": "参加拠点と鍵の照合値の一覧"},
         "rengo coordinator members",
-        (_HOME,),
+        (HOME,),
     ),
     Verb(
         "revoke",
         revoke,
         {"en": "a member takes part no more", "ja": "参加拠点を失効させる"},
         "rengo coordinator revoke toyo-kikai",
-        (_HOME, option("id", en="the member's id", ja="参加拠点の ID")),
+        (HOME, option("id", en="the member's id", ja="参加拠点の ID")),
     ),
     Verb(
         "roster",
@@ -324,7 +273,7 @@ _VERBS = (
         "rengo coordinator roster --out roster-2   (then: rengo root sign roster-2; rengo coordinator roster "
         "--publish roster-2.signed)",
         (
-            _HOME,
+            HOME,
             option("--out", type=Path, en="write the next roster here, to be signed", ja="署名前の次の名簿を保存"),
             option("--publish", type=Path, en="a roster that the root signed", ja="ルートが署名した名簿を公開"),
         ),
@@ -337,28 +286,9 @@ _VERBS = (
             "ja": "設定からジョブの計画を作成（誤りは一度に報告）",
         },
         "rengo coordinator plan job=trial-1 model=/srv/models/base scheme=alternating rounds=20 > plan.yaml",
-        (_HOME,),
+        (HOME,),
         rest=True,
     ),
-    Verb(
-        "start",
-        start,
-        {"en": "serve members; with a plan, run its job", "ja": "参加受付を開始（計画を指定するとジョブを実行）"},
-        "rengo coordinator start plan.yaml",
-        (_HOME, option("plan", nargs="?", type=Path, en="a plan to run", ja="実行する計画")),
-    ),
-    Verb(
-        "status",
-        status,
-        {"en": "round, step, deadline, who is in", "ja": "学習回・段階・期限・参加状況"},
-        "rengo coordinator status --json",
-        (_HOME,),
-    ),
-    Verb(
-        "watch",
-        watch,
-        {"en": "the status whenever it changes", "ja": "状況の変化を表示し続ける"},
-        "rengo coordinator watch",
-        (_HOME,),
-    ),
+    *running.VERBS,
+    *saving.VERBS,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aggregator.carriers import Carrier, Exchange
 from aggregator.store import Store
 from federation.errors import RengoError
-from federation.secagg.messages import Refused, Revealed
+from federation.secagg.messages import Offer, Refused, Revealed
 from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
@@ -56,6 +56,14 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """From now on these members, or nobody, are not asked for keys or a vector: whoever runs the job decided so."""
+
+    exchange: Exchange
+    members: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Refusals:
     """What an exchange's requests were refused with: (member, kind of the request, its context)."""
 
@@ -69,20 +77,39 @@ class Refusals:
 _DAMAGED = ("malformed", "signature-invalid")
 """What a carrier can do to a request: a refusal that says nothing of the member."""
 
-Report = Callable[[Asked | Answered | Declined | Rejected], None]
+Report = Callable[[Asked | Answered | Declined | Rejected | LeftOut], None]
 Requests = Mapping[str, Sequence[Signed]]
 
 
 class Exchanges:
-    """A carrier, the store, the job's parties and the limits on answers."""
+    """A carrier, the store, the job's parties, the limits on answers, and who is left out at a time."""
 
-    def __init__(self, carrier: Carrier, store: Store, parties: Parties, limits: Limits, report: Report) -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        store: Store,
+        parties: Parties,
+        limits: Limits,
+        report: Report,
+        left_out: Callable[[], frozenset[str]],
+    ) -> None:
         self._carrier, self._store, self._parties, self._limits = carrier, store, parties, limits
-        self._report = report
+        self._report, self._left_out = report, left_out
+        self._told_left_out = frozenset[str]()
+        self.further: set[str] = set()
+        """Members that last refused an Offer because they have left its round behind."""
 
     def under(self, parties: Parties) -> "Exchanges":
         """The same under another roster."""
-        return Exchanges(self._carrier, self._store, parties, self._limits, self._report)
+        return Exchanges(self._carrier, self._store, parties, self._limits, self._report, self._left_out)
+
+    def admitted(self, exchange: Exchange, requests: Mapping[str, Signed]) -> Mapping[str, Signed]:
+        """`requests` to those who are not left out now. To the members it is as if the others had not been reached."""
+        left_out = self._left_out().intersection(self._parties.members)
+        if left_out != self._told_left_out:
+            self._report(LeftOut(exchange, left_out))
+            self._told_left_out = left_out
+        return OnDemand([member for member in requests if member not in left_out], requests.__getitem__)
 
     def collect(self, exchange: Exchange, requests: Requests, awaiting: Sequence[Aggregation]) -> bool:
         """`ask`, unless that was done before a restart: then the answers that it brought are taken from the store, and
@@ -136,6 +163,8 @@ class Exchanges:
         refused = self._parties.open(statement, Refused, context, exchange.step)
         # Who signed it, whatever the carrier says.
         self._report(Declined(exchange, sender, printable(refused.code), printable(refused.reason)))
+        if (refused.request, refused.code) == (Offer.kind, "closed"):
+            self.further.add(sender)
         return set() if refused.code in _DAMAGED else {(sender, refused.request, context)}
 
     def _take(self, statement: Signed, awaiting: Sequence[Aggregation]) -> None:
@@ -144,6 +173,7 @@ class Exchanges:
         if expecting.has(statement):
             return  # before a restart
         expecting.accept(statement)
+        self.further.discard(statement.header.sender)
         if kind == Revealed.kind:
             # At once: who sent it may restart before the exchange ends, and would not reveal in another attempt.
             self._store.keep_revealed(expecting.offer.round, statement)

@@ -4,18 +4,27 @@ coordinator.toml    names and addresses; written by `init`, a person may edit it
 keys/               coordinator.key (signs messages), tls.key and authority.key (servers)
 root.key            the consortium's root, until it is moved to another machine
 registry.sqlite     invitations, members, rosters, plans, consents
-jobs/NAME/          one job: plan.yaml, rounds, the released adapter
+jobs/NAME/          one job: plan.yaml, rounds, the released adapter; `paused` while it is paused
 """
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from federation import settings
+from federation.commands import option
 from federation.errors import RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, KEY_SIZE, Identity
+from federation.output import disk_errors, require_folder
+
+HOME = option(
+    "--home",
+    type=Path,
+    default=Path(os.environ.get("RENGO_COORDINATOR", "~/.rengo/coordinator")).expanduser(),
+    en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
+    ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
+)
 
 
 class NoCoordinatorHere(RengoError):
@@ -104,15 +113,26 @@ class Home:
         """One job's folder."""
         return self.path / "jobs" / name
 
+    def jobs(self) -> list[Path]:
+        """The folders of all jobs that have begun."""
+        return sorted(path.parent for path in self.path.glob("jobs/*/coordinator.sqlite"))
+
+    def pause_mark(self, job: str) -> Path:
+        """A file that is there while the job is paused, whether or not a coordinator runs."""
+        return self.job(job) / "paused"
+
     def key(self, name: str) -> Path:
         """One key or certificate file."""
         return self.path / "keys" / name
 
     def create(self, chosen: Settings) -> None:
-        """Write settings into a new folder. Raises CoordinatorExists."""
+        """Write settings into a new folder. Raises CoordinatorExists or OutputNotWritable."""
         if (self.path / "coordinator.toml").exists():
             raise CoordinatorExists(path=self.path)
-        (self.path / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            (self.path / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileNotFoundError:  # its parent is there and takes no folder, as /proc
+            require_folder(self.path)
         values = {name: _toml(value) for name, value in vars(chosen).items()}
         write_private(self.path / "coordinator.toml", _TOML.format(**values).encode())
 
@@ -120,12 +140,12 @@ class Home:
         """What coordinator.toml says. Raises NoCoordinatorHere, SettingsFileInvalid or ConfigInvalid."""
         path = self.path / "coordinator.toml"
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise NoCoordinatorHere(path=self.path) from error
-        except tomllib.TOMLDecodeError as error:
-            raise SettingsFileInvalid(path=path, detail=error) from error
-        return settings.read(Settings, raw, lambda _: [])
+        except OSError as error:
+            raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+        return settings.read(Settings, settings.parse_toml(path, data), lambda _: [])
 
     def identity(self) -> Identity:
         """The coordinator's signing key. Raises KeyMissing."""
@@ -148,12 +168,19 @@ def require_free(path: Path | None) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """A new file with mode 0600, on disk when this returns; never over another one."""
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    """A new file with mode 0600, on disk when this returns, or not there; never over another one. Raises
+    OutputNotWritable."""
+    with disk_errors(path):
+        require_folder(path.parent)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def write_whole(path: Path, data: bytes) -> None:

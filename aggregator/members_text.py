@@ -15,6 +15,7 @@ from federation.token import fingerprint, spoken
 _STATES: dict[str, Words] = {
     "joined": {"en": "joined, not in the roster", "ja": "参加済み・名簿未登録"},
     "in roster": {"en": "in the roster", "ja": "名簿に登録済み"},
+    "quarantined": {"en": "in the roster, in quarantine", "ja": "名簿に登録済み・隔離中"},
     "revoked": {"en": "revoked or left", "ja": "失効または脱退"},
 }
 _ANSWERS: dict[str, Words] = {
@@ -28,8 +29,10 @@ _HEADER: dict[Language, Sequence[str]] = {
 
 
 def state(member: Registered, newest: Roster) -> str:
-    """joined, in roster or revoked."""
-    return "revoked" if member.revoked else "in roster" if member.id in newest.keys else "joined"
+    """joined, in roster, quarantined or revoked."""
+    if member.revoked or member.id not in newest.keys:
+        return "revoked" if member.revoked else "joined"
+    return "quarantined" if member.quarantined else "in roster"
 
 
 def text(

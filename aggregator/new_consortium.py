@@ -58,10 +58,10 @@ def make_keys(home: Home, settings: Settings, root_key: Path) -> bytes:
     }
     for name, data in files.items():
         write_private(home.key(name), data)
-    write_private(root_key, root.private_bytes())
     registry = serving.open_registry(home)
     registry.publish_roster(SignedRoster.sign(Roster(settings.consortium, 1, coordinator.public_key, ()), root))
     registry.close()
+    write_private(root_key, root.private_bytes())  # last: it may lie elsewhere, and what failed before leaves nothing
     return root.public_key
 
 

@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from aggregator.registry_refusals import (
     KeyTaken,
     NameTaken,
+    NotQuarantined,
     ProtocolVersionDiffers,
     RosterOutOfOrder,
     TokenRefused,
     UnknownToRegistry,
 )
+from aggregator.store import StoreUnreadable
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.registry import (
@@ -62,6 +64,7 @@ CREATE TABLE IF NOT EXISTS finished (plan BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS consents (
     member TEXT NOT NULL, plan BLOB NOT NULL, roster BLOB NOT NULL, answer TEXT NOT NULL, reason TEXT NOT NULL,
     utc TEXT NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (member, plan, roster));
+CREATE TABLE IF NOT EXISTS quarantined (member TEXT PRIMARY KEY, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, shapes TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEXT NOT NULL);
 """
@@ -85,6 +88,7 @@ class Registered:
     seen: str | None
     offset: int | None
     rengo: str | None
+    quarantined: str | None
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,10 @@ class Registry:
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
+        except sqlite3.DatabaseError as error:
+            raise StoreUnreadable(path=path, detail=error) from error
         self._signer, self._root, self._authority = signer, root, authority
         self._carrier, self._rengo = carrier, rengo
         self._context = context(root)
@@ -139,10 +144,29 @@ class Registry:
                 raise UnknownToRegistry(id=id)
             self._log("coordinator", f"revoked {id}")
 
+    def quarantine(self, id: str) -> None:
+        """Leave the member out of rounds until `lift`, under the same roster. Raises UnknownToRegistry."""
+        with self._transaction():
+            self._member(id)
+            self._db.execute("INSERT OR IGNORE INTO quarantined VALUES (?, ?)", (id, _now()))
+            self._log("coordinator", f"quarantined {id}")
+
+    def lift(self, id: str) -> None:
+        """End a quarantine. Raises NotQuarantined."""
+        with self._transaction():
+            if not self._db.execute("DELETE FROM quarantined WHERE member = ?", (id,)).rowcount:
+                raise NotQuarantined(id=id)
+            self._log("coordinator", f"lifted the quarantine of {id}")
+
+    def quarantined(self) -> frozenset[str]:
+        """Who is left out now."""
+        return frozenset(member for (member,) in self._db.execute("SELECT member FROM quarantined"))
+
     def members(self) -> list[Registered]:
         """Everyone who ever joined, by id."""
         rows = self._db.execute(
-            "SELECT id, name, identity_key, node_key, joined, revoked, seen, offset, rengo FROM members ORDER BY id"
+            "SELECT id, name, identity_key, node_key, joined, revoked, seen, offset, rengo, since "
+            "FROM members LEFT JOIN quarantined ON member = id ORDER BY id"
         )
         return [Registered(*row) for row in rows]
 

@@ -31,6 +31,13 @@ class UnknownToRegistry(RengoError):
     exit_code = 4
 
 
+class NotQuarantined(RengoError):
+    """{id} is not in quarantine."""
+
+    ja = "{id} は隔離されていません。"
+    exit_code = 9
+
+
 class RosterOutOfOrder(RengoError):
     """The roster has version {version}; the next one is {expected}. Propose it anew: `rengo coordinator roster`."""
 

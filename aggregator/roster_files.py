@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aggregator.home import require_free
+from aggregator.home import require_free, write_private
 from federation.errors import Language, RengoError, SignatureInvalid
 from federation.identity import Roster, SignedRoster
 from federation.token import fingerprint, spoken
@@ -21,7 +21,7 @@ class RosterFileMissing(RengoError):
 class RosterFileInvalid(RengoError):
     """{path} is not a roster that `rengo coordinator roster --out` or `rengo root sign` wrote ({detail})."""
 
-    ja = "{path} は `rengo coordinator roster --out` または `rengo root sign` の参加者名簿ではありません（{detail}）。"
+    ja = "{path} は `rengo coordinator roster --out` または `rengo root sign` の参加者名簿ではありません{detail_ja}。"
     exit_code = 10
 
 
@@ -47,11 +47,10 @@ class RosterFile:
 
 
 def write(path: Path, file: RosterFile) -> None:
-    """Write a roster, signed or to be signed. Raises FileInTheWay."""
+    """Write a roster, signed or to be signed. Raises FileInTheWay or OutputNotWritable."""
     require_free(path)
     plain = {"roster": file.roster.to_bytes(), "root": file.root, "signature": file.signature or None}
-    with path.open("xb") as stream:
-        stream.write(canonical_cbor(plain))
+    write_private(path, canonical_cbor(plain))
 
 
 def read(path: Path) -> RosterFile:
@@ -67,21 +66,21 @@ def read(path: Path) -> RosterFile:
     except FileNotFoundError as error:
         raise RosterFileMissing(path=path) from error
     except (Malformed, OSError, TypeError) as error:
-        raise RosterFileInvalid(path=path, detail=str(error)) from error
+        raise RosterFileInvalid(path=path, detail=str(error), detail_ja="") from error
 
 
 def read_signed(path: Path, root: bytes) -> SignedRoster:
     """A roster that the root signed. Raises RosterUnsigned or RosterFileInvalid."""
     file = read(path)
     if file.root != root:
-        raise RosterFileInvalid(path=path, detail="it is for another root key")
+        raise RosterFileInvalid(path=path, detail="it is for another root key", detail_ja="（別のルート鍵のものです）")
     if not file.signature:
         raise RosterUnsigned(path=path)
     signed = SignedRoster(file.roster, file.signature)
     try:
         signed.verify(root)
     except (Malformed, SignatureInvalid) as error:
-        raise RosterFileInvalid(path=path, detail=str(error)) from error
+        raise RosterFileInvalid(path=path, detail=str(error), detail_ja="") from error
     return signed
 
 

@@ -3,11 +3,11 @@ hides is in federation/secagg. Deadlines belong to the carrier, durable state to
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
-from aggregator.exchange import Answered, Asked, Declined, Exchanges, Rejected, together
+from aggregator.exchange import Answered, Asked, Declined, Exchanges, LeftOut, Rejected, together
 from aggregator.revealing import collect_revealed
 from aggregator.store import Checkpoint, Store
 from federation import step, tensors
@@ -68,8 +68,19 @@ class AttemptFailed:
     pause: float | None = None
 
 
-Event = Asked | Answered | Declined | Rejected | RoundDone | AttemptFailed
+Event = Asked | Answered | Declined | Rejected | LeftOut | RoundDone | AttemptFailed
 Observe = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What whoever runs a job decides while it runs. `await_turn` is called before each attempt: it returns when that
+    may begin, or raises. `pauses`: seconds after a round's first failed attempt, its second and so on; the last one
+    after all later ones. `left_out`: members that are asked neither for keys nor for a vector from now on."""
+
+    await_turn: Callable[[], None] = lambda: None
+    pauses: Sequence[float] = (0.0,)
+    left_out: Callable[[], frozenset[str]] = frozenset
 
 
 @dataclass(frozen=True)
@@ -92,24 +103,24 @@ class _Opened:
     carried: Aggregation | None
 
 
-def run(job: Job, carrier: Carrier, store: Store, observe: Observe, pauses: Sequence[float] = (0.0,)) -> State:
+def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Control = Control()) -> State:
     """Run `job` from where `store` stands to its end; the state that holds the final adapter. Raises JobStopped.
-    `pauses`: seconds after a round's first failed attempt, its second and so on; the last one after all later ones.
 
     Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum. A round that
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe)
+    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)
     carried: Aggregation | None = None
     for round in range(last.round + 1 if last else 1, plan.rounds + 2):
+        control.await_turn()
         started = time.monotonic()
         ring = step.ring_for(plan, state, round, _mean_of(job, last))
         opening = _Opening(round, state, scheme.broadcast(state), last, ring)
-        opened = _open_sum(job, exchanges, store, opening, carried, observe, pauses)
+        opened = _open_sum(job, exchanges, store, opening, carried, observe, control)
         carried, survivors = opened.carried, opened.aggregation.u3
         mean, decoded = ring.decode(opened.total, len(survivors))
         scalars = _figures(plan, decoded)
@@ -164,7 +175,7 @@ def _open_sum(
     opening: _Opening,
     carried: Aggregation | None,
     observe: Observe,
-    pauses: Sequence[float],
+    control: Control,
 ) -> _Opened:
     """Try a round until its sum opens. Every attempt but one with a carried set-up starts cold, with fresh keys."""
     round = opening.round
@@ -178,21 +189,30 @@ def _open_sum(
             return _attempt(job, exchanges, opening, aggregation)
         except TooFewMembers as error:
             failed = job.plan.secagg.attempts - 1 - left
-            pause = pauses[min(failed, len(pauses) - 1)] if left else None
+            pause = control.pauses[min(failed, len(control.pauses) - 1)] if left else None
             observe(AttemptFailed(round, offer.attempt, error.code, str(error), pause))
             store.give_up()
             begun = carried = None
-            time.sleep(pause or 0.0)
+            if pause is not None:
+                time.sleep(pause)
+                control.await_turn()
         except FalseDealer as error:
             # Members have revealed on this adapter and will not do so again.
             words = {"detail": str(error), "detail_ja": error.text("ja")}
             raise JobStopped(job=job.plan.job, round=round, **words) from error
-    raise JobStopped(
-        job=job.plan.job,
-        round=round,
-        detail=f"{job.plan.secagg.attempts} attempts failed; the log says who was missing.",
-        detail_ja=f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。",
-    )
+    raise _exhausted(job, round, len(exchanges.further))
+
+
+def _exhausted(job: Job, round: int, further: int) -> JobStopped:
+    """No attempt is left. `further`: how many members have left this round behind."""
+    detail = f"{job.plan.secagg.attempts} attempts failed; the log says who was missing."
+    detail_ja = f"{job.plan.secagg.attempts} 回試みましたが成立しませんでした。不参加の拠点は記録にあります。"
+    if further > job.plan.spare:
+        detail += f" {further} members have closed this round: this is an older state of the coordinator (a backup?). "
+        detail += "They open no second sum of a round: go on from a newer state, or make a plan for a new job."
+        detail_ja += f"{further} 拠点ではこの学習回は終了しています（事務局が古い状態に戻っています）。二度目の合計は"
+        detail_ja += "開示されません。より新しい状態から再開するか、新しいジョブの計画を作成してください。"
+    return JobStopped(job=job.plan.job, round=round, detail=detail, detail_ja=detail_ja)
 
 
 def _begun(job: Job, store: Store, round: int) -> Offer | None:
@@ -221,7 +241,8 @@ def _finish(job: Job, exchanges: Exchanges, store: Store, opening: _Opening, off
 def _set_up(job: Job, exchanges: Exchanges, offer: Offer) -> Aggregation:
     """Steps 0 and 1, unless they rode on the round before: who is there, and shares of their secrets for each other."""
     aggregation = Aggregation(job.signer, job.parties, offer)
-    exchanges.collect(Exchange(offer.round, "keys"), together(aggregation.offers()), [aggregation])
+    keys = Exchange(offer.round, "keys")
+    exchanges.collect(keys, together(exchanges.admitted(keys, aggregation.offers())), [aggregation])
     exchanges.collect(Exchange(offer.round, "shares"), together(aggregation.cohorts()), [aggregation])
     return aggregation
 
@@ -233,14 +254,17 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     last, words = _last_sum(job, opening.last)
     told = last_sum_digest(last, words)
     inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
-    broadcasts = _broadcasts(job, aggregation, opening)
-    exchanges.collect(Exchange(round, "masked"), together(inboxes, broadcasts), [aggregation])
+    masked = Exchange(round, "masked")
+    inboxes = exchanges.admitted(masked, inboxes)
+    broadcasts = _broadcasts(job, aggregation, opening, inboxes)
+    exchanges.collect(masked, together(inboxes, broadcasts), [aggregation])
     # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
     survivors, following = aggregation.survivors(), _following(job, aggregation, round)
-    offers = following.offers() if following else {}
+    agreed = Exchange(round, "agreed")
+    offers = exchanges.admitted(agreed, following.offers()) if following else {}
     awaiting = [aggregation, following] if following else [aggregation]
     votes = together(survivors, offers)
-    resumed = exchanges.collect(Exchange(round, "agreed"), votes, awaiting)
+    resumed = exchanges.collect(agreed, votes, awaiting)
     # 4. Who signed reveals what unmasks this sum and nothing else; the next round's cohort deals its shares.
     unmasks, (following, cohorts) = aggregation.unmasks(), _cohorts(following)
     awaiting = [aggregation, following] if following else [aggregation]
@@ -270,12 +294,12 @@ def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
     return Offer(SUITE, plan.consortium, plan.job, round, attempt, parent, job.roster.digest(), plan.digest(), model)
 
 
-def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening) -> dict[str, Signed]:
-    """The adapter for everyone in the cohort, with the last sum, from which they can recompute it."""
+def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening, members: Iterable[str]) -> dict[str, Signed]:
+    """The adapter for `members` of the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(job, opening.last)
     body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in aggregation.u2}
+    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in members}
 
 
 def _last_sum(job: Job, last: Checkpoint | None) -> tuple[LastSum | None, bytes]:

@@ -2,11 +2,9 @@
 until somebody stops it, and runs the plans that later `start PLAN` commands hand over to it."""
 
 import contextlib
-import fcntl
-import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,14 +16,15 @@ from aggregator.home import Home, write_whole
 from aggregator.planning import layers, read_plan, shapes_from_json
 from aggregator.registry import Registry
 from aggregator.registry_server import RegistryServer, require_free_port
-from aggregator.status import CONNECTING, DONE, Watch, note_serving
+from aggregator.status import DONE, Watch, note_serving
 from aggregator.store import Store, StoreOfAnotherPlan
+from aggregator.waiting import Waiting
 from federation import load_plan
 from federation.commands import Printer, Words
 from federation.errors import JobStopped, RengoError
 from federation.identity import Roster
 from federation.plan import Plan
-from federation.registry import APPROVED, REFUSED
+from federation.process_lock import locked, running
 from federation.schemes import State
 
 _POLL = 2.0
@@ -37,14 +36,6 @@ _WORDS: dict[str, Words] = {
     "listening": {
         "en": "registry at {url}; members can join. Ctrl-C stops it",
         "ja": "参加受付 {url} を開始しました。Ctrl-C で停止します",
-    },
-    "consents": {
-        "en": "plan {plan}: {approved} of {members} members approved, {needed} needed; missing: {missing}",
-        "ja": "計画 {plan}: {members} 拠点中 {approved} 拠点が承認（必要数 {needed}）。未承認: {missing}",
-    },
-    "online": {
-        "en": "{online} of {approved} approving members are connected, {needed} needed; missing: {missing}",
-        "ja": "承認済み {approved} 拠点中 {online} 拠点が接続（必要数 {needed}）。未接続: {missing}",
     },
     "stopped": {"en": "job {job} stopped: {reason} [{code}]", "ja": "ジョブ {job} は停止しました: {reason} [{code}]"},
     "unmeasured": {
@@ -76,17 +67,6 @@ class PlanOutOfDate(RengoError):
     exit_code = 3
 
 
-class RosterChanged(RengoError):
-    """Roster {version} was published; the job stopped after a whole round. Start it again with the same plan: it goes
-    on when enough members have approved the new roster."""
-
-    ja = (
-        "参加者名簿 版 {version} が公開されたため、学習回の区切りで停止しました。"
-        "同じ計画で開始し直してください。必要数の拠点が新しい名簿を承認すると続きから再開します。"
-    )
-    exit_code = 9
-
-
 class JobNameTaken(RengoError):
     """Another plan ({stored}) has been run as job {job}. Nothing was started. Give this one a name of its own:
     `rengo coordinator plan job=NAME ...`."""
@@ -108,9 +88,10 @@ class ModelUnknown(RengoError):
 
 def open_registry(home: Home) -> Registry:
     """The registry of this home, on a connection of its own."""
+    carrier = home.settings().carrier  # first: it says where there is no coordinator
     authority = home.key("authority.pem").read_text(encoding="ascii")
     root = home.key("root.pub").read_bytes()
-    return Registry(home.registry, home.identity(), root, authority, home.settings().carrier, version("rengo"))
+    return Registry(home.registry, home.identity(), root, authority, carrier, version("rengo"))
 
 
 def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
@@ -139,13 +120,11 @@ def serve(home: Home, plan: Plan | None, printer: Printer) -> None:
 def hand_over(home: Home, plan: Plan) -> bool:
     """Give the plan to a coordinator that is serving already; False when none is. It begins when no job is running.
     Raises JobNameTaken."""
-    try:
-        with _alone(home):
-            return False
-    except CoordinatorRunning:
-        _require_name_free(home, plan)
-        write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
-        return True
+    if running(home.path) is None:
+        return False
+    _require_name_free(home, plan)
+    write_whole(home.path / _HANDED, load_plan.to_yaml(plan).encode())
+    return True
 
 
 def _require_name_free(home: Home, plan: Plan) -> None:
@@ -188,6 +167,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     settings, roster = home.settings(), registry.roster().roster
     shapes = _shapes(registry, plan)
     _require_current(plan, roster)
+    _require_name_free(home, plan)
     require_free_port(settings.listen, settings.carrier_port)
     folder = home.job(plan.job)
     job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
@@ -199,28 +179,25 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
         (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
         registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
         watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
-        _await_consents(registry, plan, roster, printer, watch)
-        _train(home, registry, job, store, printer, watch)
+        waiting = Waiting(home, registry, plan, roster, watch, printer)
+        waiting.for_consents()
+        _train(waiting, job, store)
 
 
-def _train(home: Home, registry: Registry, job: rounds.Job, store: Store, printer: Printer, watch: Watch) -> None:
+def _train(waiting: Waiting, job: rounds.Job, store: Store) -> None:
     """The rounds of a plan that enough members approved, over Flower, as soon as they are connected."""
-    settings, plan, roster = home.settings(), job.plan, job.roster
+    home, registry, plan, watch = waiting.home, waiting.registry, waiting.plan, waiting.watch
+    settings = home.settings()
     nodes = {m.id: m.node_key for m in registry.members() if m.id in plan.members and m.revoked is None}
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
     )
     carrier = Flower(servers, nodes, settings.deadline, home.path / "flower")
     try:
-        watch.phase(CONNECTING)
-        _await_members(carrier, registry, plan, roster, settings.wait, printer, watch)
-
-        def observe(event: rounds.Event) -> None:
-            watch.observe(event)
-            if isinstance(event, rounds.RoundDone):
-                _require_same(registry, roster)
-
-        run_rounds(job, carrier, store, home.job(plan.job) / "adapter", observe, printer, _PAUSES)
+        waiting.for_resume(carrier.online)
+        waiting.for_members(carrier.online)
+        control = rounds.Control(lambda: waiting.for_turn(carrier.online), _PAUSES, registry.quarantined)
+        run_rounds(job, carrier, store, home.job(plan.job) / "adapter", watch.observe, waiting.printer, control)
         registry.finish_plan(plan.digest())
     except RengoError as error:
         watch.stopped(error)
@@ -237,12 +214,12 @@ def run_rounds(
     target: Path,
     observe: rounds.Observe,
     printer: Printer,
-    pauses: Sequence[float] = (0.0,),
+    control: rounds.Control,
 ) -> None:
-    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. `pauses` and
-    what it raises: see `rounds.run`."""
+    """Run the job's rounds and write its adapter to `target`, also when all that fails is its measurement. What it
+    raises: see `rounds.run`."""
     try:
-        state = rounds.run(job, carrier, store, observe, pauses)
+        state = rounds.run(job, carrier, store, observe, control)
     except JobStopped:
         unmeasured = rounds.unmeasured(job, store)
         if unmeasured is not None:
@@ -255,59 +232,11 @@ def _export(target: Path, plan: Plan, state: State, said: str, printer: Printer)
     printer.line(said, _WORDS[said], sha256=write_peft(target, plan, state), path=str(target))
 
 
-def _await_consents(registry: Registry, plan: Plan, roster: Roster, printer: Printer, watch: Watch) -> None:
-    said = -1
-    while True:
-        approved, refused = _decisions(registry, plan, roster, watch)
-        if len(approved) != said:
-            missing = ", ".join(sorted(set(plan.members) - approved - refused)) or "-"
-            facts = {"plan": plan.digest().hex()[:16], "approved": len(approved), "members": len(plan.members)}
-            printer.line("consents", _WORDS["consents"], **facts, needed=plan.quorum, missing=missing)
-            said = len(approved)
-        if len(approved) >= plan.quorum:
-            return
-        time.sleep(_POLL)
-
-
-def _decisions(registry: Registry, plan: Plan, roster: Roster, watch: Watch) -> tuple[set[str], set[str]]:
-    """Who of the plan's members has approved it, and who refused it, which is told with the reason."""
-    consents = registry.consents(plan.digest(), roster.digest())
-    approved = {member for member, (answer, _) in consents.items() if answer == APPROVED}
-    watch.consents(consents)
-    return approved & set(plan.members), {member for member, (answer, _) in consents.items() if answer == REFUSED}
-
-
-def _await_members(
-    carrier: Flower, registry: Registry, plan: Plan, roster: Roster, wait: float, printer: Printer, watch: Watch
-) -> None:
-    """Until everyone who approved is connected; once t are, no longer than `wait` seconds for the others."""
-    began, said = time.monotonic(), None
-    while True:
-        approved, _ = _decisions(registry, plan, roster, watch)
-        online = carrier.online() & set(plan.members)
-        watch.phase(CONNECTING, online)
-        if (len(online), len(approved)) != said:
-            missing = ", ".join(sorted(approved - online)) or "-"
-            facts = {"online": len(online), "approved": len(approved), "needed": plan.quorum, "missing": missing}
-            printer.line("online", _WORDS["online"], **facts)
-            said = (len(online), len(approved))
-        if len(online) >= plan.quorum and (approved <= online or time.monotonic() - began > wait):
-            return
-        time.sleep(_POLL)
-
-
 def _require_current(plan: Plan, roster: Roster) -> None:
     """The roster's members and consortium are the plan's, or PlanOutOfDate."""
     unknown = sorted(set(plan.members) - set(roster.keys))
     if unknown or plan.consortium != roster.consortium:
         raise PlanOutOfDate(version=roster.version, detail=", ".join(unknown) or plan.consortium)
-
-
-def _require_same(registry: Registry, roster: Roster) -> None:
-    """The roster still stands, or RosterChanged: nobody is in a round under a roster that the root has replaced."""
-    newest = registry.roster().roster
-    if newest.digest() != roster.digest():
-        raise RosterChanged(version=newest.version)
 
 
 def _shapes(registry: Registry, plan: Plan) -> dict[str, tuple[int, int]]:
@@ -320,12 +249,9 @@ def _shapes(registry: Registry, plan: Plan) -> dict[str, tuple[int, int]]:
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """One coordinator a home. Raises CoordinatorRunning."""
-    handle = os.open(home.path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise CoordinatorRunning(path=home.path) from error
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(home.path))
+        except BlockingIOError as error:
+            raise CoordinatorRunning(path=home.path) from error
         yield
-    finally:
-        os.close(handle)

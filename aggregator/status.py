@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aggregator.exchange import Answered, Asked, Declined, Rejected
+from aggregator.exchange import Answered, Asked, Declined, LeftOut, Rejected
 from aggregator.home import write_whole
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from federation import step
@@ -35,6 +35,10 @@ _WORDS: dict[str, Words] = {
         "en": "{member}: answer not usable ({code}): {reason}",
         "ja": "{member}: 応答を使えません（{code}）: {reason_ja}",
     },
+    "left out": {
+        "en": "{members}: in quarantine, not asked for keys or vectors from now on",
+        "ja": "{members}: 隔離中のため、以後は鍵も更新も求めません",
+    },
     "failed": {
         "en": "attempt {attempt} of round {round} failed: {reason}",
         "ja": "学習回 {round} の試行 {attempt} は不成立: {reason_ja}",
@@ -57,9 +61,11 @@ _WORDS: dict[str, Words] = {
 _ADVISED = ("plan-not-approved", "data-set-busy")
 
 
-SERVING, WAITING, CONNECTING, ROUND = "serving", "waiting", "waiting for members", "round"
+SERVING, WAITING, CONNECTING, ROUND, PAUSED = "serving", "waiting", "waiting for members", "round", "paused"
 DONE, STOPPED = "done", "stopped"
-"""Phases: no job yet, for approvals, for members to connect, under way, and the two ends of a job."""
+"""Phases: no job yet, for approvals, for members to connect, under way, paused, and the two ends of a job."""
+QUARANTINED = "quarantined"
+"""Why a member is not in a sum, where it was not asked."""
 
 
 @dataclass
@@ -138,6 +144,7 @@ class Watch:
         self._status = Status(os.getpid(), plan.job, WAITING, rounds=plan.rounds, members=members, since=time.time())
         self._status.needed = plan.quorum
         self._refusing: set[str] = set()  # in the step that is under way
+        self._left_out: frozenset[str] = frozenset()
         self._reasons: dict[str, str] = {}  # for missing the round's sum
         self._declined: dict[str, set[str]] = {}  # in this attempt: a refusal's code, and whose it was
         self.write()
@@ -168,7 +175,7 @@ class Watch:
 
     def observe(self, event: Event) -> None:
         """One event of the round loop."""
-        status, plan = self._status, self._plan
+        status = self._status
         match event:
             case Asked(exchange, members):
                 self._refusing = set()
@@ -186,25 +193,34 @@ class Watch:
                 self._say(name, member=member, code=code, reason=reason, reason_ja=japanese(code, reason))
                 if isinstance(event, Declined):
                     self._declined.setdefault(code, set()).add(member)
+            case LeftOut(_, members):
+                if new := sorted(members - self._left_out):
+                    self._say("left out", members=", ".join(new))
+                self._left_out = members
             case AttemptFailed(round, attempt, code, reason, pause):
                 self._say("failed", round=round, attempt=attempt, reason=reason, reason_ja=japanese(code, reason))
                 self._advise()
                 if pause:
                     self._say("again", pause=pause)
-            case RoundDone(round, aggregation, scalars):
-                self._declined.clear()
-                loss = scalars.get(step.HELD_OUT_LOSS)
-                status.summed, status.survivors = round, list(aggregation.u3)
-                gone = [member for member in plan.members if member not in aggregation.u3]
-                status.dropped = {member: self._reasons.get(member, "") for member in gone}
-                self._reasons = dict(status.refused)
-                if loss is not None:
-                    status.loss[str(round)] = loss
-                facts: dict[str, Any] = {"round": round, "rounds": plan.rounds, "survivors": len(aggregation.u3)}
-                facts |= {"members": len(plan.members), "seconds": event.seconds}
-                facts |= {"loss": "" if loss is None else f" · {loss:.3f} nats"}
-                self._say("round" if round <= plan.rounds else "measured", **facts)
+            case RoundDone():
+                self._round_done(event)
         self.write()
+
+    def _round_done(self, done: RoundDone) -> None:
+        """What is told of the last sum from now on."""
+        status, plan, survivors = self._status, self._plan, done.aggregation.u3
+        self._declined.clear()
+        loss = done.scalars.get(step.HELD_OUT_LOSS)
+        status.summed, status.survivors = done.round, list(survivors)
+        reasons = dict.fromkeys(self._left_out, QUARANTINED) | self._reasons
+        status.dropped = {m: reasons.get(m, "") for m in plan.members if m not in survivors}
+        self._reasons = dict(status.refused)
+        if loss is not None:
+            status.loss[str(done.round)] = loss
+        facts: dict[str, Any] = {"round": done.round, "rounds": plan.rounds, "survivors": len(survivors)}
+        facts |= {"members": len(plan.members), "seconds": done.seconds}
+        facts |= {"loss": "" if loss is None else f" · {loss:.3f} nats"}
+        self._say("round" if done.round <= plan.rounds else "measured", **facts)
 
     def _advise(self) -> None:
         """Whom to call, and what to do there, about what was refused in the attempt that failed."""

@@ -4,7 +4,7 @@ when something happens. Times are local, with their offset from UTC."""
 import datetime
 from collections.abc import Iterable, Mapping
 
-from aggregator.status import CONNECTING, DONE, ROUND, SERVING, STOPPED, WAITING, Status
+from aggregator.status import CONNECTING, DONE, PAUSED, QUARANTINED, ROUND, SERVING, STOPPED, WAITING, Status
 from federation.commands import Words
 from federation.errors import Language, japanese
 from federation.text import printable_lines
@@ -21,6 +21,7 @@ _PHASES: Mapping[str, Words] = {
     SERVING: {"en": "serving members, no job runs", "ja": "参加拠点の受付中、実行中のジョブなし"},
     WAITING: {"en": "waiting for approvals of the plan", "ja": "計画の承認待ち"},
     CONNECTING: {"en": "waiting for members to connect", "ja": "参加拠点の接続待ち"},
+    PAUSED: {"en": "paused; to go on: rengo coordinator resume", "ja": "一時停止中（再開: rengo coordinator resume）"},
     DONE: {"en": "done, the adapter is written", "ja": "完了（追加学習差分を保存済み）"},
     STOPPED: {"en": "stopped: {status.reason}", "ja": "停止: {status.reason_ja}"},
 }
@@ -28,6 +29,7 @@ _LABELS: Mapping[str, Words] = {
     "job": {"en": "Job", "ja": "ジョブ"},
     "now": {"en": "Now", "ja": "現在"},
     "before": {"en": "Last", "ja": "最後の状態"},
+    "pause": {"en": "Pause", "ja": "一時停止"},
     "since": {"en": "Since", "ja": "開始"},
     "until": {"en": "Until", "ja": "期限"},
     "approved": {"en": "Approved", "ja": "承認済み"},
@@ -46,7 +48,7 @@ _LABELS: Mapping[str, Words] = {
 _NOBODY = "-"
 
 
-def text(status: Status, language: Language) -> str:
+def text(status: Status, language: Language, pause_asked: bool = False) -> str:
     """Some lines that say how the job stands."""
     now = "now" if status.running or status.phase == DONE else "before"
     runs: Words = {"en": f"runs (process {status.pid})", "ja": f"動作中（プロセス {status.pid}）"}
@@ -55,6 +57,7 @@ def text(status: Status, language: Language) -> str:
     rows = [
         *([_row("job", f"{status.job} · {rounds[language]}", language)] if status.job else []),
         _row(now, _phase(status, language), language),
+        *_pause(status, pause_asked, language),
         _row("since", local(status.since), language),
         *_details(status, language),
         *_last_sum(status, language),
@@ -63,10 +66,11 @@ def text(status: Status, language: Language) -> str:
     return printable_lines("\n".join(rows))
 
 
-def news(status: Status, language: Language) -> list[str]:
+def news(status: Status, language: Language, pause_asked: bool = False) -> list[str]:
     """What `watch` tells, a line for the last sum and one for what goes on; each changes only when it has news."""
     last = [" · ".join([status.job, *_last_sum(status, language)])] if status.summed else []
-    now = " · ".join([*filter(None, [status.job]), _phase(status, language), *_details(status, language)])
+    going_on = [_phase(status, language), *_pause(status, pause_asked, language), *_details(status, language)]
+    now = " · ".join([*filter(None, [status.job]), *going_on])
     return [printable_lines(line) for line in (*last, now)]
 
 
@@ -81,6 +85,14 @@ def _phase(status: Status, language: Language) -> str:
     return _PHASES[status.phase][language].format(status=status)
 
 
+def _pause(status: Status, asked: bool, language: Language) -> list[str]:
+    """A pause that is still to come."""
+    after: Words = {"en": "when this round has ended", "ja": "この学習回の終了後"}
+    again: Words = {"en": "before the next attempt", "ja": "次の試行の前"}
+    coming = after if status.phase == ROUND and status.running else again
+    return [_row("pause", coming[language], language)] if asked and status.phase not in (PAUSED, DONE) else []
+
+
 def _details(status: Status, language: Language) -> list[str]:
     """Who is in, who is awaited and who is out at present."""
     if status.phase == WAITING:
@@ -90,6 +102,8 @@ def _details(status: Status, language: Language) -> list[str]:
         online = _count(status.online, len(status.members), status.needed, language)
         offline = _those("offline", set(status.approved) - set(status.online), language)
         return [_row("online", online, language), *offline, *_not_approved(status, language)]
+    if status.phase == PAUSED:
+        return [_row("online", _count(status.online, len(status.members), status.needed, language), language)]
     if status.phase == ROUND:
         answered = set(status.answered) - set(status.refused)
         return [
@@ -140,6 +154,9 @@ def _with_reasons(label: str, reasons: Mapping[str, str], language: Language) ->
 
 def _told(reason: str, language: Language) -> str:
     """A refusal of a round as status.json has it, `code: message`, or a person's own words."""
+    if reason == QUARANTINED:
+        words: Words = {"en": "in quarantine", "ja": "隔離中"}
+        return words[language]
     code, colon, message = reason.partition(": ")
     return f"{code}: {japanese(code, message)}" if colon and language == "ja" else reason
 

@@ -24,7 +24,7 @@ from federation.secagg.server import Answers, Step
 from federation.tensors import Tensors
 from federation.wire import Signed, canonical_cbor, read_body, read_cbor
 
-_DATABASE = "coordinator.sqlite"
+DATABASE = "coordinator.sqlite"
 _SUM = "last_sum"
 _MASKED_SUM = "masked_sum"
 _MASKED_SUM_FILE = "masked-sum.safetensors"
@@ -90,7 +90,7 @@ class Store:
     def __init__(self, folder: Path, plan_digest: bytes) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        path = folder / _DATABASE
+        path = folder / DATABASE
         # Only when it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -112,6 +112,22 @@ class Store:
         row = self._db.execute("UPDATE job SET attempt = attempt + 1 RETURNING attempt").fetchone()
         return int(row[0])
 
+    def skip_attempts(self, count: int) -> None:
+        """Go on after so many attempts, which this state does not know of."""
+        self._db.execute("UPDATE job SET attempt = attempt + ?", (count,))
+
+    def check(self) -> int:
+        """All that the job goes on from is whole; the newest round. Raises StoreDamaged, StepDamaged or
+        StoreUnreadable."""
+        last = self.latest()
+        for round, step in self._db.execute("SELECT round, step FROM steps").fetchall():
+            self.kept(round, Step(step))
+        for (round,) in self._db.execute("SELECT DISTINCT round FROM revealed").fetchall():
+            self.revealed(round)
+        for (digest,) in self._db.execute("SELECT digest FROM rosters").fetchall():
+            self.roster(digest)
+        return last.round if last else 0
+
     def keep(self, steps: Sequence[Answers]) -> None:
         """Make durable what an exchange brought, all of it or nothing. A step that is there already is replaced."""
         rows = [self._row(answers) for answers in steps]
@@ -126,7 +142,7 @@ class Store:
             return None
         record, sha256 = found
         if hashlib.sha256(record).digest() != sha256:
-            raise StepDamaged(path=self._folder / _DATABASE, step=step.value, round=round)
+            raise StepDamaged(path=self._folder / DATABASE, step=step.value, round=round)
         plain = read_cbor(record)
         statements = tuple(Signed(*parts) for parts in plain["statements"])
         total = None
@@ -148,7 +164,7 @@ class Store:
         found = []
         for record, sha256 in self._db.execute("SELECT record, sha256 FROM revealed WHERE round = ?", (round,)):
             if hashlib.sha256(record).digest() != sha256:
-                raise StepDamaged(path=self._folder / _DATABASE, step=Step.REVEALED.value, round=round)
+                raise StepDamaged(path=self._folder / DATABASE, step=Step.REVEALED.value, round=round)
             found.append(Signed(*read_cbor(record)))
         return found
 
@@ -161,7 +177,7 @@ class Store:
         row = self._db.execute("SELECT roster FROM rosters WHERE digest = ?", (digest,)).fetchone()
         roster = Roster.from_bytes(row[0]) if row else None
         if roster is None or roster.digest() != digest:
-            raise StoreUnreadable(path=self._folder / _DATABASE, detail=f"roster {digest.hex()[:16]} is not in it")
+            raise StoreUnreadable(path=self._folder / DATABASE, detail=f"roster {digest.hex()[:16]} is not in it")
         return roster
 
     def give_up(self) -> None:

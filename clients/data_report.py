@@ -43,7 +43,7 @@ def report(folder: Path, reading: Reading, language: Language) -> Result:
     }[language]
     lines = [f"{folder}: {words[0]}", *(f"  {count:6}  {how}" for how, count in counts(reading).items())]
     lines += [f"{words[2]}: {name}" for name in unsure]
-    lines += [f"{words[1]}: {s.name}: {s.reason_ja if language == 'ja' else s.reason}" for s in reading.set_aside]
+    lines += [f"{words[1]}: {s.name}: {s.text(language)}" for s in reading.set_aside]
     return Result(facts, "\n".join(lines))
 
 

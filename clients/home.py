@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import shutil
-import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -229,6 +228,7 @@ def now() -> str:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise SettingsFileInvalid(path=path, detail=error) from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+    return settings.parse_toml(path, data)

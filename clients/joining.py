@@ -1,8 +1,6 @@
 """`rengo member join`: from a join token to a site's folder. Keys are made here and never leave."""
 
 import contextlib
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,6 +11,7 @@ from clients.journal import Departure, Journal
 from clients.registry_client import RegistryClient, introduce
 from clients.state_folder import require_usable
 from federation.identity import Identity
+from federation.output import all_or_nothing
 from federation.token import JoinToken
 
 _JOINING = "joining"
@@ -34,7 +33,7 @@ def join(home: Home, token: JoinToken, data: Path, model: Path | None) -> tuple[
     identity = Identity.create(_JOINING)
     node = ec.generate_private_key(ec.SECP384R1())
     node_key = node.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    with _all_or_nothing(home), contextlib.closing(Journal(home.file("journal.sqlite"))) as journal:
+    with all_or_nothing(home.path), contextlib.closing(Journal(home.file("journal.sqlite"))) as journal:
         for call in calls:
             journal.record(call)
         # On disk before they are announced: a token spent for keys that are lost would need another.
@@ -45,18 +44,3 @@ def join(home: Home, token: JoinToken, data: Path, model: Path | None) -> tuple[
         settings = Settings(id, token.url, str(data.absolute()), str(model.absolute()) if model else DEMO)
         home.create(settings, consortium.root, consortium.authority)
     return settings, Identity.from_private_bytes(id, identity.private_bytes())
-
-
-@contextlib.contextmanager
-def _all_or_nothing(home: Home) -> Iterator[None]:
-    """On any error the folder is as it was before, but for rows in a journal that was there."""
-    before = set(home.path.iterdir()) if home.path.exists() else None
-    try:
-        yield
-    except BaseException:
-        if before is None:
-            shutil.rmtree(home.path, ignore_errors=True)
-        else:
-            for path in set(home.path.iterdir()) - before:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise

@@ -71,6 +71,17 @@ class JournalUnreadable(RengoError):
     exit_code = 7
 
 
+class JournalMissing(RengoError):
+    """The journal {path} is gone, and with it what this member must not say again. Nothing is sent without it. Have
+    this member's keys revoked and join anew in another folder (--home). Never restore a journal from a backup."""
+
+    ja = (
+        "送信記録簿 {path} がありません。二度してはならない応答の記録が失われたため、何も送信しません。"
+        "鍵を失効させて別のフォルダー（--home）で参加し直してください。バックアップからは絶対に復元しないでください。"
+    )
+    exit_code = 10
+
+
 class JournalInUse(RengoError):
     """Another process wrote to the journal {path} while this one had it open. Nothing was sent. Run one member process
     per data set and start this one again."""
@@ -152,6 +163,14 @@ class Journal:
             self._read()
         except sqlite3.DatabaseError as error:
             raise JournalUnreadable(path=path, detail=str(error)) from error
+
+    @classmethod
+    def existing(cls, path: Path) -> "Journal":
+        """The journal that joining began. An empty one in its place would know of nothing that was said. Raises
+        JournalMissing."""
+        if not path.exists():
+            raise JournalMissing(path=path)
+        return cls(path)
 
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""

@@ -37,5 +37,5 @@ def load(settings: Settings, plan: Plan) -> tuple[Trainer, Corpus]:
     source = Source(settings.id, Path(settings.data))
     corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation)
     for file in corpus.set_aside:
-        _log.warning("%s is not used: %s", file.name, file.reason)
+        _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus

@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +76,10 @@ class Breach:
 def read(path: Path) -> SitePolicy:
     """What the file says. Raises SettingsFileInvalid, or PolicyInvalid with every fault."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsFileInvalid(path=path, detail=error) from error
+        data = path.read_bytes()
+    except OSError as error:
+        raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+    raw = settings.parse_toml(path, data)
     try:
         return settings.read(SitePolicy, raw, _faults)
     except ConfigInvalid as error:

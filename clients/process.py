@@ -1,13 +1,12 @@
-"""One member process a home: what it does to itself before secrets are made in it, and how others see that it runs."""
+"""One member process a home, and what it does to itself before secrets are made in it."""
 
 import contextlib
-import fcntl
-import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 from federation.errors import RengoError
+from federation.process_lock import locked
 
 
 class MemberRunning(RengoError):
@@ -26,31 +25,9 @@ def forbid_core_dumps() -> None:
 def alone(home: Path) -> Iterator[None]:
     """One member a home, and no core dumps of it. Raises MemberRunning."""
     forbid_core_dumps()
-    with _lock_file(home) as handle:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(home))
         except BlockingIOError as error:
             raise MemberRunning(path=home) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
-
-
-def running(home: Path) -> int | None:
-    """The process id of the member that runs on `home`. By its lock, which ends with it: an id alone may be another
-    program's by now."""
-    with _lock_file(home) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return int(os.pread(handle, 20, 0) or 0) or None
-    return None
-
-
-@contextlib.contextmanager
-def _lock_file(home: Path) -> Iterator[int]:
-    handle = os.open(home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        yield handle
-    finally:
-        os.close(handle)

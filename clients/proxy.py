@@ -30,7 +30,7 @@ class ProxyUnreachable(RengoError):
     HTTPS_PROXY, or ask the network team about the proxy."""
 
     ja = (
-        "HTTPS_PROXY のプロキシ {proxy} が応答しません（{detail}）。事務局には接続していません。"
+        "HTTPS_PROXY のプロキシ {proxy} が応答しません（{detail_ja}）。事務局には接続していません。"
         "HTTPS_PROXY を確認するか、ネットワーク担当に問い合わせてください。"
     )
     exit_code = 5
@@ -116,7 +116,7 @@ def tunnel(through: Proxy, host: str, port: int) -> Iterator[socket.socket]:
     try:
         connection = socket.create_connection((through.host, through.port), timeout=SECONDS)
     except OSError as error:
-        raise ProxyUnreachable(proxy=through.place, detail=reason(error)) from error
+        raise ProxyUnreachable(proxy=through.place, detail=reason(error), detail_ja=reason(error)) from error
     with connection:
         _ask(connection, through, place)
         yield connection
@@ -136,10 +136,11 @@ def _ask(connection: socket.socket, through: Proxy, place: str) -> None:
     except TimeoutError as error:
         raise ProxySilent(proxy=through.place, place=place, seconds=SECONDS) from error
     except OSError as error:
-        raise ProxyUnreachable(proxy=through.place, detail=reason(error)) from error
+        raise ProxyUnreachable(proxy=through.place, detail=reason(error), detail_ja=reason(error)) from error
     status = re.match(r"HTTP/1\.[01] (\d{3})[^\r\n]*", head)
     if status is None:
-        raise ProxyUnreachable(proxy=through.place, detail="it is no HTTP proxy")
+        detail, detail_ja = "it is no HTTP proxy", "HTTP プロキシではありません"
+        raise ProxyUnreachable(proxy=through.place, detail=detail, detail_ja=detail_ja)
     if not status[1].startswith("2"):
         en, ja = _advice(status[1], head, through)
         words = printable(status[0].partition(" ")[2][:80])

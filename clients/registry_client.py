@@ -37,7 +37,7 @@ class RegistryUnreachable(RengoError):
     more."""
 
     ja = (
-        "{host} に接続できません: {detail}。アドレス・ネットワーク・HTTPS_PROXY を確認してください。"
+        "{host} に接続できません: {detail_ja}。アドレス・ネットワーク・HTTPS_PROXY を確認してください。"
         "詳しくは `rengo member doctor` で点検できます。"
     )
     exit_code = 5
@@ -185,8 +185,8 @@ def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> b
         # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
         with http.stream(method, url, content=frame, headers={"Accept-Encoding": "identity"}) as response:
             if response.status_code != 200:
-                detail = f"it answers {response.status_code} {printable(response.reason_phrase)}"
-                raise RegistryUnreachable(host=host, detail=detail)
+                said = f"{response.status_code} {printable(response.reason_phrase)}"
+                raise RegistryUnreachable(host=host, detail=f"it answers {said}", detail_ja=f"応答は {said} でした")
             return _bounded(response, host)
     except httpx.HTTPError as error:
         raise _unreachable(url, error) from error
@@ -197,7 +197,8 @@ def _one(frame: bytes, url: str) -> Signed:
     try:
         messages = read_frame(frame, LIMITS)
     except Malformed as error:
-        raise RegistryUnreachable(host=host, detail=f"what answers is no rengo coordinator ({error})") from error
+        detail, detail_ja = "what answers is no rengo coordinator", "応答したのは rengo の事務局ではありません"
+        raise RegistryUnreachable(host=host, detail=detail, detail_ja=detail_ja) from error
     if len(messages) != 1:
         raise SignatureInvalid(what="the registry's answer")
     return messages[0]
@@ -209,7 +210,7 @@ def _bounded(response: httpx.Response, host: str) -> bytes:
     for chunk in response.iter_raw():
         answer += chunk
         if len(answer) > _LARGEST or time.monotonic() > until:
-            raise RegistryUnreachable(host=host, detail="its answer does not end")
+            raise RegistryUnreachable(host=host, detail="its answer does not end", detail_ja="応答が終わりません")
     return bytes(answer)
 
 
@@ -231,5 +232,6 @@ def _unreachable(url: str, error: httpx.HTTPError) -> RengoError:
     except RengoError as of_proxy:
         return of_proxy
     through = proxy.proxy_for(host, port)
-    by = f", through the proxy {through.place}" if through else ""
-    return RegistryUnreachable(host=host, detail=(printable(str(error)[:120]) or type(error).__name__) + by)
+    by, by_ja = (f", through the proxy {through.place}", f"、プロキシ {through.place} 経由") if through else ("", "")
+    said = printable(str(error)[:120]) or type(error).__name__
+    return RegistryUnreachable(host=host, detail=said + by, detail_ja=said + by_ja)

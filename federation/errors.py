@@ -176,7 +176,7 @@ class Inconsistent(Fault):
 class SettingsFileInvalid(RengoError):
     """{path} cannot be read: {detail}. Mend it, or restore it."""
 
-    ja = "{path} を読めません: {detail}。修正するか復元してください。"
+    ja = "{path} を読めません: {detail_ja}。修正するか復元してください。"
     exit_code = 2
 
 

@@ -2,15 +2,26 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
-from federation.errors import Language, RengoError
+from federation.errors import Language
 
 _LEVELS = {"INFO": "情報", "WARNING": "警告", "ERROR": "エラー", "CRITICAL": "重大"}
 
 
+_OURS = ("federation", "clients", "aggregator")
+
+
+@runtime_checkable
+class Bilingual(Protocol):
+    """Whatever says itself in either language, as an error does."""
+
+    def text(self, language: Language) -> str: ...
+
+
 class Formatter(logging.Formatter):
     """`japanese`: English template of a message -> Japanese one, over the same arguments. One that is not there (of
-    another package) stays English; an error among the arguments speaks either language."""
+    another package) stays English; an error, or what else is bilingual, among the arguments speaks either language."""
 
     def __init__(self, language: Language, japanese: Mapping[str, str], format: str) -> None:
         super().__init__(format)
@@ -20,7 +31,7 @@ class Formatter(logging.Formatter):
         """One line, in the language."""
         told = logging.makeLogRecord(record.__dict__)
         if isinstance(told.args, tuple):
-            told.args = tuple(a.text(self._language) if isinstance(a, RengoError) else a for a in told.args)
+            told.args = tuple(a.text(self._language) if isinstance(a, Bilingual) else a for a in told.args)
         if self._language == "ja":
             told.msg = self._japanese.get(str(told.msg), told.msg)
             told.levelname = _LEVELS.get(told.levelname, told.levelname)
@@ -28,7 +39,9 @@ class Formatter(logging.Formatter):
 
 
 def begin(language: Language, japanese: Mapping[str, str], format: str, level: int = logging.INFO) -> None:
-    """Write what this program's modules log to standard error."""
+    """Write what this program's modules log to standard error, and of other packages warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter(language, japanese, format))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(handlers=[handler])
+    for package in _OURS:
+        logging.getLogger(package).setLevel(level)

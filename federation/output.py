@@ -30,12 +30,11 @@ _PROBE_BYTES = 1 << 20
 
 
 class OutputNotWritable(RengoError):
-    """The output folder {path} cannot be written: {detail}. Mend that or choose another place; rounds that were
-    complete before are intact."""
+    """{path} cannot be written: {detail}. Mend that or choose another place; what was complete before is intact."""
 
     ja = (
-        "出力先 {path} に書き込めません: {detail_ja}。修復するか、別の場所を指定してください"
-        "（それまでに完了した学習回は無事です）。"
+        "{path} に書き込めません: {detail_ja}。修復するか、別の場所を指定してください"
+        "（それまでに完了したものは無事です）。"
     )
     exit_code = 7
 
@@ -80,11 +79,32 @@ def require_room(folder: Path, needed: int) -> None:
         raise OutputNotWritable(path=folder, detail=detail, detail_ja="空き容量 {}、最低限の必要量 {}".format(*sizes))
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_text_whole(path: Path, text: str) -> None:
     """A file that is whole or as it was before: what a kill leaves must not pass for what a run wrote."""
     temporary = path.with_name(f"{path.name}.part")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise OutputNotWritable unless the folder is there."""
+    if not folder.is_dir():
+        raise OutputNotWritable(path=folder, detail="there is no such folder", detail_ja="フォルダーがありません")
+
+
+@contextlib.contextmanager
+def all_or_nothing(folder: Path) -> Iterator[None]:
+    """On any error the folder is as it was before, but for what was written to files that were there."""
+    before = set(folder.iterdir()) if folder.is_dir() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            for path in set(folder.iterdir()) - before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -6,10 +6,12 @@ A library for this (pydantic, cattrs) would speak English only and know nothing 
 import dataclasses
 import difflib
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from federation.errors import (
@@ -19,6 +21,7 @@ from federation.errors import (
     Language,
     MissingKey,
     NotGiven,
+    SettingsFileInvalid,
     UnknownKey,
     WrongValue,
 )
@@ -39,6 +42,18 @@ class Range:
 
 
 _ANY = Range(-math.inf)
+
+
+def parse_toml(path: Path, data: bytes) -> dict[str, Any]:
+    """What stands in a settings file that people edit; with a byte order mark too. Raises SettingsFileInvalid."""
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        detail, detail_ja = "it is not UTF-8, byte {}", "UTF-8 で保存されていません（{} バイト目）"
+        facts = {"detail": detail.format(error.start + 1), "detail_ja": detail_ja.format(error.start + 1)}
+    except tomllib.TOMLDecodeError as error:
+        facts = {"detail": f"it is not TOML: {error}", "detail_ja": f"TOML の書式ではありません（{error}）"}
+    raise SettingsFileInvalid(path=path, **facts)
 
 
 def read(kind: type[T], data: Mapping[str, Any], contradictions: Callable[[Mapping[str, Any]], list[Fault]]) -> T:

@@ -17,7 +17,7 @@ from aggregator.simulate.comparison import Outcome
 from aggregator.simulate.recording import compare
 from federation import load_plan, step, tensors
 from federation.errors import RengoError
-from federation.output import write_whole
+from federation.output import write_text_whole
 from federation.schemes import State
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
@@ -69,7 +69,7 @@ class Report:
                 raise RunOfOtherInputs(path=output, what=what)
         # Before the first line, and again when the run goes on: whatever became of the file, it is this run's plan.
         head = f"# rengo plan {plan.digest().hex()}\n"
-        write_whole(output / "plan.yaml", head + load_plan.to_yaml(plan))
+        write_text_whole(output / "plan.yaml", head + load_plan.to_yaml(plan))
         self._agree_with_store()
         last = table.store.latest()
         first = step.first_state(plan, table.learner.shapes)
@@ -82,7 +82,7 @@ class Report:
         stands = min(newest, last.round if last else 0)
         self._table.store.forget_after(stands)
         self._lines = [line for line in self._lines if line.get("round", 0) <= stands]
-        write_whole(self._output / METRICS, "".join(map(_text, self._lines)))
+        write_text_whole(self._output / METRICS, "".join(map(_text, self._lines)))
 
     def observe(self, event: Event) -> None:
         """Note an event of the round loop."""

@@ -23,7 +23,7 @@ from aggregator.simulate.show import show
 from aggregator.simulate.summary import summarise
 from aggregator.simulate.table import SEATED, Table, set_table
 from federation.errors import Language
-from federation.output import disk_errors, require_room, write_whole
+from federation.output import disk_errors, require_room, write_text_whole
 
 _INTERRUPTED: dict[Language, str] = {
     "en": "interrupted; go on with: rengo simulate resume={path}",
@@ -87,13 +87,13 @@ def go_on(config: SimulateConfig, output: Path, language: Language, as_json: boo
 def write_results(output: Path, summary: dict[str, Any], comparison: Comparison) -> None:
     """summary.json, arms.json (each test text's loss, for `rengo compare`) and the plots."""
     arms = {"characters": comparison.characters, "arms": {name: _plain(arm) for name, arm in comparison.arms.items()}}
-    write_whole(output / "arms.json", json.dumps(arms, allow_nan=False) + "\n")
+    write_text_whole(output / "arms.json", json.dumps(arms, allow_nan=False) + "\n")
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
-    write_whole(output / "summary.json", text + "\n")
+    write_text_whole(output / "summary.json", text + "\n")
 
 
 def _plain(arm: Arm) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from clients.trainer import Trainer
 from federation import base_model, load_plan, step
 from federation.errors import DataFolderInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
-from federation.output import write_whole
+from federation.output import write_text_whole
 from federation.plan import Plan
 
 _DEMO = Path(__file__).parent / "demo"
@@ -88,7 +88,7 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     overlap = seen_share(_texts(part.test for part in parts.values()), _texts(part.train for part in parts.values()))
 
     # Before everything else in the folder: from here on `resume=` goes on with the run, whenever it is killed.
-    write_whole(output / "config.yaml", load_plan.to_yaml(config))
+    write_text_whole(output / "config.yaml", load_plan.to_yaml(config))
     identities = _identities(plan.members, output / "keys")
     root, coordinator = identities["root"], identities[COORDINATOR]
     entries = tuple(RosterEntry(name, name, identities[name].public_key) for name in plan.members)

@@ -24,7 +24,7 @@ from federation.token import JoinToken, fingerprint, spoken
 class TokenUnreadable(RengoError):
     """The join token's file {path} cannot be read ({detail}). Nothing was sent."""
 
-    ja = "招待コードのファイル {path} を読めません（{detail}）。何も送信していません。"
+    ja = "招待コードのファイル {path} を読めません（{detail_ja}）。何も送信していません。"
     exit_code = 4
 
 
@@ -100,12 +100,19 @@ def roster(options: argparse.Namespace, printer: Printer) -> Result:
 def _token(path: Path | None, language: Language) -> str:
     """The token's text, from its file or typed unseen."""
     if path is None:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                detail="There is no terminal to ask for the join token on: give --token-file.",
+                detail_ja="招待コードを入力する端末がないため、--token-file で指定してください。",
+                command="rengo member join",
+            )
         return getpass.getpass({"en": "Join token: ", "ja": "招待コード: "}[language])
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise TokenUnreadable(path=path, detail=reason) from error
+    except OSError as error:
+        raise TokenUnreadable(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise TokenUnreadable(path=path, detail="not text", detail_ja="テキストではありません") from error
 
 
 def _typed(name: str | None, id: str, language: Language) -> str:

@@ -9,7 +9,9 @@ from clients import approving, policy_file, review
 from clients.commands.running import next_step
 from clients.commands.site import HOME, YES, Site, asked, opened_journal
 from clients.home import Home
+from clients.log_words import JAPANESE
 from clients.policy_file import Breach
+from federation import log
 from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, option
 from federation.errors import Language, RengoError, UsageError
 from federation.identity import SignedRoster
@@ -102,11 +104,13 @@ def preview(options: argparse.Namespace, printer: Printer) -> Result:
     home = Home(options.home.absolute())
     if options.approved:
         with opened_journal(home):
+            approving.require_approved(home)
             plan, destination = home.plan(), ""
     else:
         with asked(options) as site:
             plan, destination = site.proposal.required_plan(), site.standing.carrier
             approving.require_permitted(home, plan, site.journal)
+    log.begin(printer.language, JAPANESE, "%(message)s")
     # It brings torch along.
     from clients import preview as previewing
 

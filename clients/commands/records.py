@@ -20,7 +20,7 @@ from federation.output import disk_errors
 def journal(options: argparse.Namespace, printer: Printer) -> Result | None:
     """Check the record of everything that left, or write it out. Also after leaving."""
     path = Home(options.home.absolute()).file("journal.sqlite")
-    if not path.exists():
+    if not path.exists() and not Home(path.parent).file("member.toml").exists():
         raise NoMemberHere(path=path.parent)
     rows, damage = _rows(path)
     if options.what == "verify":
@@ -37,7 +37,7 @@ def _rows(path: Path) -> tuple[list[Sent], JournalDamaged | None]:
     """Everything in the journal, and what is wrong with it."""
     with disk_errors(path.parent):
         try:
-            with contextlib.closing(Journal(path)) as opened:  # and verified
+            with contextlib.closing(Journal.existing(path)) as opened:  # and verified
                 return opened.sent(), None
         except JournalDamaged as error:
             return read_unverified(path), error

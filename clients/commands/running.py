@@ -3,7 +3,6 @@
 import argparse
 import datetime
 import json
-import logging
 import os
 import signal
 import time
@@ -14,18 +13,16 @@ from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.journal import Journal
 from clients.log_words import JAPANESE
-from clients.process import running
 from clients.running import run
 from federation import log
 from federation.commands import Printer, Result, Verb, Words, option
 from federation.plan import Plan
+from federation.process_lock import running
 
 
 def start(options: argparse.Namespace, printer: Printer) -> None:
     """Load model and data, listen, connect outward, until told to stop."""
     log.begin(printer.language, JAPANESE, "%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("httpx", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     run(Home(options.home.absolute()), printer)
 
 

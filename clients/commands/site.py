@@ -58,10 +58,10 @@ def asked(options: argparse.Namespace) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def opened_journal(home: Home) -> Iterator[Journal]:
-    """The journal of a joined site. Raises NoMemberHere or JournalDamaged, and OutputNotWritable for what the disk
-    refuses inside."""
+    """The journal of a joined site. Raises NoMemberHere, JournalMissing, JournalDamaged, and OutputNotWritable for what
+    the disk refuses inside."""
     home.settings()
-    with disk_errors(home.path), contextlib.closing(Journal(home.file("journal.sqlite"))) as journal:
+    with disk_errors(home.path), contextlib.closing(Journal.existing(home.file("journal.sqlite"))) as journal:
         yield journal
 
 

@@ -54,7 +54,7 @@ def name_server(host: str, port: int) -> Check:
         found = socket.getaddrinfo(asked, None, type=socket.SOCK_STREAM)
     except OSError as error:
         if through:
-            raise ProxyUnreachable(proxy=through.place, detail=reason(error)) from error
+            raise ProxyUnreachable(proxy=through.place, detail=reason(error), detail_ja=reason(error)) from error
         raise NameUnknown(host=asked, detail=reason(error)) from error
     addresses = ", ".join(sorted({str(each[4][0]) for each in found}))
     return fine("name server", f"{asked} is {addresses}", f"{asked} は {addresses} です")

@@ -14,7 +14,7 @@ from clients.ingest import logs, markup, office, pdf
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
 from clients.ingest.files import contents, listed
-from federation.errors import DataFolderInvalid
+from federation.errors import DataFolderInvalid, Language
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class SetAside:
     name: str
     reason: str
     reason_ja: str
+
+    def text(self, language: Language) -> str:
+        """The reason, for a person."""
+        return self.reason_ja if language == "ja" else self.reason
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aggregator.simulate.table import DEMO_MEMBERS
-from tests.e2e.sites import PATIENCE, Consortium, Program, rengo, succeeds
+from tests.e2e.sites import PATIENCE, Consortium, Program, rengo, succeeds, wait_until
 from tests.e2e.watching import Watch
 
 SMALL = (
@@ -87,16 +87,29 @@ def consortium(watch: Watch, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made.stop()
 
 
+def connected(consortium: Consortium) -> list[str]:
+    """Who is connected to a job that is paused."""
+    now = succeeds("coordinator", "status", "--home", consortium.home)
+    assert (now["phase"], now["asked"]) == ("paused", []), now
+    return list(now["online"])
+
+
 @pytest.fixture(scope="session")
 def trained(consortium: Consortium, watch: Watch) -> Trained:
     """Their job, from the plan to the exported adapter; afterwards the registry listens again."""
-    consortium.running[-1].stop()
+    assert succeeds("coordinator", "stop", "--home", consortium.home)["stopped"]
+    assert consortium.running[-1].process.wait(0) == 130
     plan = consortium.make_plan()
     coordinator = consortium.serve(plan)
     coordinator.says("0 of 4 members approved")
+    assert succeeds("coordinator", "pause", "--home", consortium.home) == {"job": "trial", "paused": True}
     for name in consortium.names:
         succeeds("member", "approve", "--home", consortium.folder / name, "--yes", **consortium.environment)
     members = {name: consortium.start_member(name) for name in consortium.names}
+    coordinator.says("job trial is paused")
+    wait_until(lambda: connected(consortium) == list(consortium.names), "all members connect to the paused job")
+    succeeds("coordinator", "backup", consortium.folder / "backup", "--home", consortium.home)
+    succeeds("coordinator", "resume", "--home", consortium.home)
     assert coordinator.process.wait(4 * PATIENCE) == 0, coordinator.text()
     for name in consortium.names:
         succeeds("member", "stop", "--home", consortium.folder / name)

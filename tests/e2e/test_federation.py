@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,21 @@ def test_no_site_says_anything_of_a_round_while_no_plan_is_approved(trained: Tra
         [approval] = site.approvals()
         assert approval.plan == site.plan().digest().hex()
         assert approval.utc[:19] <= first[:19]
+
+
+def test_a_backup_of_a_running_coordinator_is_restored_whole(trained: Trained, tmp_path: Path) -> None:
+    home = tmp_path / "restored"
+    restored = succeeds("coordinator", "restore", trained.consortium.folder / "backup", "--home", home)
+    assert (restored["jobs"], restored["keys"]) == ({"trial": 0}, False)
+    assert (home / "jobs" / "trial" / "paused").exists()
+    for name in ("coordinator.key", "authority.key", "tls.key"):
+        shutil.copy(trained.consortium.home / "keys" / name, home / "keys" / name)
+    assert members_of(home) == members_of(trained.consortium.home)
+
+
+def members_of(home: Path) -> list[tuple[str, ...]]:
+    found = succeeds("coordinator", "members", "--home", home)["members"]
+    return [(member["id"], member["state"], member["fingerprint"]) for member in found]
 
 
 def test_status_tells_the_end_of_a_job_and_of_a_member(trained: Trained) -> None:

@@ -106,7 +106,7 @@ def test_a_resumed_run_ends_with_the_same_adapter(
 def test_a_run_that_was_killed_before_its_first_round_begins_anew(
     killed_at: str, overrides: Overrides, uninterrupted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output, load_or_create, write_whole = tmp_path / "run", table.load_or_create, report.write_whole
+    output, load_or_create, write_text_whole = tmp_path / "run", table.load_or_create, report.write_text_whole
 
     def torn_key(path: Path, id: str) -> Any:
         if len(list(output.glob("keys/*"))) < 4:
@@ -117,12 +117,12 @@ def test_a_run_that_was_killed_before_its_first_round_begins_anew(
     def no_file(path: Path, text: str) -> None:
         if path.name == killed_at:
             raise KeyboardInterrupt
-        write_whole(path, text)
+        write_text_whole(path, text)
 
     with monkeypatch.context() as context:
         if killed_at == "a member's key":
             context.setattr(table, "load_or_create", torn_key)
-        context.setattr(report, "write_whole", no_file)
+        context.setattr(report, "write_text_whole", no_file)
         with pytest.raises(KeyboardInterrupt):
             begin(overrides(), output)
     assert not (output / "metrics.jsonl").exists()

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from federation.commands import Printer
 from federation.errors import JobStopped
 from tests.protocol.consortium import Consortium, Losing, Lost, make_consortium
 
+NO_PAUSES = rounds.Control()
 MOST = ("m00", "m01")  # of five, t = 4: without these two nothing goes on
 
 
@@ -27,13 +27,13 @@ def served(
     consortium: Consortium,
     lost: dict[tuple[int, str, str], Lost],
     target: Path,
-    pauses: Sequence[float] = (0.0,),
+    control: rounds.Control = NO_PAUSES,
 ) -> None:
     store = consortium.store()
     try:
         carrier = Losing(consortium, lost)
         printer = Printer("en", as_json=True)
-        run_rounds(consortium.job, carrier, store, target, consortium.events.append, printer, pauses)
+        run_rounds(consortium.job, carrier, store, target, consortium.events.append, printer, control)
     finally:
         store.close()
 
@@ -98,7 +98,7 @@ def test_attempts_have_the_pauses_that_were_given_between_them(tmp_path: Path) -
     consortium = make_consortium(tmp_path)
     began = time.monotonic()
     with pytest.raises(JobStopped):
-        served(consortium, silent(1), tmp_path / "adapter", pauses=(0.2, 0.5))
+        served(consortium, silent(1), tmp_path / "adapter", rounds.Control(pauses=(0.2, 0.5)))
     assert consortium.plan.secagg.attempts == 3
     assert [event.pause for event in consortium.failed] == [0.2, 0.5, None]
     assert time.monotonic() - began >= 0.7

@@ -165,7 +165,7 @@ def test_watch_tells_each_line_once_and_ends_with_the_job(
             lambda: watch.phase(status.DONE),
         ]
     )
-    monkeypatch.setattr("aggregator.cli.time.sleep", lambda _: next(looks)())
+    monkeypatch.setattr("aggregator.commands.running.time.sleep", lambda _: next(looks)())
     assert cli.main(["watch", "--home", str(home.path)], "en") == 0
     missing = "Has not answered: m01, m02, m03, m04"
     assert capsys.readouterr().out.splitlines() == [
@@ -181,7 +181,7 @@ def test_watch_tells_each_line_once_and_ends_with_the_job(
 @pytest.mark.parametrize("verb", ["status", "watch"])
 def test_where_no_coordinator_has_run_that_is_said(verb: str, home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([verb, "--home", str(home.path)], "ja") == 9
-    assert capsys.readouterr().out == "事務局は一度も起動していません。\n"
+    assert capsys.readouterr().out == "動作中の事務局はありません。\n"
 
 
 def test_a_coordinator_that_is_gone_is_not_said_to_run(

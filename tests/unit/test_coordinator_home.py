@@ -31,6 +31,7 @@ from federation.commands import Printer
 from federation.errors import ConfigInvalid, Language, RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
 from federation.load_plan import from_yaml, to_yaml
+from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.registry import APPROVED, REFUSED
 from federation.secagg.refusals import PlanNotApproved
@@ -94,7 +95,7 @@ class TestHome:
 
     def test_private_files_are_never_overwritten(self, tmp_path: Path) -> None:
         write_private(tmp_path / "root.key", b"first")
-        with pytest.raises(FileExistsError):
+        with pytest.raises(OutputNotWritable, match="in the way"):
             write_private(tmp_path / "root.key", b"second")
         assert (tmp_path / "root.key").read_bytes() == b"first"
 

@@ -88,3 +88,62 @@ def test_a_roster_that_is_not_there_is_a_mistake_and_no_forgery(tmp_path: Path) 
     key.write_bytes(bytes(32))
     words = ["root", "sign", str(tmp_path / "roster"), "--key", str(key), "--out", str(tmp_path / "signed"), "--yes"]
     assert main(words) == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("members",),
+        ("revoke", "a"),
+        ("roster",),
+        ("roster", "--out", "a"),
+        ("plan", "job=x"),
+        ("invite", "a"),
+        ("start",),
+        ("status",),
+        ("stop",),
+    ],
+)
+@pytest.mark.parametrize("home", ["nothing", "file", "file/x"])
+def test_where_there_is_no_coordinator_every_command_says_so(
+    tmp_path: Path, home: str, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["coordinator", *words, "--home", str(tmp_path / home)]) == 9
+    assert "[no-coordinator-here]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["file", "file/x", "/proc/x"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, home: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["coordinator", "init", "name", "--url", URL, "--home", str(tmp_path / home)]) == 7
+    assert "[output-not-writable]" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_leaves_nothing_half_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home, nowhere = tmp_path / "coordinator", tmp_path / "nowhere" / "file"
+    init = ["coordinator", "init", "name", "--url", URL, "--home", str(home)]
+    assert main([*init, "--root-key", str(nowhere)]) == 7
+    assert "there is no such folder" in capsys.readouterr().err
+    assert not home.exists()
+    assert main(init) == 0
+    assert main(["coordinator", "invite", "a", "--home", str(home), "--out", str(nowhere)]) == 7
+    with closing(sqlite3.connect(home / "registry.sqlite")) as registry:
+        assert registry.execute("SELECT count(*) FROM invitations").fetchone() == (0,)
+    assert main(["coordinator", "roster", "--home", str(home), "--out", str(nowhere)]) == 7
+    assert main(["coordinator", "roster", "--home", str(home), "--out", str(tmp_path / "r")]) == 0
+    sign = ["root", "sign", str(tmp_path / "r"), "--key", str(home / "root.key"), "--yes"]
+    assert main([*sign, "--out", str(nowhere)]) == 7
+
+
+def test_a_damaged_registry_and_settings_in_another_encoding_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["coordinator", "init", "name", "--url", URL, "--home", str(tmp_path / "c")]) == 0
+    (tmp_path / "c" / "registry.sqlite").write_bytes(bytes(range(256)) * 64)
+    assert main(["coordinator", "members", "--home", str(tmp_path / "c")]) == 10
+    assert "[store-unreadable]" in capsys.readouterr().err
+    settings = tmp_path / "c" / "coordinator.toml"
+    settings.write_bytes(settings.read_text().replace('"name"', '"名古屋"').encode("cp932"))
+    assert main(["coordinator", "members", "--home", str(tmp_path / "c"), "--lang", "ja"]) == 2
+    assert "UTF-8 で保存されていません" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,14 @@ from aggregator import cli as coordinator_cli
 from clients.approving import NothingProposed, approve_within_policy
 from clients.commands.membership import TokenUnreadable
 from clients.commands.site import asked
-from clients.home import MemberExists, NoMemberHere, NothingApproved
-from clients.journal import Departure, Journal, NoOpenJob
+from clients.home import ApprovedFileChanged, MemberExists, NoMemberHere, NothingApproved
+from clients.journal import Departure, Journal, JournalMissing, NoOpenJob
 from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryUnreachable
 from clients.registry_refused import RegistryRefused
 from clients.state_folder import OpenToOthers
 from federation.commands import NotConfirmed
-from federation.errors import DataFolderInvalid, ModelFolderInvalid, UsageError
+from federation.errors import DataFolderInvalid, ModelFolderInvalid, SettingsFileInvalid, UsageError
 from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.secagg.history import History
@@ -288,6 +288,69 @@ def test_closing_a_job_frees_the_data_and_is_in_the_journal(federation: tuple[Co
     journal.require_free("次")
     journal.close()
     assert journal_of(site)[-1] == "close"
+
+
+@pytest.mark.parametrize("verb", ["review", "approve --yes", "preview --approved --out p", "close 止まった"])
+def test_without_the_journal_that_joining_began_nothing_goes_on(inviting: Consortium, verb: str) -> None:
+    site = inviting.join(ID)
+    site.home.file("journal.sqlite").unlink()
+    for _ in range(2):  # and nobody has made an empty one meanwhile
+        with pytest.raises(JournalMissing) as caught:
+            site.run(*verb.split())
+        assert caught.value.exit_code == 10
+    assert not site.home.file("journal.sqlite").exists()
+
+
+def test_a_missing_journal_is_no_missing_member(inviting: Consortium) -> None:
+    site = inviting.join(ID)
+    site.home.file("journal.sqlite").unlink()
+    for what in ("verify", "export"):
+        with pytest.raises(JournalMissing):
+            site.run("journal", what)
+
+
+def test_a_preview_of_the_approved_plan_is_of_what_was_approved(federation: tuple[Consortium, list[Site]]) -> None:
+    made, (_, _, site) = federation
+    made.propose("job=後で変更")
+    site.run("approve", "--yes")
+    plan = site.home.file("plan.yaml")
+    approved = plan.read_text(encoding="utf-8")
+    plan.write_text(approved.replace("rounds: 2", "rounds: 5"), encoding="utf-8")
+    with pytest.raises(ApprovedFileChanged):
+        site.run("preview", "--approved", "--out", site.path / "preview")
+    plan.write_text(approved, encoding="utf-8")
+
+
+def test_without_a_terminal_a_token_has_to_be_in_a_file(inviting: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(UsageError, match="--token-file"):
+        Site(inviting.folder / "site").run("join", "--data", MEMBERS / ID)
+
+
+@pytest.mark.parametrize(
+    ("saved", "english", "japanese"),
+    [
+        pytest.param(
+            "data = '手順書'".encode("cp932"), "it is not UTF-8, byte ", "UTF-8 で保存されていません（", id="cp932"
+        ),
+        pytest.param(b"data = ", "it is not TOML: ", "TOML の書式ではありません（", id="not TOML"),
+    ],
+)
+def test_a_settings_file_that_an_editor_spoiled_is_told(
+    inviting: Consortium, saved: bytes, english: str, japanese: str
+) -> None:
+    site = inviting.join(ID)
+    reads: dict[str, Callable[[], object]] = {"member.toml": site.home.settings, "policy.toml": site.home.policy}
+    for name, read in reads.items():
+        file = site.home.file(name)
+        before = file.read_bytes()
+        file.write_bytes(before + b"\n" + saved)
+        with pytest.raises(SettingsFileInvalid) as caught:
+            read()
+        assert english in caught.value.text("en")
+        assert japanese in caught.value.text("ja")
+        file.write_bytes(b"\xef\xbb\xbf" + before)  # a byte order mark spoils nothing
+        read()
 
 
 class TestFolders:

@@ -15,9 +15,10 @@ import pytest
 
 from aggregator.rounds import _offer
 from clients.home import Home
-from clients.process import MemberRunning, alone, running
+from clients.process import MemberRunning, alone
 from clients.service import Service
 from federation.errors import RengoError
+from federation.process_lock import running
 from federation.secagg.contexts import setup_context
 from federation.secagg.messages import Keys
 from federation.wire import ZERO_DIGEST, Limits, read_frame, write_frame
