@@ -36,6 +36,7 @@ def test_a_site_with_another_base_model_stops_before_anything_is_sent(site: Home
     toml.write_text(toml.read_text().replace('"demo"', f'"{other}"', 1))
     for name in site.path.glob("journal.sqlite*"):  # in which the job is finished
         name.unlink()
+    Journal(site.file("journal.sqlite")).close()  # as joining leaves it
     done = start(site)
     assert (done.code, done.facts["error"]) == (3, "model-mismatch")
     facts = done.facts["facts"]

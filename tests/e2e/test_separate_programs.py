@@ -23,6 +23,7 @@ from aggregator.exchange import Answered
 from aggregator.planning import layers, make_plan
 from aggregator.store import Store
 from clients.home import Approval, Home, Settings, now, write
+from clients.journal import Journal
 from clients.node_process import QUIET
 from federation.errors import JobStopped
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster
@@ -47,6 +48,7 @@ def free_port() -> int:
 def approved_home(path: Path, data: Path, roster: SignedRoster, root: bytes, authority: bytes, plan: Plan) -> Home:
     """A member's folder as `join` and `approve` leave it."""
     home = Home(path)
+    Journal(home.file("journal.sqlite")).close()
     home.create(Settings(ME, "https://127.0.0.1:1", str(data), "demo"), root, authority.decode())
     digests = plan.digest().hex(), roster.roster.digest().hex()
     home.approve(roster, plan, Approval(now(), APPROVED, *digests, "sato", "suzuki", ""))
