@@ -92,6 +92,11 @@ class _Signals:
             if self.stopping.is_set():
                 raise _Stopped
             yield
+        except Exception as error:
+            # What a library says on its way out of half a piece of work is nothing wrong at this site.
+            if self.stopping.is_set():
+                raise _Stopped from error
+            raise
         finally:
             self._interrupting = False
 

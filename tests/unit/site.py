@@ -57,8 +57,10 @@ class Consortium:
         """The registry answers on its port."""
         keys = self.home.key("server.pem"), self.home.key("tls.key")
         server = RegistryServer(serving.open_registry(self.home), "127.0.0.1", self.port, *keys)
-        yield
-        server.stop()
+        try:
+            yield
+        finally:
+            server.stop()
 
     def invite(self, id: str) -> Path:
         """A join token's file."""

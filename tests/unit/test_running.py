@@ -24,7 +24,7 @@ from clients.home import Home, Settings
 from clients.journal import Departure, Journal
 from clients.loading import DEMO_BASE
 from clients.process import alone
-from clients.running import _nobody_listens, _tell_of_proxy
+from clients.running import _nobody_listens, _Signals, _Stopped, _tell_of_proxy
 from federation.commands import Printer
 from federation.secagg.history import History
 from tests.unit.proxies import PROXIES, Proxy
@@ -300,6 +300,22 @@ def test_asking_again_ends_with_the_member(tmp_path: Path) -> None:
     stopping.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_what_a_library_raises_while_it_is_interrupted_is_no_error() -> None:
+    """OmegaConf puts flags back in a `finally`, and fails at a configuration that is half made."""
+    signals = _Signals(threading.Event())
+
+    def interrupted() -> None:
+        try:
+            signals.hear()
+        finally:
+            raise ValueError("half made")
+
+    with pytest.raises(_Stopped), signals.interrupting():
+        interrupted()
+    with pytest.raises(ValueError, match="wrong"), _Signals(threading.Event()).interrupting():
+        raise ValueError("wrong")
 
 
 def test_stop_reaches_a_member_that_is_still_loading_and_returns_when_it_is_gone(tmp_path: Path) -> None:
