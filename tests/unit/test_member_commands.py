@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from clients.registry_client import FingerprintDiffers, RegistryUnreachable
 from clients.registry_refused import RegistryRefused
 from clients.state_folder import OpenToOthers
 from federation.commands import NotConfirmed
-from federation.errors import DataFolderInvalid, ModelFolderInvalid, SettingsFileInvalid, UsageError
+from federation.errors import DataFolderInvalid, ModelFolderInvalid, UsageError
 from federation.output import OutputNotWritable
 from federation.plan import Plan
 from federation.secagg.history import History
@@ -325,32 +325,6 @@ def test_without_a_terminal_a_token_has_to_be_in_a_file(inviting: Consortium, mo
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     with pytest.raises(UsageError, match="--token-file"):
         Site(inviting.folder / "site").run("join", "--data", MEMBERS / ID)
-
-
-@pytest.mark.parametrize(
-    ("saved", "english", "japanese"),
-    [
-        pytest.param(
-            "data = '手順書'".encode("cp932"), "it is not UTF-8, byte ", "UTF-8 で保存されていません（", id="cp932"
-        ),
-        pytest.param(b"data = ", "it is not TOML: ", "TOML の書式ではありません（", id="not TOML"),
-    ],
-)
-def test_a_settings_file_that_an_editor_spoiled_is_told(
-    inviting: Consortium, saved: bytes, english: str, japanese: str
-) -> None:
-    site = inviting.join(ID)
-    reads: dict[str, Callable[[], object]] = {"member.toml": site.home.settings, "policy.toml": site.home.policy}
-    for name, read in reads.items():
-        file = site.home.file(name)
-        before = file.read_bytes()
-        file.write_bytes(before + b"\n" + saved)
-        with pytest.raises(SettingsFileInvalid) as caught:
-            read()
-        assert english in caught.value.text("en")
-        assert japanese in caught.value.text("ja")
-        file.write_bytes(b"\xef\xbb\xbf" + before)  # a byte order mark spoils nothing
-        read()
 
 
 class TestFolders:
