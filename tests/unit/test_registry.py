@@ -10,7 +10,7 @@ import pytest
 
 from aggregator import registry
 from aggregator.registry import Registry
-from aggregator.registry_refusals import NameTaken, NotQuarantined, RosterOutOfOrder, UnknownToRegistry
+from aggregator.registry_refusals import NameTaken, RosterOutOfOrder, UnknownToRegistry
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, RosterEntry, SignedRoster
 from federation.registry import LIMITS, Ask, Consent, Introduction, Joined, Noted, Standing, context
@@ -291,29 +291,6 @@ class TestRosters:
         more = (RosterEntry("intruder", "x", bytes(32)),)
         with pytest.raises(SignatureInvalid):
             office.registry.publish_roster(replace(signed, roster=replace(signed.roster, members=more)))
-
-    def test_are_the_same_while_a_member_is_in_quarantine_and_it_is_answered(self, office: Office) -> None:
-        identity = office.member("toyo")
-        before = office.registry.proposal()
-        office.registry.quarantine("toyo")
-        office.registry.quarantine("toyo")
-        assert office.registry.quarantined() == {"toyo"}
-        assert office.registry.proposal() == before
-        assert isinstance(office.ask(Ask(0, VERSION, "0.1.0"), identity, Standing), Standing)
-        office.registry.lift("toyo")
-        assert office.registry.quarantined() == frozenset()
-        assert [event for _, _, event in office.registry.log()][-2:] == [
-            "quarantined toyo",
-            "lifted the quarantine of toyo",
-        ]
-
-    def test_know_who_can_be_in_quarantine_and_who_is(self, office: Office) -> None:
-        with pytest.raises(UnknownToRegistry):
-            office.registry.quarantine("toyo")
-        office.member("toyo")
-        with pytest.raises(NotQuarantined) as caught:
-            office.registry.lift("toyo")
-        assert caught.value.exit_code == 9
 
     def test_invite_nobody_whose_name_is_taken(self, office: Office) -> None:
         office.member("toyo")
