@@ -1,6 +1,7 @@
 """`rengo coordinator …`: the command line of a consortium's coordinator."""
 
 import argparse
+import contextlib
 import datetime
 import json
 import re
@@ -93,18 +94,16 @@ def invite(options: argparse.Namespace, printer: Printer) -> Result:
     home = Home(options.home)
     token = JoinToken.create(home.settings().url, home.key("root.pub").read_bytes())
     expires = datetime.datetime.now(datetime.UTC) + _duration(options.expires)
-    registry = serving.open_registry(home)
-    if options.out:
-        write_private(options.out, (token.text() + "\n").encode())
-    try:
-        with disk_errors(home.path.absolute()):
-            registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
-    except BaseException:
+    with contextlib.closing(serving.open_registry(home)) as registry:
         if options.out:
-            options.out.unlink()
-        raise
-    finally:
-        registry.close()
+            write_private(options.out, (token.text() + "\n").encode())
+        try:
+            with disk_errors(home.path.absolute()):
+                registry.invite(options.id, options.name or options.id, token.secret_digest(), expires)
+        except BaseException:
+            if options.out:
+                options.out.unlink()
+            raise
     until = expires.isoformat(timespec="minutes")
     where = str(options.out) if options.out else token.text()
     text = {
