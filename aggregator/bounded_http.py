@@ -4,6 +4,7 @@ uvicorn waits for ever for a connection to say something, for a head or a body t
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -18,6 +19,9 @@ from typing import Any
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_quiet = logging.getLogger(f"{__name__}.uvicorn")
+_quiet.setLevel(logging.ERROR)  # a line for each request that is none would be as many as strangers like
 
 Tell = Callable[[str, str], None]
 """Hears who did too much (an address, or a member), and of what: a key of COMPLAINTS."""
@@ -127,6 +131,7 @@ class _Impatient(H11Protocol):
 
     def __init__(self, bounds: Bounds, tell: Tell, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.logger = _quiet
         self._bounds, self._tell = bounds, tell
         self._cutting: asyncio.TimerHandle | None = None
 
