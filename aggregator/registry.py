@@ -51,7 +51,7 @@ from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_fr
 
 B = TypeVar("B", bound=Body)
 
-REQUESTS = 60, 0.2
+REQUESTS = 200, 0.5
 """Of one member: at once, and more each second. Each is a row on the disk, from wherever it comes."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS invitations (
