@@ -10,12 +10,14 @@ import pytest
 from aggregator.carriers import Exchange
 from aggregator.exchange import Declined, Rejected
 from aggregator.rounds import run, unmeasured
+from aggregator.shelf import ShelfFile
 from aggregator.store import StepDamaged
 from federation.errors import JobStopped
 from federation.identity import Identity, RosterEntry
 from federation.output import OutputNotWritable, disk_errors
 from federation.plan import Scheme
 from federation.secagg.shelf import ShelfDamaged
+from federation.wire import Buffer
 from tests.protocol.consortium import Consortium, Killed, Losing, Lost, digest, make_consortium, undisturbed
 from tests.protocol.killing import Dying, DyingWithin, Moment, When, check_said_once
 
@@ -306,27 +308,34 @@ def test_a_disk_that_is_full_ends_the_run_and_loses_nothing(
     check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
 
 
-class FullWhileEnvelopesArrive(Dying):
-    """A store whose disk takes no byte more once Keys are kept."""
-
-    def _die_if(self, round: int, step: str, when: When) -> None:
-        if Moment(round, step, when) == self._dies:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (16, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-
+@pytest.mark.parametrize("round", [1, 2])
 def test_a_disk_that_is_full_while_envelopes_arrive_ends_the_run_and_loses_nothing(
-    folder: Path, expected: dict[str, Undisturbed], no_limit_afterwards: None
+    folder: Path, round: int, expected: dict[str, Undisturbed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those of the open round, or those that it carries."""
     consortium = make_consortium(folder)
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    lives = [Losing(consortium), Losing(consortium)]
+    lives, put, limit = (
+        [Losing(consortium), Losing(consortium)],
+        ShelfFile.put,
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
+
+    def full(shelf: ShelfFile, data: Buffer) -> int:
+        if shelf._path == shelf_of(consortium, round):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16, limit[1]))
+        try:
+            return put(shelf, data)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    monkeypatch.setattr(ShelfFile, "put", full)
     with pytest.raises(OutputNotWritable) as caught, disk_errors(folder):
-        consortium.run(lives[0], FullWhileEnvelopesArrive(consortium, Moment(1, "keys", "after")))
+        consortium.run(lives[0])
+    monkeypatch.undo()
     assert caught.value.exit_code == 7
-    assert lives[0].exchanges[-1] == Exchange(1, "shares")
-    assert shelf_of(consortium, 1).stat().st_size == 16  # of the first dealer's
+    assert lives[0].exchanges[-1] == Exchange(1, "shares" if round == 1 else "revealed")
+    assert shelf_of(consortium, round).stat().st_size == 16  # of the first dealer's
     assert not [event for event in consortium.events if isinstance(event, Rejected)]
-    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     adapter = digest(consortium.run(lives[1]))
     check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
 

@@ -269,6 +269,20 @@ class TestShelves:
         assert shelves(folder) == ["envelopes-00001.shelf"]
         assert store.check() == 0
 
+    def test_are_on_disk_before_their_row(self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        given, synced, fsync = shelved(store, 1), [], os.fsync
+
+        def noting(handle: int) -> None:
+            fsync(handle)
+            with sqlite3.connect(folder / "coordinator.sqlite") as other:
+                rows = other.execute("SELECT count(*) FROM steps").fetchone()[0]
+            synced.append((Path(os.readlink(f"/proc/self/fd/{handle}")), rows))
+
+        monkeypatch.setattr(os, "fsync", noting)
+        store.keep([given])
+        assert synced == [(folder / "envelopes-00001.shelf", 0), (folder, 0)]
+        assert store.kept(1, Step.SHARES) == given
+
     @pytest.mark.parametrize("damage", ["changed", "cut", "lost"])
     def test_that_are_damaged_are_noticed(self, store: Store, folder: Path, damage: str) -> None:
         store.keep([shelved(store, 1)])
