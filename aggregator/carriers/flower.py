@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_SUPERLINK = (sys.executable, "-m", "aggregator.carriers.superlink")
 _REGISTER = (sys.executable, "-m", "aggregator.carriers.register_nodes")
 _START_SECONDS = 60
 _PAUSES = (1.0, 5.0, 15.0)
@@ -174,7 +175,7 @@ class Flower:
         servers, self._local_port = self._servers, _free_port()
         listening, told = os.pipe()
         command = [
-            *(sys.executable, "-m", "aggregator.carriers.child", sys.executable, "-m", "aggregator.carriers.superlink"),
+            *(sys.executable, "-m", "aggregator.carriers.child", *_SUPERLINK),
             *(servers.host, str(servers.port), str(self._local_port), str(told)),
             *(str(servers.certificate), str(servers.key), str(servers.authority)),
         ]
