@@ -149,8 +149,8 @@ class TestNetwork:
                 # No match is a failure of the test, and says so.
                 host, port = re.match(r"\('([^']*)', (\d+)", where).groups()  # type: ignore[union-attr]
                 assert host == "127.0.0.1", (command, where)
-                # A node's own processes talk to it on the local port that `member start` gave it, and the SuperLink's on
-                # the one that the carrier gave it.
+                # A node's own processes talk to it on the local port that `member start` gave it, and the SuperLink's
+                # on the one that the carrier gave it.
                 assert int(port) in ours | node_ports(trained) | superlink_ports(trained), (command, where)
             elif what == "resolve":
                 assert where in ("127.0.0.1", "localhost", "None"), (command, where)

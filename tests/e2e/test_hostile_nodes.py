@@ -6,6 +6,9 @@ Hostile nodes speak through Flower's own client, so that what they send is well-
 
 import contextlib
 import logging
+import os
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supernode.fleet_http_connection import http_request_response
 
 from aggregator import tls
@@ -34,6 +38,7 @@ from tests.e2e.test_relay import make_site
 pytestmark = pytest.mark.e2e
 DEADLINE = 20.0
 LARGEST = 200_000
+NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,6 @@ def test_each_of_them_is_named_in_the_log_with_what_it_did(met: Met) -> None:
 
 
 def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> None:
-    """Neither at the carrier's port nor, for another user of the machine, at the local one."""
     (tmp_path / "config.toml").write_text(
         f'[superlink.rengo]\naddress = "{met.superlink}"\nroot-certificates = "{met.authority}"\n'
     )
@@ -179,3 +183,24 @@ def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> No
     environment = {**met.carrier._environment(), "FLWR_HOME": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert "404" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_of_the_machine_does_not_reach_flower_at_its_local_port(met: Met) -> None:
+    assert status_of_a_list_of_runs(met, os.geteuid()) == 200
+    assert status_of_a_list_of_runs(met, NOBODY) == 404
+
+
+def status_of_a_list_of_runs(met: Met, user: int) -> int:
+    """What Flower's control interface answers to this user."""
+    us = os.geteuid()
+    os.seteuid(user)  # a socket belongs to whoever makes it
+    try:
+        plain = socket.create_connection(("127.0.0.1", met.carrier._local_port), timeout=10)
+    finally:
+        os.seteuid(us)
+    trust = ssl.create_default_context(cafile=str(met.authority))
+    head = "POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+    with plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+        connection.sendall(f"{head}Content-Type: {PROTOBUF_MEDIA_TYPE}\r\n\r\n".encode())
+        return int(connection.recv(4096).split()[1])

@@ -145,7 +145,7 @@ def connected(link: Link, proxy: Proxy, tmp_path: Path) -> Iterator[Connected]:
         carrier.close()
 
 
-def test_a_member_behind_a_slow_lossy_and_cut_link_is_in_the_next_cohort_again(
+def test_a_member_behind_a_slow_lossy_and_cut_link_answers_again_by_itself(
     connected: Connected, link: Link, proxy: Proxy
 ) -> None:
     link.delay, link.rate, link.loss = 0.15, 125_000, 0.05
