@@ -80,8 +80,7 @@ class Gate:
             await answer(send, 401)
             return
         call = scope["path"].removeprefix(_FLEET)
-        size = int(length) if (length := headers.get(b"content-length", b"")).isdigit() else self._largest + 1
-        if refusal := self._refusal(member, call, size):
+        if refusal := self._refusal(member, call, _size(headers)):
             status, code = refusal
             self._tell(member, code)
             await answer(send, status)
@@ -92,15 +91,15 @@ class Gate:
         finally:
             self._open[member] -= 1
 
-    def _refusal(self, member: str, call: str, size: int) -> tuple[int, str] | None:
-        """The status with which a request of `size` bytes is turned away, and what is told; None where it may pass, and
-        then it counts."""
+    def _refusal(self, member: str, call: str, size: int | None) -> tuple[int, str] | None:
+        """The status with which a request of `size` bytes (None: of any) is turned away, and what is told; None where
+        it may pass, and then it counts."""
         due = self._due[member]
         if not self._requests.take(member):
             return 429, "requests"
         if self._open[member] >= AT_A_TIME:
             return 429, "at-once"
-        if size > (min(self._largest, due.bytes) if call == _OBJECT else SMALL):
+        if size is None or size > (min(self._largest, due.bytes) if call == _OBJECT else SMALL):
             return 413, "bytes"
         if call == _PUSH and due.announcements < 1:
             return 429, "unasked"
@@ -132,6 +131,12 @@ class Gate:
         except (binascii.Error, InvalidSignature):
             return None
         return node.member
+
+
+def _size(headers: Mapping[bytes, bytes]) -> int | None:
+    """Bytes of the body; None where it comes in chunks, whatever length is stated too (RFC 9112 section 6.3)."""
+    length = headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() and b"transfer-encoding" not in headers else None
 
 
 async def answer(send: Send, status: int) -> None:

@@ -34,6 +34,8 @@ from aggregator.complaints import Once
 _SLOWEST = 8 << 10
 """Bytes a second, 64 kbit/s: what a request and its answer have to keep up, after the first minute."""
 _FILES = 4096
+_UPLOAD = "OBJECT_PUSH_SESSION_TTL_SECONDS"
+"""Flower's name for the seconds in which all parts of an answer have to be there."""
 
 
 def main(host: str, port: str, local_port: str, told: str, certificate: str, key: str, authority: str) -> None:
@@ -43,7 +45,7 @@ def main(host: str, port: str, local_port: str, told: str, certificate: str, key
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_FILES, most), most))
     seconds = 60 + given["largest"] / _SLOWEST
     # Flower gives an answer's upload up after three minutes, however large it is.
-    setattr(in_memory_corestate, "OBJECT_PUSH_SESSION_TTL_SECONDS", seconds)  # noqa: B010  # the name that it reads
+    setattr(in_memory_corestate, _UPLOAD, max(seconds, getattr(in_memory_corestate, _UPLOAD)))
     listening = socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     nodes = [_node(member, public) for member, public in given["nodes"].items()]
     create, tell = flower.create_app, _teller(int(told))

@@ -52,6 +52,12 @@ class Gated:
     told: list[tuple[str, str]]
     key: ec.EllipticCurvePrivateKey
     http: httpx.Client
+    trust: ssl.SSLContext
+
+    def connected(self) -> ssl.SSLSocket:
+        """A connection of one's own, for what no client sends."""
+        plain = socket.create_connection(("127.0.0.1", self.http.base_url.port or 0), timeout=10)
+        return self.trust.wrap_socket(plain, server_hostname="127.0.0.1")
 
     def call(self, name: str, size: int = 10, key: ec.EllipticCurvePrivateKey | None = None, **headers: str) -> int:
         """The status of a call as the node of this key makes it."""
@@ -88,7 +94,7 @@ def gated(certificate: tuple[Path, Path, ssl.SSLContext]) -> Iterator[Gated]:
     listening = _listening("127.0.0.1", port := free_port(), "carrier", "通信路")
     server = BoundedServer(application, listening, *files, Bounds(), lambda *complaint: told.append(complaint))
     with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust) as http:
-        yield Gated(behind, told, key, http)
+        yield Gated(behind, told, key, http, trust)
     server.stop()
 
 
@@ -165,13 +171,16 @@ def test_a_call_without_an_answer_is_small(gated: Gated) -> None:
     assert gated.call("send-node-heartbeat", gate.SMALL + 1) == 413
 
 
-def test_a_request_that_does_not_say_how_long_it_is_is_turned_away(gated: Gated) -> None:
+@pytest.mark.parametrize("stated", [{}, {"content-length": "2"}], ids=["nothing", "a-lie"])
+def test_a_request_in_chunks_is_turned_away_whatever_length_it_states(stated: dict[str, str], gated: Gated) -> None:
     signature = base64.b64encode(gated.key.sign(TIME, ec.ECDSA(hashes.SHA256()))).decode()
-    signed = {"flwr-public-key": as_sent(gated.key).decode(), "flwr-timestamp": TIME.decode()}
-    parts = iter([b"x", b"y"])
-    url = "/v1/fleet/pull-messages"
-    status = gated.http.post(url, content=parts, headers=signed | {"flwr-signature": signature}).status_code
-    assert status == 413
+    lines = {"host": "127.0.0.1", "flwr-public-key": as_sent(gated.key).decode(), "flwr-timestamp": TIME.decode()}
+    lines |= {"flwr-signature": signature, "transfer-encoding": "chunked"} | stated
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    with gated.connected() as connection:
+        connection.sendall(f"POST /v1/fleet/pull-messages HTTP/1.1\r\n{head}\r\n".encode() + b"2\r\nxy\r\n")
+        assert connection.recv(4096).split()[1] in (b"413", b"400")
+    assert gated.behind.reached == []
 
 
 @pytest.fixture
