@@ -172,7 +172,7 @@ def mixed(consortium: Consortium) -> Mixed:
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_stranger_takes_part_in_a_whole_job_with_our_members_and_coordinator(folder: Path, bits: int) -> None:
-    secagg = p.SecAgg(bits, "malicious", None, None, 3, "auto", 8.0, 1e-6)
+    secagg = p.SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6)
     consortium = mixed(make_consortium(folder, rounds=3, secagg=secagg))
     consortium.run()
     assert [done.aggregation.u3 for done in consortium.rounds] == [consortium.names] * 4

@@ -26,7 +26,7 @@ def words(plan: Plan, folder: Path, language: Language) -> str:
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_a_plan_that_trusts_the_coordinator_says_what_is_weaker(tmp_path: Path, language: Language) -> None:
-    plan = make_plan(MEMBERS, secagg=SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6))
+    plan = make_plan(MEMBERS, secagg=SecAgg(32, "semi_malicious", 0.05, 0.1, "auto", 3, "auto", 8.0, 1e-6))
     shown = words(plan, tmp_path, language)
     assert all(part in shown for part in WEAKER[language])
     assert review.facts(plan, "m00", ())["threat"] == "semi_malicious"
