@@ -138,8 +138,8 @@ def _utc(seconds: float) -> str:
 class Watch:
     """Observes a job: keeps the status file up to date and prints what happens."""
 
-    def __init__(self, path: Path, plan: Plan, deadline: float, printer: Printer) -> None:
-        self._path, self._plan, self._printer, self._seconds = path, plan, printer, deadline
+    def __init__(self, path: Path, plan: Plan, printer: Printer) -> None:
+        self._path, self._plan, self._printer = path, plan, printer
         members = list(plan.members)
         self._status = Status(os.getpid(), plan.job, WAITING, rounds=plan.rounds, members=members, since=time.time())
         self._status.needed = plan.quorum
@@ -180,7 +180,7 @@ class Watch:
             case Asked(exchange, members):
                 self._refusing = set()
                 status.phase, status.round, status.step = ROUND, exchange.round, exchange.step
-                status.since, status.deadline = time.time(), time.time() + self._seconds
+                status.since, status.deadline = time.time(), time.time() + exchange.seconds
                 status.asked, status.answered = sorted(members), []
             case Answered(_, member):
                 if member not in self._refusing:

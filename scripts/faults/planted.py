@@ -117,7 +117,7 @@ PLANTED: tuple[Fault, ...] = (
           "if sorted([*alive, *survivors.gone]) != sorted(self.dealers):", "if False:", (OPENING,)),
     Fault("votes for another set counted", CLIENT, "if other or strangers:", "if strangers:", (OPENING,)),
     Fault("votes of strangers counted", CLIENT, "if other or strangers:", "if other:", (OPENING,)),
-    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.shown:", "if False:", (OPENING,)),
+    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.votes:", "if False:", (OPENING,)),
     Fault("site's own minimum ignored", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
           "return self.parties.quorum", (SETUP,)),
     Fault("proof without votes", PROOF, "if len(votes) < parties.threshold or len(", "if len(", (PROBING, ABSENCE)),

@@ -265,7 +265,7 @@ class Stranger:
             self._mine(s, "survivors", body["agreed"])
         same = all(v["survivors"] == s.survivors and member in voters for member, v in votes.items())
         require(same, "survivors-inconsistent")
-        require(len(votes) >= self.circle.shown_needed(self.minimum), "too-few-signatures")
+        require(len(votes) >= self.circle.votes_needed(self.minimum), "too-few-signatures")
         self.opened, s.due = s.offer["round"], ""
         self.spent.add(s.adapter)
         seeds = {d: s.held[d][0] for d in s.u3 if d in s.held}
