@@ -30,6 +30,7 @@ from aggregator.registry_refusals import (
 )
 from aggregator.store import StoreUnreadable
 from federation.errors import RengoError, SignatureInvalid
+from federation.formats import require_readable
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.registry import (
     APPROVED,
@@ -51,6 +52,9 @@ from federation.token import secret_digest
 from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
 
 B = TypeVar("B", bound=Body)
+
+FORMAT = 100
+"""Of this file, see federation/formats.py."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS invitations (
@@ -109,7 +113,14 @@ class Registry:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         try:
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            # One from before formats had numbers has the same tables.
+            require_readable(
+                path, found or FORMAT, FORMAT, "set up a new consortium", "新しいコンソーシアムを設定してください"
+            )
             self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
+            if found != FORMAT:
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
         except sqlite3.DatabaseError as error:
             raise StoreUnreadable(path=path, detail=error) from error
         self._signer, self._root, self._authority = signer, root, authority

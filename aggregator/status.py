@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,12 @@ def note_serving(path: Path) -> None:
 
 
 def read(path: Path) -> Status | None:
-    """What a coordinator wrote last; None when none has run."""
-    return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    """What a coordinator wrote last; None when none has run. Of another version's, what this one knows: the next start
+    writes it anew."""
+    if not path.exists():
+        return None
+    known, found = {f.name for f in fields(Status)}, json.loads(path.read_text(encoding="utf-8"))
+    return Status(**{name: value for name, value in found.items() if name in known})
 
 
 def _write(path: Path, status: Status) -> None:

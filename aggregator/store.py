@@ -17,6 +17,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from federation.errors import RengoError
+from federation.formats import require_readable
 from federation.identity import Roster
 from federation.secagg.messages import Offer
 from federation.secagg.primitives import Words
@@ -25,6 +26,9 @@ from federation.tensors import Tensors
 from federation.wire import Signed, canonical_cbor, read_body, read_cbor
 
 DATABASE = "coordinator.sqlite"
+FORMAT = 100
+"""Of a job's state, files beside the database included; see federation/formats.py. What was written before formats had
+numbers is not read: neither are its plans."""
 _SUM = "last_sum"
 _MASKED_SUM = "masked_sum"
 _MASKED_SUM_FILE = "masked-sum.safetensors"
@@ -271,6 +275,13 @@ class Store:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None)
     try:
+        fresh = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        advice = "make a plan for a new job (`rengo coordinator plan job=NAME`)"
+        advice_ja = "新しいジョブの計画を作成してください（`rengo coordinator plan job=名前`）"
+        require_readable(path, FORMAT if fresh else found, FORMAT, advice, advice_ja)
+        if fresh:
+            db.execute(f"PRAGMA user_version={FORMAT}")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)

@@ -14,8 +14,8 @@ from tests.e2e.sites import Consortium, succeeds, wait_until
 
 pytestmark = pytest.mark.e2e
 
-TRAINING, ANSWER, ROUNDS = 40, 12, 8
-MORE = 10
+TRAINING, ANSWER, ROUNDS = 75, 45, 8
+MORE = 15
 """Seconds that Flower and a busy machine take on top of a deadline: the relay looks for answers twice a second."""
 
 

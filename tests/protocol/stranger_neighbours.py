@@ -68,8 +68,8 @@ def asked_for(secagg: Mapping[str, Any], least: int) -> int:
 
 @dataclass(frozen=True)
 class Circle:
-    """The members of a job. `k` is None where everybody is everybody's neighbour; `t` is Shamir's, `q` of a sum, `votes`
-    of a vote."""
+    """The members of a job. `k` is None where everybody is everybody's neighbour; `t` is Shamir's, `q` of a sum,
+    `votes` of a vote."""
 
     members: tuple[str, ...]
     k: int | None
