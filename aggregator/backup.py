@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from aggregator.home import Home, require_free, write_private
 from aggregator.store import DATABASE, StepDamaged, Store, StoreDamaged
@@ -133,16 +134,14 @@ def _contents(folder: Path) -> Contents:
         found = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
         contents = Contents(**found)
     except (OSError, ValueError, TypeError) as error:
-        wrote = found.get("rengo") if isinstance(found, dict) else None
-        if wrote is not None and wrote != version("rengo"):
-            raise BackupOfAnotherVersion(
-                path=folder, wrote=printable(str(wrote)[:40]), here=version("rengo")
-            ) from error
+        here, wrote = version("rengo"), found.get("rengo") if isinstance(found, dict) else None
+        if isinstance(wrote, str) and wrote != here:
+            raise BackupOfAnotherVersion(path=folder, wrote=printable(wrote[:40]), here=here) from error
         raise NoBackup(path=folder) from error
     # By what lies there, not by what is written there: nothing outside of the folder is ever read.
-    found = _digests(folder)
-    found.pop(_CONTENTS)
-    _require_same(folder, contents.files, found)
+    files = _digests(folder)
+    files.pop(_CONTENTS)
+    _require_same(folder, contents.files, files)
     return contents
 
 

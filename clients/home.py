@@ -201,8 +201,8 @@ class Home:
             raise ApprovedFileChanged(path=path) from error
 
     def plan(self) -> Plan:
-        """The approved plan. Raises NothingApproved, ApprovedFileChanged, or ConfigInvalid when another version of rengo
-        wrote it."""
+        """The approved plan. Raises NothingApproved, ApprovedFileChanged, or ConfigInvalid when another version of
+        rengo wrote it."""
         path = self.file("plan.yaml")
         if not path.exists():
             raise NothingApproved(what="plan", what_ja="計画")

@@ -39,18 +39,16 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
     signature BLOB NOT NULL, UNIQUE (header, signature));
 """
 
-
 FORMAT = 100
-"""Of this file, see federation/formats.py. One from before formats had numbers has the same tables, and gets it."""
+"""See federation/formats.py. A journal from before formats had numbers has the same tables, and gets it."""
 
 MOST_EVIDENCE, MOST_EVIDENCE_BYTES = 100, 8 << 20
 """How much is kept against a coordinator, which writes it: statements, and bytes. The first ones convict it."""
 
 _CLOSE = "close"
 _ADVICE = (
-    "have this member's keys revoked and join anew in another folder. Never go back to a copy of a journal that was "
-    "used since",
-    "鍵を失効させて別のフォルダーで参加し直してください。使用した記録簿を古いコピーに戻さないでください",
+    "have the keys revoked and join anew in another folder; never put back a journal that was used since",
+    "鍵を失効させて別のフォルダーで参加し直してください（使用後の記録簿を古いコピーに戻さないこと）",
 )
 _COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent"
 
@@ -168,9 +166,7 @@ class Journal:
         try:
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
             self._read()
             if found != FORMAT:
                 self._db.execute(f"PRAGMA user_version={FORMAT}")

@@ -131,10 +131,10 @@ class Stranger:
     def _on_offer(self, m: Message) -> Message:
         offer = self._open(m, "offer", H("setup context", m.h["body"]))
         approved = (
+            ("suite", SUITE, "wrong-terms"),
             ("plan", H("plan", self.plan), "plan-not-approved"),
             ("roster", H("roster", self.roster), "roster-not-approved"),
             ("model", bytes.fromhex(self.plan["model"]["sha256"]), "base-model-differs"),
-            ("suite", SUITE, "wrong-terms"),
             ("job", self.plan["job"], "wrong-terms"),
             ("consortium", self.plan["consortium"], "wrong-terms"),
         )
