@@ -227,7 +227,7 @@ class Trainer:
             if self._stopped.is_set():
                 raise CancelledError
             if time.monotonic() > getattr(self._own, "until", math.inf):
-                raise OutOfTime(seconds=self._seconds)
+                raise OutOfTime(seconds=f"{self._seconds:g}")
             arrays = (part.ids, part.positions, part.labels)
             ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
             wanted = labels != IGNORED

@@ -159,11 +159,11 @@ class RoundsExhausted(Refusal):
 
 
 class OutOfTime(Refusal):
-    """Training or evaluation took longer than the {seconds:g} s of the plan's `deadlines.training`. It was stopped:
+    """Training or evaluation took longer than the {seconds} s of the plan's `deadlines.training`. It was stopped:
     the round has gone on without this member."""
 
     ja = (
-        "学習または評価が計画の `deadlines.training`（{seconds:g} 秒）を超えたため中止しました。"
+        "学習または評価が計画の `deadlines.training`（{seconds} 秒）を超えたため中止しました。"
         "この学習回は、この拠点を待たずに進んでいます。"
     )
 
