@@ -2,7 +2,6 @@
 rounds hardly wait for it, and it is in a sum again when it goes on. Real programs, Flower between them."""
 
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,6 @@ def test_a_member_that_stands_still_holds_no_round_beyond_its_deadline_and_comes
     members[slow].process.send_signal(signal.SIGSTOP)
     wait_until(seen(lambda now: now["summed"] == 2), "two rounds without it")
     members[slow].process.send_signal(signal.SIGCONT)
-    went_on = time.time()
     wait_until(seen(lambda now: slow in now["survivors"]), "it is in a sum again")
     said = coordinator.text()
     assert f"round 1/{ROUNDS} done: 3 of 4 members in the sum" in said
