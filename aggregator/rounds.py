@@ -130,6 +130,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
         store.commit(last, carried=carried is not None)
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
+        del mean  # in float64, twice as large as the adapter: not to be held while the next round runs
     return state
 
 
