@@ -15,6 +15,7 @@ from federation.secagg.messages import Offer, Refused, Revealed
 from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
 from federation.secagg.server import Aggregation
+from federation.secagg.shelf import Shelf, ShelfDamaged
 from federation.text import printable
 from federation.wire import Limits, Signed, read_frame, write_frame
 
@@ -108,6 +109,10 @@ class Exchanges:
         limits, report, left_out = self._limits, self._report, self._left_out
         return Exchanges(self._carrier, self._store, parties, self._deadlines, limits, report, left_out)
 
+    def open_shelf(self, round: int) -> Shelf:
+        """Where a set-up of this round puts the envelopes that it accepts."""
+        return self._store.open_shelf(round)
+
     def admitted(self, exchange: Exchange, requests: Mapping[str, Signed]) -> Mapping[str, Signed]:
         """`requests` to those who are not left out now. To the members it is as if the others had not been reached."""
         left_out = self._left_out().intersection(self._parties.members)
@@ -159,6 +164,8 @@ class Exchanges:
                         refused |= self._refused(exchange, statement)
                     elif awaiting:
                         self._take(statement, awaiting)
+            except ShelfDamaged:
+                raise  # our own disk: no fault of the member's
             except RengoError as error:
                 self._report(Rejected(exchange, member, error.code, printable(str(error))))
             else:

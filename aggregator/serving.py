@@ -172,6 +172,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     folder = home.job(plan.job)
     job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
     with contextlib.closing(_store(folder, plan)) as store:
+        store.remove_leftovers()
         if state := rounds.finished(job, store):  # damage is told before anyone is asked
             registry.finish_plan(plan.digest())
             _export(folder / "adapter", plan, state, "done", printer)

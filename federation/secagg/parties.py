@@ -1,6 +1,6 @@
 """Who takes part in a job, and the checks on signed statements that members and coordinator share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -134,9 +134,9 @@ class Parties:
         return {s: self.open(statement, kind, digest, step) for s, statement in zip(senders, statements, strict=True)}
 
 
-def check_points(keys: Mapping[str, Keys]) -> None:
-    """Raises BadPoint or Duplicated unless every key is a safe point and no two are equal."""
-    seen: set[bytes] = set()
+def check_points(keys: Mapping[str, Keys], others: Collection[bytes] = ()) -> None:
+    """Raises BadPoint or Duplicated unless every key is a safe point, no two are equal and none is among `others`."""
+    seen = set(others)
     for member, pair in keys.items():
         for what, point in (("mask key", pair.mask_key), ("channel key", pair.channel_key)):
             if not is_safe_point(point):

@@ -15,6 +15,7 @@ PLAN, IDENTITY, WIRE, RING = "federation/plan.py", "federation/identity.py", "fe
 STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
 CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
+DEALT, EXCHANGE = "federation/secagg/dealt.py", "aggregator/exchange.py"
 
 ROUNDS, OPENING = "tests/protocol/test_rounds.py", "tests/protocol/test_attacks_opening.py"
 SETUP, LIARS = "tests/protocol/test_attacks_setup.py", "tests/protocol/test_attacks_members.py"
@@ -207,8 +208,17 @@ PLANTED: tuple[Fault, ...] = (
           'if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:', "if False:",
           (CLOSED,)),
     # The coordinator's steps
-    Fault("steps not durable", STORE, '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", rows',
-          '"INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?)", []', (COORDINATOR,)),
+    Fault("steps not durable", STORE, "self._insert(answers, sum_sha256)", "pass", (COORDINATOR,)),
+    Fault("envelopes not on disk before their row", STORE, "self._shelves.of(answers.offer.round).sync()", "pass",
+          (unit("store"),)),
+    Fault("damaged envelopes gone on with", STORE,
+          "if places and not self._shelves.holds(round, statements, places):", "if False:", (unit("store"),)),
+    Fault("kept envelopes emptied", STORE, "if round not in self._rounds_with_shares():", "if True:",
+          (unit("store"),)),
+    Fault("envelopes not compared when read", DEALT, "if zlib.crc32(data) != self._checks[at]:", "if False:",
+          (unit("dealt"),)),
+    Fault("a member blamed for the disk", EXCHANGE, "except ShelfDamaged:\n                raise",
+          "except ZeroDivisionError:\n                raise", (COORDINATOR,)),
     Fault("a sum taken twice", SERVER, "self._sum += answers.total", "self._sum += 2 * answers.total", (COORDINATOR,)),
     Fault("too few vectors kept", SERVER, "if masked and not self.ready:", "if False:", (ROLLBACK,)),
     # Numbers and bytes
