@@ -1,6 +1,5 @@
 """The coordinator's state: a round is there whole, or not at all."""
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -22,7 +21,7 @@ from federation.identity import COORDINATOR, Identity, Roster, RosterEntry
 from federation.secagg.messages import Offer, Shares
 from federation.secagg.server import Answers, Step
 from federation.tensors import digest
-from federation.wire import Signed, canonical_cbor
+from federation.wire import Signed
 
 PLAN = bytes(range(32))
 MASKED_SUM = "masked-sum.safetensors"
