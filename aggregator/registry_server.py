@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -24,6 +25,7 @@ from aggregator.bounded_http import BoundedServer, Bounds, Ended
 from aggregator.complaints import COMPLAINTS, Once
 from aggregator.registry import Registry
 from federation.errors import RengoError
+from federation.registry import VERSION_HEADER
 from federation.wire import Malformed
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ REQUESTS = 100, 5.0
 """Of one address: at once, and more each second. A member asks a few times when it starts, and then once in minutes."""
 _WORDS = "registry", "参加受付"
 _TYPE = "application/octet-stream"
+_HEADERS = {VERSION_HEADER: version("rengo")}
 BOUNDS = Bounds(request_seconds=30)
 
 
@@ -91,7 +94,7 @@ class RegistryServer:
     async def _introduction(self, request: Request) -> Response:
         if not self._may_ask(_peer(request)):
             return _TOO_MANY
-        return Response(await run_in_threadpool(self._locked_introduction), media_type=_TYPE)
+        return Response(await run_in_threadpool(self._locked_introduction), media_type=_TYPE, headers=_HEADERS)
 
     async def _answer(self, request: Request) -> Response:
         peer = _peer(request)
@@ -105,8 +108,8 @@ class RegistryServer:
                     return Response(status_code=413, headers={"Connection": "close"})  # there may be no end of it
             frame = await run_in_threadpool(self._locked_answer, bytes(body), peer)
         except (Malformed, ClientDisconnect):
-            return Response(status_code=400)
-        return Response(frame, media_type=_TYPE)
+            return Response(status_code=400, headers=_HEADERS)
+        return Response(frame, media_type=_TYPE, headers=_HEADERS)
 
     def _may_ask(self, peer: str) -> bool:
         if not self._requests.take(peer):

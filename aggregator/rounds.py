@@ -1,5 +1,5 @@
 """One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
-hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
+hides is in federation/secagg. Deadlines are the plan's and kept by the carrier, durable state is the store's."""
 
 import os
 import time
@@ -111,7 +111,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe, control.left_out)
+    exchanges = Exchanges(carrier, store, job.parties, plan.deadlines, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)

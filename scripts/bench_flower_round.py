@@ -29,6 +29,7 @@ from benchmarks.superlink import node_key, superlink
 from aggregator.carriers import Exchange
 from aggregator.carriers.flower import Flower
 
+DEADLINE = 600.0
 STEADY = 3
 """Exchanges of a round whose set-up was carried by the round before."""
 
@@ -106,13 +107,13 @@ def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, 
 def measure(carrier: Flower, members: Mapping[str, Member], count: int, frame: bytes) -> dict[str, Any]:
     """Means over members and exchanges, in seconds."""
     requests = dict.fromkeys(members, frame)
-    dict(carrier.exchange(Exchange(0, "warm"), requests))
+    dict(carrier.exchange(Exchange(0, "warm", DEADLINE), requests))
     seconds: list[float] = []
     parts: dict[str, list[float]] = {"until_the_app_starts": [], "the_app_starts": [], "back": []}
     used = cpu_by_program()
     for number in range(1, count + 1):
         asked = now()
-        for member, _ in carrier.exchange(Exchange(number, "bench"), requests):
+        for member, _ in carrier.exchange(Exchange(number, "bench", DEADLINE), requests):
             visit, arrived = members[member].visits[-1], now()
             parts["until_the_app_starts"].append(visit.process - asked)
             parts["the_app_starts"].append(visit.received - visit.process)

@@ -174,7 +174,7 @@ def sites(large: Large, folder: Path) -> Iterator[Carrier]:
             stack.callback(process.join)
             stack.callback(here.close)
             here.recv_bytes()
-        found, _ = stack.enter_context(superlink(folder, keys, lambda name: doors[name], deadline=1800))
+        found, _ = stack.enter_context(superlink(folder, keys, lambda name: doors[name]))
         yield found
 
 

@@ -16,6 +16,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -47,6 +48,8 @@ LARGEST = 1 << 20
 """Bytes of an answer, where the plan does not say more."""
 _WRAPPING = 4096
 """Bytes that Flower puts around an answer."""
+_HEAD = struct.Struct(">Qd")
+"""Before each frame for the relay: its node, and the seconds that this one is waited for."""
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -77,10 +80,8 @@ class Flower:
     """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect. `largest`: bytes
     of an answer; larger ones are turned away before they are in anybody's memory."""
 
-    def __init__(
-        self, servers: Servers, nodes: Mapping[str, str], deadline: float, folder: Path, largest: int = LARGEST
-    ) -> None:
-        self._servers, self._nodes, self._deadline, self._folder = servers, nodes, deadline, folder
+    def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
+        self._servers, self._nodes, self._folder = servers, nodes, folder
         self._largest, self._local_port = largest + _WRAPPING, 0
         self._folder_of_sockets = SocketFolder()
         self._sockets = self._folder_of_sockets.path
@@ -95,11 +96,11 @@ class Flower:
         fails in between, those who have not answered have dropped out."""
         try:
             relay = self._connected()
-            online = self._online(relay, self._seen & requests.keys())
+            online = self._online(relay, self._seen & requests.keys(), exchange.seconds)
             self._seen = set(online)
-            relay.send_bytes(str(self._deadline).encode())
+            relay.send_bytes(str(exchange.seconds).encode())
             for member in sorted(requests.keys() & online.keys()):
-                relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
+                relay.send_bytes(_HEAD.pack(online[member], exchange.patience(member)) + requests[member])
             relay.send_bytes(b"")
             while answer := self._received(relay):
                 member, given = self._members[int.from_bytes(answer[:8], "big")], answer[8:9] == b"\1"
@@ -114,7 +115,7 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return set(self._online(self._connected(), set()))
+            return set(self._online(self._connected(), set(), 0.0))
         except (EOFError, OSError):
             self._relay = None
             return set()
@@ -130,7 +131,7 @@ class Flower:
             if again:
                 _log.warning("the SuperLink or its relay ended; both are started again")
             self._start_all(_PAUSES if again else ())
-            self._back_by = time.monotonic() + min(self._deadline, _RECONNECT_SECONDS) if again else 0.0
+            self._back_by = time.monotonic() + _RECONNECT_SECONDS if again else 0.0
         assert self._relay is not None  # noqa: S101  # it was started
         return self._relay
 
@@ -148,11 +149,13 @@ class Flower:
             time.sleep(pauses[0])
             self._start_all(pauses[1:])
 
-    def _online(self, relay: Connection, awaited: AbstractSet[str]) -> dict[str, int]:
-        """Members whose node is connected, and its id. After a new start, `awaited` are waited for: they reconnect."""
+    def _online(self, relay: Connection, awaited: AbstractSet[str], longest: float) -> dict[str, int]:
+        """Members whose node is connected, and its id. After a new start, `awaited` are waited for, `longest` seconds
+        at most: they reconnect."""
+        until = min(self._back_by, time.monotonic() + longest)
         while True:
             online = {self._members[node]: node for node in self._ask_nodes(relay) if node in self._members}
-            if awaited <= online.keys() or time.monotonic() > self._back_by:
+            if awaited <= online.keys() or time.monotonic() > until:
                 return online
             time.sleep(_LOOK)
 

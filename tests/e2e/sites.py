@@ -36,6 +36,8 @@ PLAN = (
     "evaluation.every=1",
     "evaluation.validation_share=0.1",
     "evaluation.test_share=0.1",
+    "deadlines.training=300",
+    "deadlines.answer=300",
 )
 
 
@@ -147,9 +149,8 @@ class Consortium:
     def create(self, address: str = "127.0.0.1") -> None:
         """`rengo coordinator init`, for a coordinator at this address."""
         carrier = f"{address}:{self.carrier_port}"
-        limits = ("--deadline", int(PATIENCE), "--wait", int(PATIENCE))
         addresses = ("--url", self.url, "--carrier", carrier, "--listen", address)
-        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, *limits)
+        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, "--wait", int(PATIENCE))
 
     def serve(self, *plan: Path) -> Program:
         """`rengo coordinator start`, when it listens."""
@@ -177,10 +178,11 @@ class Consortium:
         succeeds("root", "sign", unsigned, "--key", self.home / "root.key", "--out", signed, "--yes")
         succeeds("coordinator", "roster", "--home", self.home, "--publish", signed)
 
-    def make_plan(self) -> Path:
+    def make_plan(self, *more: str) -> Path:
         """`rengo coordinator plan … > plan.yaml`."""
         path = self.folder / "plan.yaml"
-        path.write_text(succeeds("coordinator", "plan", *PLAN, "--home", self.home)["plan"], encoding="utf-8")
+        made = succeeds("coordinator", "plan", *PLAN, *more, "--home", self.home)["plan"]
+        path.write_text(made, encoding="utf-8")
         return path
 
     def start_member(self, name: str) -> Program:

@@ -135,7 +135,7 @@ def met(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
     port = free_ports(1)[0]
     superlink = f"127.0.0.1:{port}"
     servers = Servers("127.0.0.1", port, *files)
-    carrier = Flower(servers, nodes | {"honest": honest.public_key}, DEADLINE, folder / "coordinator", LARGEST)
+    carrier = Flower(servers, nodes | {"honest": honest.public_key}, folder / "coordinator", LARGEST)
     carrier.online()
     node = NodeProcess(honest.node(superlink, files[2]))
     try:
@@ -154,7 +154,7 @@ def test_an_honest_answer_comes_in_every_exchange_whatever_others_send(met: Met)
     for number in (1, 2):
         began, after, answers = time.monotonic(), -1.0, {}
         for member, answer in met.carrier.exchange(
-            Exchange(number, "keys"), dict.fromkeys(["honest", *HOSTILE], b"frame")
+            Exchange(number, "keys", DEADLINE), dict.fromkeys(["honest", *HOSTILE], b"frame")
         ):
             answers[member] = answer
             after = time.monotonic() - began if member == "honest" else after

@@ -112,7 +112,7 @@ class Connected:
         """Who answers, and after how many seconds."""
         began = time.monotonic()
         requests = dict.fromkeys(["near", "far"], bytes(100_000))
-        exchange = self.carrier.exchange(Exchange(number, "keys"), requests)
+        exchange = self.carrier.exchange(Exchange(number, "keys", 30), requests)
         return {member: round(time.monotonic() - began, 1) for member, _ in exchange}
 
 
@@ -126,7 +126,7 @@ def connected(link: Link, proxy: Proxy, tmp_path: Path) -> Iterator[Connected]:
     port = free_ports(1)[0]
     near, far = make_site(tmp_path / "near"), make_site(tmp_path / "far")
     nodes = {"near": near.public_key, "far": far.public_key}
-    carrier = Flower(Servers(OFFICE, port, *files), nodes, 30, tmp_path / "coordinator")
+    carrier = Flower(Servers(OFFICE, port, *files), nodes, tmp_path / "coordinator")
     started: list[NodeProcess] = []
     try:
         link.office.inside(carrier.online)
