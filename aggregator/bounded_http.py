@@ -100,8 +100,8 @@ class _Admitting(socket.socket):
         address = str(peer[0])
         full = self.open.total() >= self._bounds.of_all
         if full or self.open[address] >= self._bounds.of_one:
-            connection.close()
             self._tell(address, "full" if full else "connections")
+            connection.close()
             raise ConnectionAbortedError  # asyncio takes the next one
         self.open[address] += 1
         return _Counted(connection, partial(self._left, address)), peer
