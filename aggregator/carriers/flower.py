@@ -82,8 +82,7 @@ class Flower:
         """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
         fails in between, those who have not answered have dropped out."""
         try:
-            relay = self._connected()
-            online = self._online(relay, self._seen & requests.keys())
+            relay, online = self._reached(self._seen & requests.keys())
             self._seen = set(online)
             relay.send_bytes(str(self._deadline).encode())
             for member in sorted(requests.keys() & online.keys()):
@@ -102,7 +101,7 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return set(self._online(self._connected(), set()))
+            return set(self._reached(set())[1])
         except (EOFError, OSError):
             self._relay = None
             return set()
@@ -111,6 +110,18 @@ class Flower:
         """Stop what was started here."""
         self._stop_superlink()
         self._folder_of_sockets.remove()
+
+    def _reached(self, awaited: AbstractSet[str]) -> tuple[Connection, dict[str, int]]:
+        """The relay, and who is connected. When it or the SuperLink has ended since the last exchange, no request is
+        lost yet: both are started again, once."""
+        relay = self._connected()
+        with contextlib.suppress(EOFError, OSError):
+            online = self._online(relay, awaited)
+            if self._superlink is not None and self._superlink.poll() is None:
+                return relay, online
+        self._relay = None
+        relay = self._connected()
+        return relay, self._online(relay, awaited)
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:

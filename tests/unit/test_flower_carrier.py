@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,27 @@ def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
     assert office.count("superlinks") == superlinks + 1
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+
+
+@pytest.mark.parametrize("program", ["relays", "superlinks"])
+def test_what_ended_between_two_exchanges_costs_no_answer(
+    office: Office, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the SuperLink's end is seen only once its relay has been asked something."""
+    before = office.count("relays"), office.count("superlinks")
+    connected = office.carrier._connected
+
+    def killed_then() -> Connection:
+        relay = connected()
+        monkeypatch.undo()
+        os.kill(office.last(program), signal.SIGKILL)
+        if program == "superlinks":
+            wait_for_end(office)
+        return relay
+
+    monkeypatch.setattr(office.carrier, "_connected", killed_then)
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert (office.count("relays"), office.count("superlinks")) == (before[0] + 1, before[1] + 1)
 
 
 def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
