@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -74,6 +75,7 @@ class Flower:
         self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
         self._relay: Connection | None = None
+        self._relay_process: int | None = None
         self._members: dict[int, str] = {}
         self._seen: set[str] = set()
         self._back_by = 0.0
@@ -198,7 +200,6 @@ class Flower:
         if self._relay is not None:
             self._relay.close()
         if self._superlink is not None:
-            # Its children, the relay among them, are in its session, also when it was killed itself.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -206,7 +207,12 @@ class Flower:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGKILL)
             self._superlink.wait()
-        self._superlink, self._relay = None, None
+        if self._relay_process is not None:
+            # Flower starts it in another session, and its way to end may wait for a SuperLink that is gone.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._relay_process, signal.SIGKILL)
+            os.close(self._relay_process)
+        self._superlink, self._relay, self._relay_process = None, None, None
 
     def _register_nodes(self) -> dict[int, str]:
         """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
@@ -238,9 +244,11 @@ class Flower:
             self._flwr("run", str(RELAY), "rengo", "--run-config", config)
             listener._listener._socket.settimeout(_START_SECONDS)  # type: ignore[attr-defined]  # it has no other way
             try:
-                return listener.accept()
+                relay = listener.accept()
             except TimeoutError as error:
                 raise self._failed("flwr-serverapp", "the relay does not connect") from error
+        self._relay_process = _process_behind(relay)
+        return relay
 
     def _flwr(self, *arguments: str) -> dict[str, str]:
         """One command of Flower's own CLI: its control API has no other stable face."""
@@ -261,6 +269,15 @@ class Flower:
 
     def _failed(self, program: str, detail: str) -> FlowerFailed:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
+
+
+def _process_behind(relay: Connection) -> int | None:
+    """A handle (pidfd) of the process at the other end of a local socket; None when it has ended already."""
+    with socket.socket(fileno=os.dup(relay.fileno())) as end:
+        credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    with contextlib.suppress(ProcessLookupError):
+        return os.pidfd_open(struct.unpack("3i", credentials)[0])
+    return None
 
 
 def _last(output: str | bytes) -> str:

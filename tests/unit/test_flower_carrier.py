@@ -231,6 +231,7 @@ def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pyte
 
 
 def test_close_leaves_nothing_behind(office: Office) -> None:
+    (office.folder / "relay-lingers").touch()
     office.carrier.close()
     for program in ("superlinks", "relays"):
         until = time.monotonic() + 10
