@@ -103,10 +103,13 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return set(self._reached(set())[1])
+            online = set(self._reached(set())[1])
         except (EOFError, OSError):
             self._relay = None
             return set()
+        # For the next exchange: after a new start, a look may come too soon for any of them.
+        self._seen |= online
+        return online
 
     def close(self) -> None:
         """Stop what was started here."""

@@ -171,6 +171,17 @@ def test_what_ended_between_two_exchanges_costs_no_answer(
     assert (office.count("relays"), office.count("superlinks")) == (before[0] + 1, before[1] + 1)
 
 
+def test_who_was_connected_before_the_first_exchange_is_waited_for_too(office: Office) -> None:
+    others = {"quick": "echo", "slow": "hang", "broken": "fail", "odd": "other"}
+    for behaviour, connected in (("echo", {*others, "gone"}), ("late", set(others))):
+        office.behave(**others, gone=behaviour)
+        os.kill(office.last("superlinks"), signal.SIGKILL)
+        wait_for_end(office)
+        assert office.carrier.online() == connected
+    assert exchanged(office, "gone")[0] == {"gone": b"answer to to gone"}
+    office.behave(**others, gone="away")  # from the next start on
+
+
 def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flower, "_PAUSES", (0.1, 0.2))
     (office.folder / "no-registration").write_text("2")
