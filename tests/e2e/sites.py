@@ -50,7 +50,8 @@ class Done:
     @property
     def facts(self) -> dict[str, Any]:
         """What it found out, or its error."""
-        return json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        facts: dict[str, Any] = json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        return facts
 
 
 def rengo(*arguments: object, **environment: str) -> Done:
@@ -122,13 +123,15 @@ class Program:
 
 @dataclass
 class Consortium:
-    """Folders, addresses and running programs. `environment` is what every program gets beside this process's own."""
+    """Folders, addresses and running programs. `environment` is what every program gets beside this process's own;
+    `deadline`: seconds for one exchange, and for the last members to connect."""
 
     folder: Path
     names: Sequence[str]
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
     running: list[Program] = field(default_factory=list)
+    deadline: int = int(PATIENCE)
 
     def __post_init__(self) -> None:
         self.home = self.folder / "coordinator"
@@ -147,7 +150,7 @@ class Consortium:
     def create(self) -> None:
         """`rengo coordinator init`."""
         carrier = f"127.0.0.1:{self.carrier_port}"
-        limits = ("--deadline", int(PATIENCE), "--wait", int(PATIENCE))
+        limits = ("--deadline", self.deadline, "--wait", self.deadline)
         addresses = ("--url", self.url, "--carrier", carrier, "--listen", "127.0.0.1")
         succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, *limits)
 
@@ -177,16 +180,16 @@ class Consortium:
         succeeds("root", "sign", unsigned, "--key", self.home / "root.key", "--out", signed, "--yes")
         succeeds("coordinator", "roster", "--home", self.home, "--publish", signed)
 
-    def make_plan(self) -> Path:
+    def make_plan(self, *more: str) -> Path:
         """`rengo coordinator plan … > plan.yaml`."""
         path = self.folder / "plan.yaml"
-        path.write_text(succeeds("coordinator", "plan", *PLAN, "--home", self.home)["plan"], encoding="utf-8")
+        path.write_text(succeeds("coordinator", "plan", *PLAN, *more, "--home", self.home)["plan"], encoding="utf-8")
         return path
 
-    def start_member(self, name: str) -> Program:
-        """`rengo member start`, without waiting for it."""
+    def start_member(self, name: str, **more: str) -> Program:
+        """`rengo member start`, without waiting for it. `more`: of its environment."""
         log = self.folder / f"{name}.log"
-        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment)
+        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment | more)
         self.running.append(program)
         return program
 
