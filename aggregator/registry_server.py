@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import uvicorn
@@ -21,11 +22,13 @@ from starlette.routing import Route
 
 from aggregator.registry import Registry
 from federation.errors import RengoError
+from federation.registry import VERSION_HEADER
 from federation.wire import Malformed
 
 LARGEST_REQUEST = 64 << 10
 _WORDS = "registry", "参加受付"
 _TYPE = "application/octet-stream"
+_HEADERS = {VERSION_HEADER: version("rengo")}
 
 
 class CannotListen(RengoError):
@@ -93,7 +96,7 @@ class RegistryServer:
         self._thread.join(timeout=10)
 
     async def _introduction(self, _: Request) -> Response:
-        return Response(await run_in_threadpool(self._locked_introduction), media_type=_TYPE)
+        return Response(await run_in_threadpool(self._locked_introduction), media_type=_TYPE, headers=_HEADERS)
 
     async def _answer(self, request: Request) -> Response:
         body = bytearray()
@@ -105,8 +108,8 @@ class RegistryServer:
         try:
             frame = await run_in_threadpool(self._locked_answer, bytes(body), peer)
         except Malformed:
-            return Response(status_code=400)
-        return Response(frame, media_type=_TYPE)
+            return Response(status_code=400, headers=_HEADERS)
+        return Response(frame, media_type=_TYPE, headers=_HEADERS)
 
     def _locked_introduction(self) -> bytes:
         with self._lock:

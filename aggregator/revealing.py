@@ -12,6 +12,7 @@ from aggregator.exchange import Exchanges, Requests, together
 from federation.errors import JobStopped
 from federation.plan import Plan
 from federation.secagg.messages import Survivors, Unmask
+from federation.secagg.on_demand import OnDemand
 from federation.secagg.server import Aggregation
 from federation.wire import Signed
 
@@ -37,7 +38,7 @@ def collect_revealed(
         if aggregation.ready:
             return
         _require_reach(aggregation, gone)
-        missing = {m: unmasks[m] for m in sorted(set(unmasks) - aggregation.answered)}
+        missing = OnDemand(sorted(set(unmasks) - aggregation.answered), unmasks.__getitem__)
         gone |= exchanges.ask(exchange, together(missing), [aggregation]).of(Unmask.kind, aggregation.ctx)
     if aggregation.ready:
         return
@@ -59,7 +60,7 @@ def _call_voters(exchanges: Exchanges, aggregation: Aggregation, votes: Requests
     """After a restart, before anyone is asked to reveal: ask the voters whose shares are not on disk for their vote
     once more, verbatim. Who still has its session says the same again, which spends nothing. Raises TooFewMembers."""
     exchanges.accept_revealed(aggregation)
-    voters = {m: votes[m] for m in aggregation.u4 if m not in aggregation.answered}
+    voters = OnDemand([m for m in aggregation.u4 if m not in aggregation.answered], votes.__getitem__)
     if voters:
         refusals = exchanges.ask(Exchange(aggregation.offer.round, "agreed"), voters, [])
         _require_reach(aggregation, refusals.of(Survivors.kind, aggregation.ctx))

@@ -1,5 +1,5 @@
 """One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
-hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
+hides is in federation/secagg. Deadlines are the plan's and kept by the carrier, durable state is the store's."""
 
 import os
 import time
@@ -19,6 +19,7 @@ from federation.schemes import State
 from federation.schemes.state import LayerShapes
 from federation.secagg.contexts import SUITE, last_sum_digest
 from federation.secagg.messages import Broadcast, LastSum, Offer, RoundProof
+from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
 from federation.secagg.proof import verifiable
@@ -110,7 +111,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe, control.left_out)
+    exchanges = Exchanges(carrier, store, job.parties, plan.deadlines, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)
@@ -130,6 +131,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
         store.commit(last, carried=carried is not None)
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
+        del mean  # in float64, twice as large as the adapter: not to be held while the next round runs
     return state
 
 
@@ -222,7 +224,7 @@ def _begun(job: Job, store: Store, round: int) -> Offer | None:
     if kept is None:
         return None
     begun = job
-    if kept.offer.roster != job.roster.digest() and store.revealed(round):
+    if kept.offer.roster != job.roster.digest() and any(store.revealed(round)):
         begun = replace(job, roster=store.roster(kept.offer.roster))
     if kept.offer == _offer(begun, round, kept.offer.attempt, kept.offer.parent):
         return kept.offer
@@ -240,7 +242,7 @@ def _finish(job: Job, exchanges: Exchanges, store: Store, opening: _Opening, off
 
 def _set_up(job: Job, exchanges: Exchanges, offer: Offer) -> Aggregation:
     """Steps 0 and 1, unless they rode on the round before: who is there, and shares of their secrets for each other."""
-    aggregation = Aggregation(job.signer, job.parties, offer)
+    aggregation = Aggregation(job.signer, job.parties, offer, exchanges.open_shelf(offer.round))
     keys = Exchange(offer.round, "keys")
     exchanges.collect(keys, together(exchanges.admitted(keys, aggregation.offers())), [aggregation])
     exchanges.collect(Exchange(offer.round, "shares"), together(aggregation.cohorts()), [aggregation])
@@ -259,7 +261,7 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     broadcasts = _broadcasts(job, aggregation, opening, inboxes)
     exchanges.collect(masked, together(inboxes, broadcasts), [aggregation])
     # 3. Who sent a vector signs who did; every member of the job announces keys for the next round.
-    survivors, following = aggregation.survivors(), _following(job, aggregation, round)
+    survivors, following = aggregation.survivors(), _following(job, exchanges, aggregation)
     agreed = Exchange(round, "agreed")
     offers = exchanges.admitted(agreed, following.offers()) if following else {}
     awaiting = [aggregation, following] if following else [aggregation]
@@ -273,11 +275,13 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     return _Opened(aggregation, total, following if following and following.ready else None)
 
 
-def _following(job: Job, aggregation: Aggregation, round: int) -> Aggregation | None:
+def _following(job: Job, exchanges: Exchanges, aggregation: Aggregation) -> Aggregation | None:
     """The next round's set-up, in the same attempt; none after the last round."""
-    if round > job.plan.rounds:
+    round = aggregation.offer.round + 1
+    if round > job.plan.rounds + 1:
         return None
-    return Aggregation(job.signer, job.parties, _offer(job, round + 1, aggregation.offer.attempt, aggregation.ctx))
+    offer = _offer(job, round, aggregation.offer.attempt, aggregation.ctx)
+    return Aggregation(job.signer, job.parties, offer, exchanges.open_shelf(round))
 
 
 def _cohorts(following: Aggregation | None) -> tuple[Aggregation | None, Mapping[str, Signed]]:
@@ -294,12 +298,12 @@ def _offer(job: Job, round: int, attempt: int, parent: bytes) -> Offer:
     return Offer(SUITE, plan.consortium, plan.job, round, attempt, parent, job.roster.digest(), plan.digest(), model)
 
 
-def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening, members: Iterable[str]) -> dict[str, Signed]:
+def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening, members: Iterable[str]) -> Mapping[str, Signed]:
     """The adapter for `members` of the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(job, opening.last)
     body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
-    return {m: job.signer.sign(body, aggregation.share_ctx, m, blob) for m in members}
+    return OnDemand(members, lambda m: job.signer.sign(body, aggregation.share_ctx, m, blob))
 
 
 def _last_sum(job: Job, last: Checkpoint | None) -> tuple[LastSum | None, bytes]:

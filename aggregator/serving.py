@@ -172,13 +172,14 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
     folder = home.job(plan.job)
     job = rounds.Job(plan, roster, home.identity(), layers(plan, shapes))
     with contextlib.closing(_store(folder, plan)) as store:
+        store.remove_leftovers()
         if state := rounds.finished(job, store):  # damage is told before anyone is asked
             registry.finish_plan(plan.digest())
             _export(folder / "adapter", plan, state, "done", printer)
             return
         (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
         registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
-        watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
+        watch = Watch(home.path / "status.json", plan, printer)
         waiting = Waiting(home, registry, plan, roster, watch, printer)
         waiting.for_consents()
         _train(waiting, job, store)
@@ -192,7 +193,7 @@ def _train(waiting: Waiting, job: rounds.Job, store: Store) -> None:
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
     )
-    carrier = Flower(servers, nodes, settings.deadline, home.path / "flower")
+    carrier = Flower(servers, nodes, home.path / "flower")
     try:
         waiting.for_resume(carrier.online)
         waiting.for_members(carrier.online)

@@ -32,7 +32,7 @@ def require_model(settings: Settings, plan: Plan) -> None:
 def load(settings: Settings, plan: Plan) -> tuple[Trainer, Corpus]:
     """The model and the documents. Raises ModelMismatch before anything is loaded, and what model and data raise."""
     require_model(settings, plan)
-    learner = Trainer(model_folder(settings), plan.model, plan.lora)
+    learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
     learner.check_length(plan.train.sequence_length)
     source = Source(settings.id, Path(settings.data))
     corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation)

@@ -21,7 +21,7 @@ from clients.process import alone
 from clients.proxy import ProxyRefused
 from clients.state_folder import require_usable
 from federation.commands import Printer, Words
-from federation.errors import RengoError
+from federation.errors import ConfigInvalid, RengoError
 from federation.secagg.refusals import JobClosed
 
 if TYPE_CHECKING:  # they bring torch
@@ -122,7 +122,7 @@ def _await_plan(home: Home, journal: Journal, stopping: threading.Event, printer
         try:
             require_startable(home, journal)
             return
-        except (NothingApproved, JobClosed, JobFinished):
+        except (NothingApproved, ConfigInvalid, JobClosed, JobFinished):  # ConfigInvalid: approved before an upgrade
             if not told:
                 printer.line("waiting", _WORDS["waiting"], id=home.settings().id)
             told = True

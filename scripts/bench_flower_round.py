@@ -17,7 +17,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Listener
@@ -25,14 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import emit, machine, say
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from benchmarks.superlink import node_key, superlink
 
-from aggregator import tls
 from aggregator.carriers import Exchange
-from aggregator.carriers.flower import Flower, Servers
-from clients.node_process import Node, NodeProcess
+from aggregator.carriers.flower import Flower
 
+DEADLINE = 600.0
 STEADY = 3
 """Exchanges of a round whose set-up was carried by the round before."""
 
@@ -60,13 +57,16 @@ class Member:
     def create(cls, folder: Path) -> "Member":
         """Keys, and a service that listens."""
         folder.mkdir()
-        key = ec.generate_private_key(ec.SECP384R1())
-        (folder / "node.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
         (folder / "service.key").write_bytes(secret := os.urandom(32))
-        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-        member = cls(folder, public, Listener(str(folder / "member.sock"), family="AF_UNIX", authkey=secret))
+        listener = Listener(str(folder / "member.sock"), family="AF_UNIX", authkey=secret)
+        member = cls(folder, node_key(folder), listener)
         threading.Thread(target=member.serve, daemon=True).start()
         return member
+
+    @property
+    def door(self) -> tuple[Path, Path]:
+        """Where its service listens, and the key."""
+        return self.folder / "member.sock", self.folder / "service.key"
 
     def serve(self) -> None:
         """Each request is its own answer."""
@@ -76,11 +76,6 @@ class Member:
                 process, received = began(peer(relay.fileno())), now()
                 relay.send_bytes(frame)
                 self.visits.append(Visit(process, received, now()))
-
-    def start(self, superlink: str, authority: Path) -> NodeProcess:
-        """Its node, connecting outward."""
-        files = (authority, self.folder / "node.key", self.folder / "member.sock", self.folder / "service.key")
-        return NodeProcess(Node(superlink, *files, self.folder / "flower", free_port()))
 
 
 def main() -> None:
@@ -99,28 +94,12 @@ def main() -> None:
 @contextmanager
 def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, Member], int]]:
     """A SuperLink and nodes that are all connected: the carrier, the members and the SuperLink's port."""
-    authority_key, authority = tls.make_authority("bench")
-    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1"])
-    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
-    for path, data in zip(files, (certificate, key, authority), strict=True):
-        path.write_bytes(data)
-    members, port = {f"m{i}": Member.create(folder / f"m{i}") for i in range(count)}, free_port()
+    members = {f"m{i}": Member.create(folder / f"m{i}") for i in range(count)}
     keys = {name: member.public_key for name, member in members.items()}
-    carrier = Flower(Servers("127.0.0.1", port, *files), keys, 600, folder / "coordinator")
-    nodes: list[NodeProcess] = []
     try:
-        started = time.monotonic()
-        carrier.online()
-        say(f"SuperLink and relay are there after {time.monotonic() - started:.0f} s")
-        nodes += [member.start(f"127.0.0.1:{port}", files[2]) for member in members.values()]
-        while len(carrier.online()) < count:
-            time.sleep(0.5)
-        say(f"{count} nodes are connected after {time.monotonic() - started:.0f} s")
-        yield carrier, members, port
+        with superlink(folder, keys, lambda name: members[name].door) as (carrier, port):
+            yield carrier, members, port
     finally:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(NodeProcess.stop, nodes))
-        carrier.close()
         for member in members.values():
             member.listener.close()
 
@@ -128,13 +107,13 @@ def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, 
 def measure(carrier: Flower, members: Mapping[str, Member], count: int, frame: bytes) -> dict[str, Any]:
     """Means over members and exchanges, in seconds."""
     requests = dict.fromkeys(members, frame)
-    dict(carrier.exchange(Exchange(0, "warm"), requests))
+    dict(carrier.exchange(Exchange(0, "warm", DEADLINE), requests))
     seconds: list[float] = []
     parts: dict[str, list[float]] = {"until_the_app_starts": [], "the_app_starts": [], "back": []}
     used = cpu_by_program()
     for number in range(1, count + 1):
         asked = now()
-        for member, _ in carrier.exchange(Exchange(number, "bench"), requests):
+        for member, _ in carrier.exchange(Exchange(number, "bench", DEADLINE), requests):
             visit, arrived = members[member].visits[-1], now()
             parts["until_the_app_starts"].append(visit.process - asked)
             parts["the_app_starts"].append(visit.received - visit.process)
@@ -204,12 +183,6 @@ def tls_handshake(port: int) -> float:
     began_at = time.perf_counter()
     with socket.create_connection(("127.0.0.1", port)) as plain, trust.wrap_socket(plain):
         return time.perf_counter() - began_at
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ _PAUSES = (1.0, 5.0, 15.0)
 _RECONNECT_SECONDS = 180.0
 """For nodes after that: they notice, end, are started again after some seconds, and are refused for up to a minute."""
 _LOOK = 0.5
+_HEAD = struct.Struct(">Qd")
+"""Before each frame for the relay: its node, and the seconds that this one is waited for."""
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -69,8 +71,8 @@ class Servers:
 class Flower:
     """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect."""
 
-    def __init__(self, servers: Servers, nodes: Mapping[str, str], deadline: float, folder: Path) -> None:
-        self._servers, self._nodes, self._deadline, self._folder = servers, nodes, deadline, folder
+    def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path) -> None:
+        self._servers, self._nodes, self._folder = servers, nodes, folder
         self._folder_of_sockets = SocketFolder()
         self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
@@ -84,11 +86,11 @@ class Flower:
         """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
         fails in between, those who have not answered have dropped out."""
         try:
-            relay, online = self._reached(self._seen & requests.keys())
+            relay, online = self._reached(self._seen & requests.keys(), exchange.seconds)
             self._seen = set(online)
-            relay.send_bytes(str(self._deadline).encode())
+            relay.send_bytes(str(exchange.seconds).encode())
             for member in sorted(requests.keys() & online.keys()):
-                relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
+                relay.send_bytes(_HEAD.pack(online[member], exchange.patience(member)) + requests[member])
             relay.send_bytes(b"")
             while answer := self._received(relay):
                 member, given = self._members[int.from_bytes(answer[:8], "big")], answer[8:9] == b"\1"
@@ -103,7 +105,7 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            online = set(self._reached(set())[1])
+            online = set(self._reached(set(), 0.0)[1])
         except (EOFError, OSError):
             self._relay = None
             return set()
@@ -116,17 +118,17 @@ class Flower:
         self._stop_superlink()
         self._folder_of_sockets.remove()
 
-    def _reached(self, awaited: AbstractSet[str]) -> tuple[Connection, dict[str, int]]:
+    def _reached(self, awaited: AbstractSet[str], longest: float) -> tuple[Connection, dict[str, int]]:
         """The relay, and who is connected. When it or the SuperLink has ended since the last exchange, no request is
         lost yet: both are started again, once."""
         relay = self._connected()
         with contextlib.suppress(EOFError, OSError):
-            online = self._online(relay, awaited)
+            online = self._online(relay, awaited, longest)
             if self._superlink is not None and self._superlink.poll() is None:
                 return relay, online
         self._relay = None
         relay = self._connected()
-        return relay, self._online(relay, awaited)
+        return relay, self._online(relay, awaited, longest)
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
@@ -134,7 +136,7 @@ class Flower:
             if again:
                 _log.warning("the SuperLink or its relay ended; both are started again")
             self._start_all(_PAUSES if again else ())
-            self._back_by = time.monotonic() + min(self._deadline, _RECONNECT_SECONDS) if again else 0.0
+            self._back_by = time.monotonic() + _RECONNECT_SECONDS if again else 0.0
         assert self._relay is not None  # noqa: S101  # it was started
         return self._relay
 
@@ -152,11 +154,13 @@ class Flower:
             time.sleep(pauses[0])
             self._start_all(pauses[1:])
 
-    def _online(self, relay: Connection, awaited: AbstractSet[str]) -> dict[str, int]:
-        """Members whose node is connected, and its id. After a new start, `awaited` are waited for: they reconnect."""
+    def _online(self, relay: Connection, awaited: AbstractSet[str], longest: float) -> dict[str, int]:
+        """Members whose node is connected, and its id. After a new start, `awaited` are waited for, `longest` seconds
+        at most: they reconnect."""
+        until = min(self._back_by, time.monotonic() + longest)
         while True:
             online = {self._members[node]: node for node in self._ask_nodes(relay) if node in self._members}
-            if awaited <= online.keys() or time.monotonic() > self._back_by:
+            if awaited <= online.keys() or time.monotonic() > until:
                 return online
             time.sleep(_LOOK)
 

@@ -38,6 +38,8 @@ _AES_BLOCK = 16
 # A chunk of the vector and one of a keystream fit a core's cache together.
 _CHUNK = 128 * 1024
 _ZEROS = bytes(_CHUNK)
+# A cipher takes 1 kB, and a coordinator has a mask for each member and for each neighbour of who is gone.
+_MASKS_AT_ONCE = 512
 
 Words = NDArray[np.unsignedinteger[Any]]
 Mask = tuple[bytes, Literal[1, -1]]
@@ -118,16 +120,17 @@ def _add_stretch(words: Words, masks: Sequence[Mask], start: int) -> None:
     """Add the masks to the part of a vector that begins at word `start`, a multiple of the words in a chunk."""
     width = words.dtype.itemsize
     counter = (start * width // _AES_BLOCK).to_bytes(16)
-    streams = [
-        (Cipher(algorithms.AES256(key), modes.CTR(counter)).encryptor(), np.add if sign > 0 else np.subtract)
-        for key, sign in masks
-    ]
     # OpenSSL asks for a block of slack behind the output.
     buffer = bytearray(_CHUNK + _AES_BLOCK - 1)
     keystream = np.frombuffer(buffer, dtype=words.dtype, count=_CHUNK // width)
-    for at in range(0, len(words), len(keystream)):
-        part = words[at : at + len(keystream)]
-        zeros, mask = memoryview(_ZEROS)[: part.nbytes], keystream[: len(part)]
-        for stream, operation in streams:
-            stream.update_into(zeros, buffer)
-            operation(part, mask, out=part)
+    for first in range(0, len(masks), _MASKS_AT_ONCE):
+        streams = [
+            (Cipher(algorithms.AES256(key), modes.CTR(counter)).encryptor(), np.add if sign > 0 else np.subtract)
+            for key, sign in masks[first : first + _MASKS_AT_ONCE]
+        ]
+        for at in range(0, len(words), len(keystream)):
+            part = words[at : at + len(keystream)]
+            zeros, mask = memoryview(_ZEROS)[: part.nbytes], keystream[: len(part)]
+            for stream, operation in streams:
+                stream.update_into(zeros, buffer)
+                operation(part, mask, out=part)

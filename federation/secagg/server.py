@@ -5,7 +5,8 @@
 
 Asking for the next step's requests closes the step before: whoever has not answered by then is out. `accept` raises for
 an answer that is not acceptable and changes nothing; the caller goes on without that member. When fewer than t are
-left, closing raises TooFewMembers. A masked vector is added to the running sum on arrival and not kept.
+left, closing raises TooFewMembers. A masked vector is added to the running sum on arrival and not kept; envelopes go to
+a shelf, and of what is revealed the shares stay as bytes. So memory holds no objects for pairs of neighbours.
 
 Requests follow from the offer, the terms, the signer's key (Ed25519 is deterministic) and what was accepted. So only
 `answers` has to be durable: `replay` takes them after a restart, and every request comes out as the same bytes again.
@@ -14,6 +15,7 @@ Requests follow from the offer, the terms, the signer's key (Ed25519 is determin
 import enum
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -47,9 +49,11 @@ from federation.secagg.messages import (
     Unmask,
 )
 from federation.secagg.on_demand import OnDemand
+from federation.secagg.opened import Opened
 from federation.secagg.parties import Parties, check_points
 from federation.secagg.primitives import Mask, Words, add_masks, agree, derive
 from federation.secagg.refusals import Duplicated, NotAllowedHere, UnknownMember, WrongTerms
+from federation.secagg.shelf import InMemory, Shelf
 from federation.wire import Body, Malformed, Signed
 
 B = TypeVar("B", bound=Body)
@@ -88,27 +92,32 @@ class FalseDealer(RengoError):
 
 @dataclass(frozen=True)
 class Answers:
-    """What a step of `offer`'s round has accepted: signed answers; of Masked their headers, and the vectors' sum."""
+    """What a step of `offer`'s round has accepted: signed answers without their data; of Masked the vectors' sum; of
+    Shares the places of their envelopes on the shelf, in the same order."""
 
     offer: Offer
     step: Step
     statements: tuple[Signed, ...]
     total: Words | None = field(default=None, repr=False)
+    places: tuple[int, ...] = ()
 
 
 class Aggregation:
-    """One (round, attempt). `step` is the answer awaited; after each closing, `u1`..`u4` say who answered."""
+    """One (round, attempt). `step` is the answer awaited; after each closing, `u1`..`u4` say who answered. Envelopes
+    lie on `shelf`: for `replay`, the one that they were put on."""
 
-    def __init__(self, signer: Identity, parties: Parties, offer: Offer) -> None:
+    def __init__(self, signer: Identity, parties: Parties, offer: Offer, shelf: Shelf | None = None) -> None:
         self.parties, self.offer, self.step = parties, offer, Step.KEYS
         self.setup_ctx = setup_context(offer)
-        self._signer = signer
+        self._signer, self._shelf = signer, InMemory() if shelf is None else shelf
         self._answers: dict[str, Signed] = {}
         self._keys: dict[str, Keys] = {}
+        self._points: set[bytes] = set()
         self._dealt: dict[str, Dealt] = {}
         self._shares: dict[str, Shares] = {}
         self._unopened: dict[str, tuple[str, ...]] = {}
-        self._revealed: dict[str, Revealed] = {}
+        self._revealed: set[str] = set()
+        self._opened = Opened()
         self.u1: tuple[str, ...] = ()
         self.u2: tuple[str, ...] = ()
         self.u3: tuple[str, ...] = ()
@@ -185,7 +194,13 @@ class Aggregation:
         """Whether enough have answered the current step to go on; at the last one, enough holders of every secret."""
         if self.step is Step.REVEALED:
             return self.fewest_shares >= self.parties.threshold
-        return len(self._answers) >= self.parties.quorum
+        return len(self._answers) >= self._needed
+
+    @property
+    def _needed(self) -> int:
+        """How many have to answer the current step: to be in a sum, to vote about it, or to open it."""
+        votes = {Step.AGREED: self.parties.least_quorum, Step.REVEALED: self.parties.threshold}
+        return votes.get(self.step, self.parties.quorum)
 
     @property
     def fewest_shares(self) -> int:
@@ -195,7 +210,7 @@ class Aggregation:
     @property
     def dropped(self) -> dict[Step, tuple[str, ...]]:
         """By step: who answered the step before and not this one. Complete once `total` has been called."""
-        sets = (self.parties.members, self.u1, self.u2, self.u3, self.u4, tuple(sorted(self._revealed)))
+        sets = (self.parties.members, self.u1, self.u2, self.u3, self.u4, tuple(self._revealed))
         return {s: tuple(sorted(set(a) - set(b))) for s, a, b in zip(Step, sets, sets[1:], strict=False)}
 
     def require_holders(self, members: Collection[str]) -> None:
@@ -211,7 +226,12 @@ class Aggregation:
         return mine is not None and (mine.header_bytes, mine.signature) == (statement.header_bytes, statement.signature)
 
     def accept(self, statement: Signed) -> None:
-        """Take one member's answer to the current step, or raise: Malformed, SignatureInvalid, Refusal, FalseShare."""
+        """Take one member's answer to the current step, or raise: Malformed, SignatureInvalid, Refusal, FalseShare.
+        ShelfDamaged and OSError are no fault of the member's."""
+        self._take(statement, None)
+
+    def _take(self, statement: Signed, place: int | None) -> None:
+        """`place`: where its data lies on the shelf already."""
         sender, kind = statement.header.sender, statement.header.kind
         self._require_awaited(statement)
         if len(statement.blob) and self.step not in (Step.SHARES, Step.MASKED):
@@ -220,10 +240,11 @@ class Aggregation:
         match self.step:
             case Step.KEYS:
                 keys = self._open(statement, Keys, self.setup_ctx, self.parties.members)
-                check_points({**self._keys, sender: keys})
+                check_points({sender: keys}, self._points)
+                self._points |= {keys.mask_key, keys.channel_key}
                 self._keys[sender] = keys
             case Step.SHARES:
-                self._accept_shares(sender, statement)
+                self._accept_shares(sender, statement, place)
             case Step.MASKED:
                 self._check_masked(statement)
                 self._sum += np.frombuffer(statement.blob, dtype=self._sum.dtype)
@@ -234,9 +255,10 @@ class Aggregation:
             case Step.REVEALED:
                 revealed = self._open(statement, Revealed, self.ctx, self.u4)
                 self._check_revealed(sender, revealed)
-                self._revealed[sender] = revealed
-        # A masked vector is in the sum now; keeping the header is enough.
-        self._answers[sender] = statement.without_blob() if self.step is Step.MASKED else statement
+                self._opened.add(self.parties.index(sender), revealed)
+                self._revealed.add(sender)
+        # The vector is in the sum now, envelopes are on the shelf. And without what was decoded of the header.
+        self._answers[sender] = statement.without_blob()
 
     def answers(self) -> Answers | None:
         """What the current step has accepted, to be made durable before the next one's requests leave. None while it is
@@ -244,18 +266,20 @@ class Aggregation:
         masked = self.step is Step.MASKED
         if masked and not self.ready:
             return None
-        return Answers(self.offer, self.step, tuple(self._answers.values()), self._sum if masked else None)
+        places = tuple(self._dealt[m].place for m in self._answers) if self.step is Step.SHARES else ()
+        return Answers(self.offer, self.step, tuple(self._answers.values()), self._sum if masked else None, places)
 
     def replay(self, answers: Answers) -> None:
         """After a restart: accept a step's answers again, through the same checks. Raises as `accept` does."""
         if answers.total is None:
-            for statement in answers.statements:
-                self.accept(statement)
+            for statement, place in zip_longest(answers.statements, answers.places):
+                data = b"" if place is None else self._shelf.read(place, place + statement.header.blob_size)
+                self._take(Signed(statement.header_bytes, statement.signature, data), place)
             return
         for statement in answers.statements:
             self._require_awaited(statement)
             self._check_masked(statement)
-            self._answers[statement.header.sender] = statement
+            self._answers[statement.header.sender] = statement.without_blob()
         # Onto the zeros that `inboxes` has put there: the vectors of exactly these headers, each once.
         self._sum += answers.total
 
@@ -274,7 +298,7 @@ class Aggregation:
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:
         if self.step is not step:
             raise NotAllowedHere(kind=f"closing {step.value}", state=f"waiting for {self.step.value}")
-        needed = self.parties.threshold if step is Step.REVEALED else self.parties.quorum
+        needed = self._needed
         if len(self._answers) < needed:
             raise TooFewMembers(count=len(self._answers), step=step.value, needed=needed)
         answers, self._answers, self.step = self._answers, {}, following
@@ -301,9 +325,10 @@ class Aggregation:
             raise UnknownMember(member=sender, step=kind.kind)
         return self.parties.open(statement, kind, digest, kind.kind)
 
-    def _accept_shares(self, sender: str, statement: Signed) -> None:
+    def _accept_shares(self, sender: str, statement: Signed, place: int | None) -> None:
         shares = self._open(statement, Shares, self.share_ctx, self.u1)
-        self._dealt[sender] = Dealt.read(sender, self._near1.neighbourhood(sender), shares.root, statement.blob)
+        recipients = self._near1.neighbourhood(sender)
+        self._dealt[sender] = Dealt.read(sender, recipients, shares.root, statement.blob, self._shelf, place)
         self._shares[sender] = shares
 
     def _check_masked(self, statement: Signed) -> None:
@@ -349,11 +374,7 @@ class Aggregation:
         return masks
 
     def _recover(self, dealer: str, what: str) -> bytes:
-        shares: dict[int, bytes] = {}
-        for member in sorted(self._revealed):
-            given = self._revealed[member].seed_shares if what == "seed" else self._revealed[member].key_shares
-            if dealer in given and len(shares) < self.parties.threshold:
-                shares[self.parties.index(member)] = given[dealer]
+        shares = self._opened.of(dealer, self.parties.threshold)
         if len(shares) < self.parties.threshold:
             raise TooFewMembers(count=len(shares), step=f"shares of {dealer}", needed=self.parties.threshold)
         try:

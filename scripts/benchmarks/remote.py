@@ -1,6 +1,8 @@
-"""A coordinator in a process of its own, so that its memory and its time are nobody else's."""
+"""A coordinator with its store in a process of its own, so that its memory and its time are nobody else's."""
 
+import contextlib
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from aggregator.store import Store
 from benchmarks.aggregation import Members
 from federation.identity import Identity
 from federation.secagg.contexts import Terms
 from federation.secagg.messages import Offer
 from federation.secagg.parties import Parties
 from federation.secagg.primitives import Words
-from federation.secagg.server import Aggregation
+from federation.secagg.server import Aggregation, Step
 from federation.wire import Limits, Signed, read_frame, write_frame
 
 
@@ -60,7 +63,14 @@ def aggregate(members: Members, staying: tuple[str, ...]) -> Spent:
 
 
 def _coordinate(pipe: Connection, task: Task) -> None:
-    aggregation = Aggregation(Identity.from_private_bytes("coordinator", task.private), task.parties, task.offer)
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Store(Path(folder), task.offer.plan)) as store:
+        _run(pipe, task, store)
+
+
+def _run(pipe: Connection, task: Task, store: Store) -> None:
+    """As aggregator/exchange.py does it: what was accepted is durable before the next step's requests leave."""
+    signer, shelf = Identity.from_private_bytes("coordinator", task.private), store.open_shelf(task.offer.round)
+    aggregation = Aggregation(signer, task.parties, task.offer, shelf)
     steps: tuple[Callable[[], Mapping[str, Signed]], ...] = (
         aggregation.offers,
         aggregation.cohorts,
@@ -75,6 +85,11 @@ def _coordinate(pipe: Connection, task: Task) -> None:
             pipe.send_bytes(write_frame([messages[name]]))
             for statement in read_frame(pipe.recv_bytes(), task.limits):
                 aggregation.accept(statement)
+                if aggregation.step is Step.REVEALED:
+                    store.keep_revealed(task.offer.round, statement)
+        answers = aggregation.answers()
+        assert answers is not None  # noqa: S101  # enough members take part
+        store.keep([answers])
     total: Words = aggregation.total()
     spent = Spent(time.process_time() - started, _memory_mb("VmHWM") - before)
     pipe.send_bytes(total.tobytes())

@@ -21,7 +21,7 @@ from tests.e2e.sites import PATIENCE, Consortium, Program, succeeds
 
 MEMBERS = 4
 """t = 3, so one member can be lost."""
-DEADLINE = 90
+DEADLINES = ("deadlines.training=90", "deadlines.answer=90")
 """Seconds for one exchange: many times what one takes, and what a member costs that is connected and silent."""
 _HOOK = Path(__file__).with_name("hook")
 _AGAIN = 5
@@ -64,7 +64,7 @@ def prepare(folder: Path, rounds: int) -> Path:
     world.mkdir(parents=True)
     hooks.mkdir()
     names = documents(folder / "data")
-    made = Consortium(world, names, folder / "data", environment(hooks), deadline=DEADLINE)
+    made = Consortium(world, names, folder / "data", environment(hooks))
     try:
         made.create()
         made.serve()
@@ -73,7 +73,7 @@ def prepare(folder: Path, rounds: int) -> Path:
         made.sign_roster()
         succeeds("coordinator", "stop", "--home", made.home)
         made.running[-1].process.wait(PATIENCE)
-        plan = made.make_plan(f"rounds={rounds}", "seed=1")
+        plan = made.make_plan(f"rounds={rounds}", "seed=1", *DEADLINES)
         made.serve(plan).says(f"0 of {MEMBERS} members approved")
         for name in names:
             succeeds("member", "approve", "--home", world / name, "--yes", **made.environment)
@@ -101,7 +101,7 @@ class World:
         self.hooks.mkdir()
         names = sorted(path.name for path in (self.folder / "data").iterdir())
         given = environment(self.hooks)
-        self.consortium = Consortium(self.folder / "world", names, self.folder / "data", given, deadline=DEADLINE)
+        self.consortium = Consortium(self.folder / "world", names, self.folder / "data", given)
         self.plan = self.consortium.folder / "plan.yaml"
         self._armed = 0
 

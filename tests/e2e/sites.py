@@ -36,6 +36,8 @@ PLAN = (
     "evaluation.every=1",
     "evaluation.validation_share=0.1",
     "evaluation.test_share=0.1",
+    "deadlines.training=300",
+    "deadlines.answer=300",
 )
 
 
@@ -123,15 +125,13 @@ class Program:
 
 @dataclass
 class Consortium:
-    """Folders, addresses and running programs. `environment` is what every program gets beside this process's own;
-    `deadline`: seconds for one exchange, and for the last members to connect."""
+    """Folders, addresses and running programs. `environment` is what every program gets beside this process's own."""
 
     folder: Path
     names: Sequence[str]
     data: Path
     environment: dict[str, str] = field(default_factory=dict)
     running: list[Program] = field(default_factory=list)
-    deadline: int = int(PATIENCE)
 
     def __post_init__(self) -> None:
         self.home = self.folder / "coordinator"
@@ -150,9 +150,8 @@ class Consortium:
     def create(self) -> None:
         """`rengo coordinator init`."""
         carrier = f"127.0.0.1:{self.carrier_port}"
-        limits = ("--deadline", self.deadline, "--wait", self.deadline)
         addresses = ("--url", self.url, "--carrier", carrier, "--listen", "127.0.0.1")
-        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, *limits)
+        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, "--wait", int(PATIENCE))
 
     def serve(self, *plan: Path) -> Program:
         """`rengo coordinator start`, when it listens."""
@@ -183,7 +182,8 @@ class Consortium:
     def make_plan(self, *more: str) -> Path:
         """`rengo coordinator plan … > plan.yaml`."""
         path = self.folder / "plan.yaml"
-        path.write_text(succeeds("coordinator", "plan", *PLAN, *more, "--home", self.home)["plan"], encoding="utf-8")
+        made = succeeds("coordinator", "plan", *PLAN, *more, "--home", self.home)["plan"]
+        path.write_text(made, encoding="utf-8")
         return path
 
     def start_member(self, name: str, **more: str) -> Program:

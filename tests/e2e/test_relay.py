@@ -125,7 +125,6 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
         carrier = Flower(
             Servers("127.0.0.1", port, *files),
             {"ours": ours.public_key, "bare": bare.public_key},
-            PATIENCE,
             folder / "coordinator",
         )
         assert carrier.online() == set()
@@ -133,7 +132,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
         plain = plain_node(bare.node(f"127.0.0.1:{port}", files[2]))
         try:
             wait_until(lambda: carrier.online() == {"ours", "bare"}, "both nodes are connected")
-            answers = dict(carrier.exchange(Exchange(1, "keys"), {"ours": b"frame", "bare": b"frame"}))
+            answers = dict(carrier.exchange(Exchange(1, "keys", PATIENCE), {"ours": b"frame", "bare": b"frame"}))
             told = [record.getMessage() for record in heard.buffer]
             log = folder / "coordinator" / "superlink.log"
             yield Shipped(answers, ours, bare, calls, f"127.0.0.1:{port}", files[2], log, told)

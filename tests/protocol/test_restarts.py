@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from aggregator.carriers import Exchange
+from aggregator.exchange import Declined, Rejected
 from aggregator.rounds import run, unmeasured
+from aggregator.shelf import ShelfFile
 from aggregator.store import StepDamaged
 from federation.errors import JobStopped
 from federation.identity import Identity, RosterEntry
 from federation.output import OutputNotWritable, disk_errors
 from federation.plan import Scheme
+from federation.secagg.shelf import ShelfDamaged
+from federation.wire import Buffer
 from tests.protocol.consortium import Consortium, Killed, Losing, Lost, digest, make_consortium, undisturbed
 from tests.protocol.killing import Dying, DyingWithin, Moment, When, check_said_once
 
@@ -284,7 +288,7 @@ def no_limit_afterwards() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-FULL = [*MOMENTS["within"][:4], Moment(1, "shares", "before"), Moment(1, "agreed", "before")]
+FULL = [*MOMENTS["within"][:4], Moment(1, "agreed", "before"), Moment(1, "revealed", "before")]
 
 
 @pytest.mark.parametrize("full", FULL, ids=str)
@@ -302,6 +306,95 @@ def test_a_disk_that_is_full_ends_the_run_and_loses_nothing(
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     adapter = digest(consortium.run(lives[1]))
     check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+
+
+@pytest.mark.parametrize("round", [1, 2])
+def test_a_disk_that_is_full_while_envelopes_arrive_ends_the_run_and_loses_nothing(
+    folder: Path, round: int, expected: dict[str, Undisturbed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the open round, or those that it carries."""
+    consortium = make_consortium(folder)
+    lives, put, limit = (
+        [Losing(consortium), Losing(consortium)],
+        ShelfFile.put,
+        resource.getrlimit(resource.RLIMIT_FSIZE),
+    )
+
+    def full(shelf: ShelfFile, data: Buffer) -> int:
+        if shelf._path == shelf_of(consortium, round):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (16, limit[1]))
+        try:
+            return put(shelf, data)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    monkeypatch.setattr(ShelfFile, "put", full)
+    with pytest.raises(OutputNotWritable) as caught, disk_errors(folder):
+        consortium.run(lives[0])
+    monkeypatch.undo()
+    assert caught.value.exit_code == 7
+    assert lives[0].exchanges[-1] == Exchange(1, "shares" if round == 1 else "revealed")
+    assert shelf_of(consortium, round).stat().st_size == 16  # of the first dealer's
+    assert not [event for event in consortium.events if isinstance(event, Rejected)]
+    adapter = digest(consortium.run(lives[1]))
+    check_nothing_shows(consortium, expected["nobody lost"], adapter, lives)
+
+
+def shelf_of(consortium: Consortium, round: int) -> Path:
+    return consortium.folder / consortium.plan.job / f"envelopes-{round:05d}.shelf"
+
+
+def flip(path: Path, at: int) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+@pytest.mark.parametrize("dies", [Moment(1, "shares", "after"), Moment(1, "revealed", "after")], ids=str)
+@pytest.mark.parametrize("lost", [False, True])
+def test_damaged_envelopes_stop_the_coordinator_before_it_asks_anything(folder: Path, dies: Moment, lost: bool) -> None:
+    """Those of the open round, or those that it carries."""
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, dies))
+    path = shelf_of(consortium, 2 if dies.step == "revealed" else 1)
+    path.unlink() if lost else flip(path, 1000)
+    carrier = Losing(consortium)
+    with pytest.raises(StepDamaged, match=path.name):
+        consortium.run(carrier)
+    assert {exchange.step for exchange in carrier.exchanges} <= {"agreed"}  # voters, once more, in the open round
+
+
+class Damaging(Losing):
+    """A carrier while which the disk changes a byte in each of the envelopes, before an exchange of round 1."""
+
+    def __init__(self, consortium: Consortium, before: str) -> None:
+        super().__init__(consortium)
+        self._before = before
+
+    def exchange(self, exchange: Exchange, requests: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+        if exchange == Exchange(1, self._before):
+            path = shelf_of(self._consortium, 1)
+            path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+        return super().exchange(exchange, requests)
+
+
+@pytest.mark.parametrize("before", ["masked", "revealed"])
+def test_envelopes_that_the_disk_changes_in_mid_round_are_no_members_fault(folder: Path, before: str) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(ShelfDamaged):
+        consortium.run(Damaging(consortium, before))
+    assert not [event for event in consortium.events if isinstance(event, Rejected | Declined)]
+    with pytest.raises(StepDamaged, match="envelopes-00001"):
+        consortium.run()
+
+
+def test_no_envelope_is_left_when_the_job_has_ended(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    with pytest.raises(Killed):
+        consortium.run(store=Dying(consortium, Moment(2, "masked", "after")))
+    assert shelf_of(consortium, 2).exists()
+    consortium.run()
+    assert not list((folder / consortium.plan.job).glob("envelopes-*"))
 
 
 def test_a_damaged_step_stops_the_coordinator_before_it_asks_anything(folder: Path) -> None:

@@ -16,7 +16,9 @@ from aggregator.backup import PRIVATE_KEYS, BackupDamaged, HomeInUse, JobNotSave
 from aggregator.home import FileInTheWay, Home, KeyMissing
 from aggregator.serving import open_registry
 from aggregator.store import Checkpoint, Store
+from federation.secagg.server import Step
 from tests.unit.site import Consortium, call, consortium
+from tests.unit.test_store import shelved
 
 PLAN = bytes(range(32))
 
@@ -34,6 +36,7 @@ def made(tmp_path: Path) -> Consortium:
     store = Store(made.home.job("溶接"), PLAN)
     for round in (1, 2):
         store.commit(checkpoint(round))
+    store.keep([shelved(store, 3)])
     store.close()
     made.home.pause_mark("溶接").touch()
     return made
@@ -77,8 +80,10 @@ def test_restored_it_is_the_same_coordinator(made: Consortium, tmp_path: Path) -
     assert new.pause_mark("溶接").exists()
     assert (new.path / "keys").is_dir()
     store = Store(new.job("溶接"), PLAN)
-    latest = store.latest()
+    latest, kept = store.latest(), store.kept(3, Step.SHARES)
     store.close()
+    assert kept is not None
+    assert len(kept.places) == 2
     assert latest is not None
     assert (latest.round, latest.total.tobytes()) == (2, checkpoint(2).total.tobytes())
     with made.registry() as before:
@@ -126,7 +131,16 @@ def lose_round(home: Home) -> None:
     (home.job("溶接") / "round-00002.safetensors").unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_round, lose_round])
+def damage_envelopes(home: Home) -> None:
+    path = home.job("溶接") / "envelopes-00003.shelf"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+
+
+def lose_envelopes(home: Home) -> None:
+    (home.job("溶接") / "envelopes-00003.shelf").unlink()
+
+
+@pytest.mark.parametrize("damage", [damage_round, lose_round, damage_envelopes, lose_envelopes])
 def test_a_job_that_is_damaged_is_not_saved_and_nothing_is_left(
     made: Consortium, damage: Callable[[Home], None], tmp_path: Path
 ) -> None:

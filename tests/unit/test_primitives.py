@@ -141,6 +141,15 @@ class TestMask:
         add_masks(vector, [(key, 1)])
         assert vector.tobytes() == block.update(b"".join(counter.to_bytes(16) for counter in range(1000)))
 
+    def test_of_many_are_what_they_are_one_by_one(self) -> None:
+        """More than are set up at once."""
+        masks: list[Mask] = [(os.urandom(32), -1 if number % 3 else 1) for number in range(1025)]
+        together, alone = np.zeros(33, dtype="<u4"), np.zeros(33, dtype="<u4")
+        add_masks(together, masks)
+        for mask in masks:
+            add_masks(alone, [mask])
+        np.testing.assert_array_equal(together, alone)
+
     @pytest.mark.parametrize("width", [2, 4])
     @pytest.mark.parametrize("length", LENGTHS)
     def test_is_the_keystream_in_little_endian_words(self, length: int, width: int) -> None:

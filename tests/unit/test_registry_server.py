@@ -6,6 +6,7 @@ import ssl
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -15,8 +16,7 @@ from cryptography import x509
 from aggregator import tls
 from aggregator.registry_server import LARGEST_REQUEST, CannotListen, RegistryServer
 from federation.identity import Identity
-from federation.registry import Ask, Standing
-from federation.wire import VERSION
+from federation.registry import PROTOCOL, VERSION_HEADER, Ask, Standing
 from tests.unit.registering import Office, open_office
 
 
@@ -56,7 +56,7 @@ def post(served: Served, content: bytes) -> httpx.Response:
 
 def test_a_signed_request_is_answered(served: Served) -> None:
     member = served.office.member("toyo")
-    response = post(served, served.office.request(Ask(0, VERSION, "0"), member))
+    response = post(served, served.office.request(Ask(0, PROTOCOL, "0"), member))
     assert response.status_code == 200
     assert isinstance(served.office.opened(response.content, "toyo", Standing), Standing)
 
@@ -65,6 +65,7 @@ def test_a_signed_request_is_answered(served: Served) -> None:
 def test_what_is_no_request_gets_400_and_not_a_word_more(content: bytes, served: Served) -> None:
     response = post(served, content)
     assert (response.status_code, response.content) == (400, b"")
+    assert response.headers[VERSION_HEADER] == version("rengo")  # for a program of another version
 
 
 def test_an_oversized_request_gets_413(served: Served) -> None:

@@ -236,6 +236,10 @@ def test_where_policy_approves_a_member_without_a_plan_waits_for_one(tmp_path: P
         site.run("roster", "approve", "--yes")
         with running(site, "start") as says:
             says("no plan to take part in")
+        # One that was approved before an upgrade is no plan of this version.
+        site.home.file("plan.yaml").write_text("job: of-before\n")
+        with running(site, "start") as says:
+            says("no plan to take part in")
 
 
 def test_where_policy_approves_the_next_plan_is_found_while_the_member_runs(

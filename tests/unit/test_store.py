@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.store import Checkpoint, StepDamaged, Store, StoreDamaged, StoreOfAnotherPlan, StoreUnreadable
-from federation.identity import Roster, RosterEntry
-from federation.secagg.messages import Offer
+from aggregator.store import (
+    Checkpoint,
+    StepDamaged,
+    Store,
+    StoreDamaged,
+    StoreOfAnotherPlan,
+    StoreUnreadable,
+)
+from federation.identity import COORDINATOR, Identity, Roster, RosterEntry
+from federation.secagg.messages import Offer, Shares
 from federation.secagg.server import Answers, Step
 from federation.tensors import digest
 from federation.wire import Signed
@@ -116,12 +123,12 @@ class TestCrash:
 
 def step(round: int, step: Step, total: bool = False) -> Answers:
     offer = Offer("suite", "名古屋", "溶接", round, 3, bytes(32), bytes(32), PLAN, bytes(32))
-    statements = tuple(Signed(f"{step.value} {n}".encode(), bytes([n] * 64), b"blob"[: 2 * n]) for n in range(3))
+    statements = tuple(Signed(f"{step.value} {n}".encode(), bytes([n] * 64)) for n in range(3))
     return Answers(offer, step, statements, np.arange(round, 25, dtype="<u4") if total else None)
 
 
 class TestSteps:
-    @pytest.mark.parametrize("given", [step(1, Step.SHARES), step(2, Step.MASKED, True)], ids=lambda s: s.step.value)
+    @pytest.mark.parametrize("given", [step(1, Step.AGREED), step(2, Step.MASKED, True)], ids=lambda s: s.step.value)
     def test_come_back_as_they_were_kept(self, store: Store, folder: Path, given: Answers) -> None:
         store.keep([given])
         found = reopened(store, folder).kept(given.offer.round, given.step)
@@ -176,16 +183,130 @@ class TestSteps:
         for end in (store.give_up, lambda: store.commit(checkpoint(1))):
             for statement in given:
                 store.keep_revealed(1, statement)
-            assert store.revealed(1) == given
-            assert store.revealed(2) == []
+            assert list(store.revealed(1)) == given
+            assert list(store.revealed(2)) == []
             end()
-            assert store.revealed(1) == []
+            assert list(store.revealed(1)) == []
 
     def test_without_their_row_leave_the_sum_s_file_unread(self, store: Store, folder: Path) -> None:
         (folder / MASKED_SUM).write_bytes(b"half of a")
         assert store.kept(1, Step.MASKED) is None
         store.keep([step(1, Step.MASKED, True)])
         assert store.kept(1, Step.MASKED) is not None
+
+
+def shelved(store: Store, round: int) -> Answers:
+    """Shares whose data has arrived on the store's shelf."""
+    me, shelf = Identity.create("m"), store.open_shelf(round)
+    said = [me.sign(Shares(bytes(32), bytes(32)), PLAN, COORDINATOR, data_of(round, number)) for number in (0, 1)]
+    places = tuple(shelf.put(statement.blob) for statement in said)
+    statements = tuple(statement.without_blob() for statement in said)
+    return Answers(step(round, Step.SHARES).offer, Step.SHARES, statements, None, places)
+
+
+def data_of(round: int, number: int) -> bytes:
+    return bytes([round, number]) * 500
+
+
+def shelves(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("envelopes-*"))
+
+
+class TestShelves:
+    def test_hold_what_was_kept_and_the_database_does_not(self, store: Store, folder: Path) -> None:
+        given = shelved(store, 1)
+        store.keep([given])
+        store = reopened(store, folder)
+        assert store.kept(1, Step.SHARES) == given
+        found = [store.open_shelf(1).read(place, place + 1000) for place in given.places]
+        assert found == [data_of(1, 0), data_of(1, 1)]
+        others = [path for path in folder.iterdir() if path.name not in shelves(folder)]
+        assert others
+        assert not any(data in path.read_bytes() for path in others for data in found)
+
+    def test_are_one_a_set_up_and_a_commit_leaves_that_which_the_round_carried(
+        self, store: Store, folder: Path
+    ) -> None:
+        first = shelved(store, 1)
+        store.keep([first])
+        store.keep([step(1, Step.REVEALED), shelved(store, 2)])
+        assert store.kept(1, Step.SHARES) == first
+        store.commit(checkpoint(1), carried=True)
+        assert shelves(folder) == ["envelopes-00002.shelf"]
+        assert reopened(store, folder).kept(2, Step.SHARES) is not None
+
+    @pytest.mark.parametrize("end", ["give_up", "commit", "forget_after"])
+    def test_are_gone_when_their_steps_are_forgotten(self, store: Store, folder: Path, end: str) -> None:
+        store.keep([shelved(store, 1), shelved(store, 2)])
+        shelved(store, 3)
+        {
+            "give_up": store.give_up,
+            "commit": lambda: store.commit(checkpoint(2)),
+            "forget_after": lambda: store.forget_after(0),
+        }[end]()
+        assert shelves(folder) == []
+
+    def test_begin_empty_unless_their_shares_were_kept(self, store: Store, folder: Path) -> None:
+        shelved(store, 1)
+        assert store.open_shelf(1).put(b"") == 0  # another attempt
+        shelved(store, 1)
+        store = reopened(store, folder)
+        given = shelved(store, 1)
+        assert given.places == (0, 1000)
+        store.keep([given])
+        assert reopened(store, folder).open_shelf(1).put(b"more") == 2000
+
+    def test_that_a_crash_left_are_removed_by_whoever_runs_the_job_and_no_others(
+        self, store: Store, folder: Path
+    ) -> None:
+        store.keep([shelved(store, 1)])
+        shelved(store, 2)
+        store = reopened(store, folder)
+        assert len(shelves(folder)) == 2  # who only looks may not be alone
+        store.remove_leftovers()
+        assert shelves(folder) == ["envelopes-00001.shelf"]
+        assert store.check() == 0
+
+    def test_are_on_disk_before_their_row(self, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        given, synced, fsync = shelved(store, 1), [], os.fsync
+
+        def noting(handle: int) -> None:
+            fsync(handle)
+            with sqlite3.connect(folder / "coordinator.sqlite") as other:
+                rows = other.execute("SELECT count(*) FROM steps").fetchone()[0]
+            synced.append((Path(os.readlink(f"/proc/self/fd/{handle}")), rows))
+
+        monkeypatch.setattr(os, "fsync", noting)
+        store.keep([given])
+        assert synced == [(folder / "envelopes-00001.shelf", 0), (folder, 0)]
+        assert store.kept(1, Step.SHARES) == given
+
+    @pytest.mark.parametrize("damage", ["changed", "cut", "lost"])
+    def test_that_are_damaged_are_noticed(self, store: Store, folder: Path, damage: str) -> None:
+        store.keep([shelved(store, 1)])
+        path = folder / "envelopes-00001.shelf"
+        whole = path.read_bytes()
+        for at in (0, 999, 1000, 1999):
+            if damage == "lost":
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(
+                    whole[:at] + (bytes([whole[at] ^ 1]) + whole[at + 1 :] if damage == "changed" else b"")
+                )
+            for look in (lambda: store.kept(1, Step.SHARES), store.check):
+                with pytest.raises(StepDamaged, match=r"envelopes-00001\.shelf") as caught:
+                    look()
+                assert caught.value.exit_code == 10
+
+    def test_whose_step_could_not_be_kept_are_not_looked_at(self, store: Store, folder: Path) -> None:
+        given = shelved(store, 1)
+        with sqlite3.connect(folder / "coordinator.sqlite") as database:
+            database.execute("CREATE TRIGGER no BEFORE INSERT ON steps BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="disk full"):
+            store.keep([given])
+        store = reopened(store, folder)
+        assert store.kept(1, Step.SHARES) is None
+        assert store.open_shelf(1).put(b"") == 0
 
 
 def test_a_roster_comes_back_by_its_digest_and_another_is_missed(store: Store, folder: Path) -> None:
@@ -211,6 +332,21 @@ class TestDamagedSteps:
         with pytest.raises(StepDamaged, match="masked in round 1") as caught:
             kept.kept(1, Step.MASKED)
         assert caught.value.exit_code == 10
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "UPDATE statements SET record = zeroblob(9) WHERE number = 1",
+            "DELETE FROM statements WHERE number = 2",
+            "DELETE FROM statements",
+            "UPDATE statements SET number = 9 - number",
+        ],
+    )
+    def test_by_changed_lost_or_reordered_statements_are_noticed(self, kept: Store, folder: Path, change: str) -> None:
+        with sqlite3.connect(folder / "coordinator.sqlite") as database:
+            assert database.execute(change).rowcount > 0
+        with pytest.raises(StepDamaged, match="masked in round 1"):
+            kept.kept(1, Step.MASKED)
 
     @pytest.mark.parametrize("torn", [b"", b"half", None])
     def test_by_a_torn_sum_are_noticed(self, kept: Store, folder: Path, torn: bytes | None) -> None:
