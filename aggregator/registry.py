@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
-
+from aggregator.allowance import Allowance
+from aggregator.node_key import canonical
 from aggregator.registry_file import opened
 from aggregator.registry_refusals import (
     KeyTaken,
@@ -25,6 +23,7 @@ from aggregator.registry_refusals import (
     ProtocolVersionDiffers,
     RosterOutOfOrder,
     TokenRefused,
+    TooManyRequests,
     UnknownToRegistry,
 )
 from federation.errors import RengoError, SignatureInvalid
@@ -51,6 +50,8 @@ from federation.wire import Body, Malformed, Signed, read_body, read_frame, writ
 
 B = TypeVar("B", bound=Body)
 
+REQUESTS = 200, 0.5
+"""Of one member: at once, and more each second. Each is a row on the disk, from wherever it comes."""
 _MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
 """Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
 a row on the disk, and one sender must not hide the others."""
@@ -89,6 +90,7 @@ class Registry:
         self._signer, self._root, self._authority = signer, root, authority
         self._carrier, self._rengo = carrier, rengo
         self._context = context(root)
+        self._requests = Allowance(*REQUESTS)
         self._refusals: tuple[str, Counter[str]] = ("", Counter())  # the UTC day, and how many are logged by address
 
     def close(self) -> None:
@@ -253,7 +255,7 @@ class Registry:
         join = read_body(Join, message.header.body)
         # Whoever announces a key shows that it has it.
         self._open(message, Join, join.identity_key)
-        node_key = _node_key(join.node_key)
+        node_key = canonical(join.node_key)
         digest, now = secret_digest(join.secret), _now()
         with self._transaction():
             row = self._db.execute(
@@ -280,8 +282,7 @@ class Registry:
 
     def _ask(self, message: Signed, peer: str) -> Standing:
         self._require_protocol(message)
-        member = self._member(message.header.sender)
-        ask = self._open(message, Ask, member.identity_key)
+        member, ask = self._open_of_member(message, Ask)
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
         self._db.execute(
             "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
@@ -292,8 +293,7 @@ class Registry:
         return Standing(signed.roster.to_bytes(), signed.signature, plan, self._carrier, now, self._rengo)
 
     def _consent(self, message: Signed, peer: str) -> Noted:
-        member = self._member(message.header.sender)
-        consent = self._open(message, Consent, member.identity_key)
+        member, consent = self._open_of_member(message, Consent)
         if consent.answer not in (APPROVED, REFUSED):
             raise Malformed(detail="an answer is approved or refused")
         reason = printable(consent.reason[:1000])  # for people; as it was signed it is in the header
@@ -307,8 +307,7 @@ class Registry:
         return Noted()
 
     def _leave(self, message: Signed, peer: str) -> Noted:
-        member = self._member(message.header.sender)
-        self._open(message, Leave, member.identity_key)
+        member, _ = self._open_of_member(message, Leave)
         with self._transaction():
             self._db.execute("UPDATE members SET revoked = ? WHERE id = ?", (_now(), member.id))
             self._log(peer, f"{member.id} left")
@@ -319,6 +318,13 @@ class Registry:
         if found is None:
             raise UnknownToRegistry(id=id)
         return found
+
+    def _open_of_member(self, message: Signed, kind: type[B]) -> tuple[Registered, B]:
+        member = self._member(message.header.sender)
+        body = self._open(message, kind, member.identity_key)
+        if not self._requests.take(member.id):  # it is known whose they are: nobody else's count
+            raise TooManyRequests(id=member.id)
+        return member, body
 
     def _open(self, message: Signed, kind: type[B], key: bytes) -> B:
         digest, sender = self._context, message.header.sender
@@ -359,18 +365,6 @@ class Registry:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-
-
-def _node_key(text: str) -> str:
-    """A node's public key in the one form that is stored and given to Flower, which takes no other curve. Raises
-    Malformed: what is no key would stop the carrier for everyone."""
-    try:
-        key = load_ssh_public_key(text.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise Malformed(detail="the node's key is no OpenSSH public key") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Malformed(detail="the node's key is not on an elliptic curve of NIST's")
-    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _now() -> str:

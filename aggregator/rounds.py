@@ -25,7 +25,7 @@ from federation.secagg.primitives import Words
 from federation.secagg.proof import verifiable
 from federation.secagg.server import Aggregation, FalseDealer, Step, TooFewMembers
 from federation.tensors import Means, Tensors
-from federation.wire import ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
+from federation.wire import MAX_MESSAGES, ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
 
 
 @dataclass(frozen=True)
@@ -346,3 +346,9 @@ def _limits(job: Job) -> Limits:
     # A scheme may upload other tensors in even rounds than in odd ones.
     values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))
     return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + job.plan.secagg.ring_bits // 8 * values)
+
+
+def largest_answer(job: Job) -> int:
+    """Bytes of the largest frame that an honest member gives: its vector, and other messages beside it."""
+    limits = _limits(job)
+    return limits.blob + MAX_MESSAGES * (limits.header + 65536 + 1024 * job.plan.neighbourhood_size)

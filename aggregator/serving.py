@@ -193,7 +193,7 @@ def _train(waiting: Waiting, job: rounds.Job, store: Store) -> None:
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
     )
-    carrier = Flower(servers, nodes, home.path / "flower")
+    carrier = Flower(servers, nodes, home.path / "flower", rounds.largest_answer(job))
     try:
         waiting.for_resume(carrier.online)
         waiting.for_members(carrier.online)

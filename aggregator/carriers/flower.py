@@ -1,4 +1,5 @@
 """Flower as carrier between sites: a SuperLink process that members' nodes connect to, and the relay app run on it.
+Nodes are let through a gate to the calls that they need (gate.py).
 
     rounds.run -> Flower.exchange -> relay's server side (a Flower ServerApp) -> SuperLink
     -> SuperNode -> relay's client side (a ClientApp) -> the member's service, and back
@@ -18,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,6 +28,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
 from aggregator.carriers import Exchange
+from aggregator.complaints import COMPLAINTS
 from federation.errors import RengoError
 from federation.socket_folder import SocketFolder
 
@@ -33,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_SUPERLINK = (sys.executable, "-m", "aggregator.carriers.superlink")
 _REGISTER = (sys.executable, "-m", "aggregator.carriers.register_nodes")
 _START_SECONDS = 60
 _PAUSES = (1.0, 5.0, 15.0)
@@ -40,6 +44,10 @@ _PAUSES = (1.0, 5.0, 15.0)
 _RECONNECT_SECONDS = 180.0
 """For nodes after that: they notice, end, are started again after some seconds, and are refused for up to a minute."""
 _LOOK = 0.5
+LARGEST = 1 << 20
+"""Bytes of an answer, where the plan does not say more."""
+_WRAPPING = 4096
+"""Bytes that Flower puts around an answer."""
 _HEAD = struct.Struct(">Qd")
 """Before each frame for the relay: its node, and the seconds that this one is waited for."""
 QUIET = {
@@ -69,10 +77,12 @@ class Servers:
 
 
 class Flower:
-    """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect."""
+    """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect. `largest`: bytes
+    of an answer; larger ones are turned away before they are in anybody's memory."""
 
-    def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
         self._servers, self._nodes, self._folder = servers, nodes, folder
+        self._largest, self._local_port = largest + _WRAPPING, 0
         self._folder_of_sockets = SocketFolder()
         self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
@@ -180,25 +190,35 @@ class Flower:
         return relay.recv_bytes()
 
     def _start_superlink(self) -> None:
-        servers = self._servers
+        servers, self._local_port = self._servers, _free_port()
+        listening, told = os.pipe()
         command = [
-            *(sys.executable, "-m", "aggregator.carriers.child", _program("flower-superlink")),
-            *("--ssl-certfile", str(servers.certificate), "--ssl-keyfile", str(servers.key)),
-            *("--ssl-ca-certfile", str(servers.authority), "--enable-supernode-auth"),
-            *("--disable-runtime-dependency-installation", "--host", servers.host, "--port", str(servers.port)),
+            *(sys.executable, "-m", "aggregator.carriers.child", *_SUPERLINK),
+            *(servers.host, str(servers.port), str(self._local_port), str(told)),
+            *(str(servers.certificate), str(servers.key), str(servers.authority)),
         ]
         config = self._folder / "config.toml"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         config.write_text(
-            f'[superlink.rengo]\naddress = "127.0.0.1:{servers.port}"\nroot-certificates = "{servers.authority}"\n',
+            f'[superlink.rengo]\naddress = "127.0.0.1:{self._local_port}"\nroot-certificates = "{servers.authority}"\n',
             encoding="utf-8",
         )
         with (self._folder / "superlink.log").open("ab") as log:
             self._superlink = subprocess.Popen(  # noqa: S603
-                command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(told,),
+                start_new_session=True,
             )
+        os.close(told)
+        threading.Thread(target=_hear, args=(listening,), name="complaints", daemon=True).start()
+        with self._superlink.stdin as given:  # type: ignore[union-attr]  # it was asked for
+            given.write(json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode())
         until = time.monotonic() + _START_SECONDS
-        while not _listens(servers.port):
+        while not _listens(self._local_port):
             if self._superlink.poll() is not None or time.monotonic() > until:
                 raise self._failed("flower-superlink", "it does not listen")
             time.sleep(0.2)
@@ -223,7 +243,7 @@ class Flower:
 
     def _register_nodes(self) -> dict[int, str]:
         """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
-        command = [*_REGISTER, str(self._servers.port), str(self._servers.authority)]
+        command = [*_REGISTER, str(self._local_port), str(self._servers.authority)]
         given, environment = json.dumps(dict(self._nodes)), self._environment()
         try:
             done = subprocess.run(  # noqa: S603
@@ -287,6 +307,14 @@ def _process_behind(relay: Connection) -> int | None:
     return None
 
 
+def _hear(listening: int) -> None:
+    """Log who does too much at the gate, until the SuperLink ends."""
+    with os.fdopen(listening, encoding="utf-8") as lines:
+        for line in lines:
+            who, code = json.loads(line)
+            _log.warning("carrier: %s: %s", who, COMPLAINTS[code])
+
+
 def _last(output: str | bytes) -> str:
     """The end of what a program said, where the reason is."""
     text = output.decode(errors="replace") if isinstance(output, bytes) else output
@@ -296,6 +324,12 @@ def _last(output: str | bytes) -> str:
 def _program(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else name
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

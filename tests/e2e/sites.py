@@ -147,10 +147,10 @@ class Consortium:
         """The coordinator's folder."""
         return aggregator.home.Home(self.home)
 
-    def create(self) -> None:
-        """`rengo coordinator init`."""
-        carrier = f"127.0.0.1:{self.carrier_port}"
-        addresses = ("--url", self.url, "--carrier", carrier, "--listen", "127.0.0.1")
+    def create(self, address: str = "127.0.0.1") -> None:
+        """`rengo coordinator init`, for a coordinator at this address."""
+        carrier = f"{address}:{self.carrier_port}"
+        addresses = ("--url", self.url, "--carrier", carrier, "--listen", address)
         succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, "--wait", int(PATIENCE))
 
     def serve(self, *plan: Path) -> Program:

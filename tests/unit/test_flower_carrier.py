@@ -55,6 +55,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     nodes = {name: name for name in ("quick", "slow", "broken", "odd", "gone")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flower, "_program", lambda name: str(programs / name))
+        patch.setattr(flower, "_SUPERLINK", standin_flower.SUPERLINK)
         patch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
         office = Office(Flower(servers, nodes, folder), folder)
         office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
@@ -255,7 +256,7 @@ def test_what_flower_says_when_it_fails_is_told(
 
 
 def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flower, "_program", lambda _: "/bin/false")
+    monkeypatch.setattr(flower, "_SUPERLINK", ("/bin/false",))
     files = [tmp_path / name for name in ("server.pem", "tls.key", "authority.pem")]
     carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, tmp_path / "home")
     with pytest.raises(FlowerFailed, match="does not listen"):
