@@ -87,6 +87,7 @@ class Flower:
         self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
         self._relay: Connection | None = None
+        self._relay_process: int | None = None
         self._members: dict[int, str] = {}
         self._seen: set[str] = set()
         self._back_by = 0.0
@@ -95,8 +96,7 @@ class Flower:
         """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
         fails in between, those who have not answered have dropped out."""
         try:
-            relay = self._connected()
-            online = self._online(relay, self._seen & requests.keys(), exchange.seconds)
+            relay, online = self._reached(self._seen & requests.keys(), exchange.seconds)
             self._seen = set(online)
             relay.send_bytes(str(exchange.seconds).encode())
             for member in sorted(requests.keys() & online.keys()):
@@ -115,15 +115,30 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return set(self._online(self._connected(), set(), 0.0))
+            online = set(self._reached(set(), 0.0)[1])
         except (EOFError, OSError):
             self._relay = None
             return set()
+        # For the next exchange: after a new start, a look may come too soon for any of them.
+        self._seen |= online
+        return online
 
     def close(self) -> None:
         """Stop what was started here."""
         self._stop_superlink()
         self._folder_of_sockets.remove()
+
+    def _reached(self, awaited: AbstractSet[str], longest: float) -> tuple[Connection, dict[str, int]]:
+        """The relay, and who is connected. When it or the SuperLink has ended since the last exchange, no request is
+        lost yet: both are started again, once."""
+        relay = self._connected()
+        with contextlib.suppress(EOFError, OSError):
+            online = self._online(relay, awaited, longest)
+            if self._superlink is not None and self._superlink.poll() is None:
+                return relay, online
+        self._relay = None
+        relay = self._connected()
+        return relay, self._online(relay, awaited, longest)
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
@@ -212,7 +227,6 @@ class Flower:
         if self._relay is not None:
             self._relay.close()
         if self._superlink is not None:
-            # Its children, the relay among them, are in its session, also when it was killed itself.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -220,7 +234,12 @@ class Flower:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGKILL)
             self._superlink.wait()
-        self._superlink, self._relay = None, None
+        if self._relay_process is not None:
+            # Flower starts it in another session, and its way to end may wait for a SuperLink that is gone.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._relay_process, signal.SIGKILL)
+            os.close(self._relay_process)
+        self._superlink, self._relay, self._relay_process = None, None, None
 
     def _register_nodes(self) -> dict[int, str]:
         """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
@@ -252,9 +271,11 @@ class Flower:
             self._flwr("run", str(RELAY), "rengo", "--run-config", config)
             listener._listener._socket.settimeout(_START_SECONDS)  # type: ignore[attr-defined]  # it has no other way
             try:
-                return listener.accept()
+                relay = listener.accept()
             except TimeoutError as error:
                 raise self._failed("flwr-serverapp", "the relay does not connect") from error
+        self._relay_process = _process_behind(relay)
+        return relay
 
     def _flwr(self, *arguments: str) -> dict[str, str]:
         """One command of Flower's own CLI: its control API has no other stable face."""
@@ -275,6 +296,15 @@ class Flower:
 
     def _failed(self, program: str, detail: str) -> FlowerFailed:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
+
+
+def _process_behind(relay: Connection) -> int | None:
+    """A handle (pidfd) of the process at the other end of a local socket; None when it has ended already."""
+    with socket.socket(fileno=os.dup(relay.fileno())) as end:
+        credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    with contextlib.suppress(ProcessLookupError):
+        return os.pidfd_open(struct.unpack("3i", credentials)[0])
+    return None
 
 
 def _hear(listening: int) -> None:

@@ -52,7 +52,8 @@ class Done:
     @property
     def facts(self) -> dict[str, Any]:
         """What it found out, or its error."""
-        return json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        facts: dict[str, Any] = json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        return facts
 
 
 def rengo(*arguments: object, **environment: str) -> Done:
@@ -185,10 +186,10 @@ class Consortium:
         path.write_text(made, encoding="utf-8")
         return path
 
-    def start_member(self, name: str) -> Program:
-        """`rengo member start`, without waiting for it."""
+    def start_member(self, name: str, **more: str) -> Program:
+        """`rengo member start`, without waiting for it. `more`: of its environment."""
         log = self.folder / f"{name}.log"
-        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment)
+        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment | more)
         self.running.append(program)
         return program
 

@@ -91,6 +91,8 @@ def relay(app: str, config: str) -> None:
 
     settings = dict(re.findall(r'([\w-]+)="([^"]*)"', config))
     server_app.main(Grid(), SimpleNamespace(run_config=settings))
+    if (HOME / "relay-lingers").exists():
+        time.sleep(600)  # as Flower's own end does when it waits for a SuperLink that is gone
 
 
 def main(arguments: list[str]) -> None:

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,38 @@ def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
 
 
+@pytest.mark.parametrize("program", ["relays", "superlinks"])
+def test_what_ended_between_two_exchanges_costs_no_answer(
+    office: Office, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the SuperLink's end is seen only once its relay has been asked something."""
+    before = office.count("relays"), office.count("superlinks")
+    connected = office.carrier._connected
+
+    def killed_then() -> Connection:
+        relay = connected()
+        monkeypatch.undo()
+        os.kill(office.last(program), signal.SIGKILL)
+        if program == "superlinks":
+            wait_for_end(office)
+        return relay
+
+    monkeypatch.setattr(office.carrier, "_connected", killed_then)
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert (office.count("relays"), office.count("superlinks")) == (before[0] + 1, before[1] + 1)
+
+
+def test_who_was_connected_before_the_first_exchange_is_waited_for_too(office: Office) -> None:
+    others = {"quick": "echo", "slow": "hang", "broken": "fail", "odd": "other"}
+    for behaviour, connected in (("echo", {*others, "gone"}), ("late", set(others))):
+        office.behave(**others, gone=behaviour)
+        os.kill(office.last("superlinks"), signal.SIGKILL)
+        wait_for_end(office)
+        assert office.carrier.online() == connected
+    assert exchanged(office, "gone")[0] == {"gone": b"answer to to gone"}
+    office.behave(**others, gone="away")  # from the next start on
+
+
 def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flower, "_PAUSES", (0.1, 0.2))
     (office.folder / "no-registration").write_text("2")
@@ -232,6 +265,7 @@ def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pyte
 
 
 def test_close_leaves_nothing_behind(office: Office) -> None:
+    (office.folder / "relay-lingers").touch()
     office.carrier.close()
     for program in ("superlinks", "relays"):
         until = time.monotonic() + 10
