@@ -85,19 +85,22 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=1000, help="of a request, and of an answer")
     args = parser.parse_args()
     facts = machine(threads=1, packages=("flwr", "cryptography"))
-    with tempfile.TemporaryDirectory() as name, federation(Path(name), args.members) as (carrier, members, port):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        federation(Path(name), args.members, args.bytes) as (carrier, members, port),
+    ):
         handshake = statistics.median(tls_handshake(port) for _ in range(20))
         result = measure(carrier, members, args.exchanges, bytes(args.bytes))
     emit({"machine": facts, **vars(args), **result, "tls_handshake_seconds": round(handshake, 4)})
 
 
 @contextmanager
-def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, Member], int]]:
+def federation(folder: Path, count: int, largest: int) -> Iterator[tuple[Flower, Mapping[str, Member], int]]:
     """A SuperLink and nodes that are all connected: the carrier, the members and the SuperLink's port."""
     members = {f"m{i}": Member.create(folder / f"m{i}") for i in range(count)}
     keys = {name: member.public_key for name, member in members.items()}
     try:
-        with superlink(folder, keys, lambda name: members[name].door) as (carrier, port):
+        with superlink(folder, keys, lambda name: members[name].door, largest) as (carrier, port):
             yield carrier, members, port
     finally:
         for member in members.values():

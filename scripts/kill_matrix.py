@@ -12,6 +12,7 @@ ends with it. Cells that stand in --out already are not run again, and what --wo
     PYTHONPATH=. nice -n 5 python scripts/kill_matrix.py
     PYTHONPATH=. python scripts/kill_matrix.py --cells 'masked x SuperNode, before'
     PYTHONPATH=. python scripts/kill_matrix.py --table      # docs/kills.md from the results
+    PYTHONPATH=. python scripts/kill_matrix.py --soak 20    # one job, in each of its rounds a kill at a drawn moment
 """
 
 import argparse
@@ -22,9 +23,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.machine import machine, say
+from benchmarks.machine import emit, machine, say
 from kills.cells import AT_A_SITE, SETUP, Cell, all_cells, cell_of
 from kills.running import CELLS_A_JOB, ROUNDS, run, undisturbed
+from kills.soak import soak
 from kills.table import renewed
 from kills.world import Seen, Stuck, prepare
 
@@ -38,16 +40,29 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/kills"), help="what every job starts from")
     parser.add_argument("--out", type=Path, default=RESULTS, help="one JSON line a cell")
     parser.add_argument("--cells", nargs="+", help="only these")
+    parser.add_argument("--soak", type=int, metavar="ROUNDS", help="one longer job instead; its line goes to stdout")
+    parser.add_argument("--seed", type=int, default=1, help="of --soak")
     parser.add_argument("--table", action="store_true", help="write docs/kills.md and run nothing")
     args = parser.parse_args()
     if args.table:
         DOC.write_text(renewed(DOC.read_text(encoding="utf-8"), args.out), encoding="utf-8")
+        return
+    if args.soak:
+        long_job(args.work.absolute() / f"soak-{args.soak}", args.soak, args.seed)
         return
     wanted = [cell for cell in all_cells() if not args.cells or str(cell) in args.cells]
     folder = args.work.absolute()
     reference = reference_in(folder)
     while pending := without(wanted, args.out):
         one_job(folder, chosen(pending), reference, args.out)
+
+
+def long_job(folder: Path, rounds: int, seed: int) -> None:
+    """`--soak`."""
+    if not (folder / "start").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        prepare(folder, rounds)
+    emit(soak(folder, rounds, seed) | {"machine": machine(threads=1, packages=("flwr",))})
 
 
 def reference_in(folder: Path) -> Seen:
