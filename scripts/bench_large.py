@@ -37,7 +37,7 @@ _PROGRAMS = (
     ("flwr-clientapp", "relay at a member"),
     ("clients.relay.node", "node of a member"),
     ("flower-superexec", "node of a member"),
-    ("flower-superlink", "SuperLink"),
+    ("carriers.superlink", "SuperLink"),
     ("spawn_main", "member"),
 )
 """What a command line says, and which of the processes it is."""

@@ -33,6 +33,8 @@ from aggregator.complaints import Once
 
 _SLOWEST = 8 << 10
 """Bytes a second, 64 kbit/s: what a request and its answer have to keep up, after the first minute."""
+_HEAD_SECONDS = 60.0
+"""From connecting until a request's head is there: a node on a machine that trains may be kept from it for so long."""
 _FILES = 4096
 _UPLOAD = "OBJECT_PUSH_SESSION_TTL_SECONDS"
 """Flower's name for the seconds in which all parts of an answer have to be there."""
@@ -54,7 +56,14 @@ def main(host: str, port: str, local_port: str, told: str, certificate: str, key
         app = create(*arguments)
         give_whole_answers_only(app.state.linkstate_factory.state(), nodes, tell)
         gate = Gate(app, nodes, given["largest"], tell)
-        BoundedServer(gate, listening, Path(certificate), Path(key), Bounds(request_seconds=seconds), tell)
+        BoundedServer(
+            gate,
+            listening,
+            Path(certificate),
+            Path(key),
+            Bounds(head_seconds=_HEAD_SECONDS, request_seconds=seconds),
+            tell,
+        )
         return OwnProcesses(app)
 
     setattr(flower, "create_app", behind_a_gate)  # noqa: B010  # the name that it calls
