@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.ingest import Document, Documents, SetAside, read_documents
+from clients.ingest.parser import Parser
 from clients.splits import families, split
 from federation import plan
 from federation.errors import TooLittleText
@@ -147,9 +148,12 @@ class Parts:
     set_aside: tuple[SetAside, ...]
 
 
-def read_parts(folder: Path, evaluation: plan.Evaluation) -> Parts:
-    """A member's documents, split. Raises DataFolderInvalid: no folder, nothing readable, or too few documents."""
-    reading = read_documents(folder)
+def read_parts(folder: Path, evaluation: plan.Evaluation, parser: Parser | None = None) -> Parts:
+    """A member's documents, split; `parser` as in `read_documents`.
+
+    Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
+    """
+    reading = read_documents(folder, parser)
     shares = (evaluation.test_share, evaluation.validation_share)
     train, test, validation = split(reading.documents, shares, folder)
     return Parts(train, validation, test, reading.set_aside)

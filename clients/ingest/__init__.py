@@ -4,16 +4,17 @@ A first version; docs/ingest.md says what it reads and what it does not. Every f
 fetched or run, no entity is expanded, and a file that cannot be used is set aside with a reason and stops nothing.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clients.ingest import logs, markup, office, pdf
-from clients.ingest.content import Content, Facts, Unusable, full_width_kana
-from clients.ingest.encoding import decode
-from clients.ingest.files import contents, listed
+from clients.ingest.content import Content, Facts, Unusable
+from clients.ingest.files import NOT_OPENED, listed, opened
+from clients.ingest.kinds import IN_WORDS, KINDS, not_read, suffix_of
+from clients.ingest.parser import Parser, Part
 from federation.errors import DataFolderInvalid, Language
 
 
@@ -50,8 +51,9 @@ class Reading:
     set_aside: tuple[SetAside, ...]
 
 
-def read_documents(folder: Path) -> Reading:
-    """Every file in `folder` and below, by the reader for its suffix.
+def read_documents(folder: Path, parser: Parser | None = None) -> Reading:
+    """Every file in `folder` and below, by the reader for its suffix, in a process of its own: `parser`, which several
+    folders may share, or one for this folder.
 
     An exact repeat of an earlier file or text is set aside too: trained on and held out, it would make a loss a lie.
 
@@ -59,23 +61,23 @@ def read_documents(folder: Path) -> Reading:
     """
     require_opened(folder)
     documents, set_aside = list[Document](), list[SetAside]()
-    seen: dict[str, str] = {}
-    for name, file in listed(folder):
-        try:
-            if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
-                raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
-            content = _read(file, name, seen)
-        except Unusable as refusal:
-            set_aside.append(SetAside(name, refusal.reason, refusal.reason_ja))
-        else:
-            documents.append(Document(name, content.text, content.facts))
+    seen: dict[bytes, str] = {}
+    with contextlib.nullcontext(parser) if parser else Parser() as parser:
+        for file_name, file in listed(folder):
+            for name, result in _read(folder, file, file_name, parser, seen):
+                try:
+                    documents.append(_document(name, result, seen))
+                except Unusable as refusal:
+                    set_aside.append(SetAside(name, refusal.reason, refusal.reason_ja))
     if not documents:
         reason, reason_ja = (_first(set_aside, which) for which in ("reason", "reason_ja"))
         raise DataFolderInvalid(
             path=folder,
-            detail=f"no usable file ({_KINDS}) among its {len(set_aside)} file(s){reason}",
-            detail_ja=f"使えるファイル（{_KINDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
+            detail=f"no usable file ({IN_WORDS}) among its {len(set_aside)} file(s){reason}",
+            detail_ja=f"使えるファイル（{IN_WORDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
         )
+    documents.sort(key=lambda document: document.name)
+    set_aside.sort(key=lambda file: file.name)
     return Reading(tuple(documents), tuple(set_aside))
 
 
@@ -91,60 +93,41 @@ def require_opened(folder: Path) -> None:
         raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
 
 
-def _read(file: Path, name: str, seen: dict[str, str]) -> Content:
-    """One file. `seen`: digest of a file or of a text -> the name that first had it; grows. Raises Unusable."""
-    suffix = file.suffix.lower()
-    if not file.is_symlink() and file.is_dir():
-        contents(file)  # says why
-    if file.name.startswith((".", "~$")):
-        raise Unusable("a hidden or temporary file", "隠しファイルまたは一時ファイルです")
-    data = contents(file)
-    if suffix not in _READERS:
-        raise Unusable(f"not a kind of file that is read ({_KINDS})", f"対応する形式（{_KINDS}）ではありません")
-    _check_new(data, name, seen)
-    if not data.strip():
-        raise Unusable("empty", "空です")
+def _read(folder: Path, file: Path, name: str, parser: Parser, seen: dict[bytes, str]) -> list[Part]:
+    """What is in one file, by its name below `folder`: of an archive, each file within.
+
+    `seen`: digest of a file or of a text -> the name that first had it; grows.
+    """
     try:
-        content = _READERS[suffix](data, file.name)
-    except Unusable:
-        raise
-    except Exception as error:
-        # The parsers raise whatever a damaged file leads them into, and no list of it would be complete. Only the
-        # reading of this one file is within this boundary, and its reason keeps the parser's words.
-        words = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise Unusable(
-            f"damaged, or not a {suffix} file ({words})", f"壊れているか {suffix} ではありません（{words}）"
-        ) from error
-    text = full_width_kana(content.text.replace("\r\n", "\n"))
-    if "\0" in text:
-        raise Unusable("holds NUL characters", "NUL 文字を含みます")
-    if not text.strip():
-        raise Unusable("empty", "空です")
-    _check_new(text.encode("utf-8", "surrogatepass"), name, seen)
-    return Content(text, content.facts)
+        if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
+            raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
+        if not file.is_symlink() and file.is_dir():
+            raise NOT_OPENED
+        if file.name.startswith((".", "~$")):
+            raise Unusable("a hidden or temporary file", "隠しファイルまたは一時ファイルです")
+        with opened(file) as descriptor:
+            if suffix_of(file.name) not in KINDS:
+                raise not_read()
+            with open(descriptor, "rb", closefd=False) as stream:
+                _require_new(hashlib.file_digest(stream, "sha256").digest(), name, seen)
+            parts = parser.parts(descriptor, file.name)
+    except Unusable as refusal:
+        return [Part(name, refusal)]
+    return [Part(f"{name}/{part.name}" if part.name else name, part.result) for part in parts]
 
 
-def _check_new(data: bytes, name: str, seen: dict[str, str]) -> None:
-    digest = hashlib.sha256(data).hexdigest()
+def _document(name: str, result: Content | Unusable, seen: dict[bytes, str]) -> Document:
+    """Raises Unusable."""
+    if isinstance(result, Unusable):
+        raise result
+    _require_new(hashlib.sha256(result.text.encode()).digest(), name, seen)
+    return Document(name, result.text, result.facts)
+
+
+def _require_new(digest: bytes, name: str, seen: dict[bytes, str]) -> None:
     first = seen.setdefault(digest, name)
     if first != name:
         raise Unusable(f"the same text as {first}", f"{first} と同じ内容です")
-
-
-def _text(data: bytes, _: str) -> Content:
-    decoded = decode(data)
-    return Content(decoded.text, Facts("text", decoded.encoding, decoded.sure))
-
-
-_READERS: dict[str, Callable[[bytes, str], Content]] = {
-    ".txt": _text,
-    ".htm": lambda data, _: markup.read(data),
-    ".html": lambda data, _: markup.read(data),
-    ".pdf": lambda data, _: pdf.read(data),
-    ".docx": lambda data, _: office.read(data),
-    ".csv": logs.read,
-}
-_KINDS = ", ".join(sorted(_READERS))
 
 
 def _first(set_aside: Sequence[SetAside], reason: str) -> str:

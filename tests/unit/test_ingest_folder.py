@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import ingest
-from clients.ingest import Document, files, read_documents
-from clients.ingest.content import Facts, full_width_kana
+from clients.ingest import Document, files, kinds, read_documents, readers
+from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from federation.errors import DataFolderInvalid
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -153,13 +152,24 @@ def test_a_name_from_an_old_archive_can_be_printed(folder: Path) -> None:
     assert [document.name for document in read_documents(folder).documents] == ["good.txt", "日報.txt"]
 
 
-def test_a_parser_that_breaks_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(data: bytes, name: str) -> ingest.Content:
+def test_a_parser_that_breaks_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(data: bytes, name: str) -> Content:
         raise RecursionError("maximum depth")
 
-    monkeypatch.setitem(ingest._READERS, ".html", broken)
-    (folder / "page.html").write_text("<p>本文")
-    assert reasons(folder) == {"page.html": "damaged, or not a .html file (RecursionError: maximum depth)"}
+    monkeypatch.setitem(readers.READERS, ".html", broken)
+    with pytest.raises(Unusable, match=r"^damaged, or not a \.html file \(RecursionError: maximum depth\)$"):
+        readers.parse("<p>本文".encode(), "page.html")
+
+
+def test_there_is_a_reader_for_every_kind_of_file_that_is_said_to_be_read() -> None:
+    assert set(readers.READERS) == kinds.KINDS
+
+
+def test_a_file_that_changes_while_it_is_read(folder: Path) -> None:
+    changing = folder / "growing.txt"
+    changing.write_text("一行目", encoding="utf-8")
+    with pytest.raises(Unusable, match="it changed while it was read"), files.opened(changing):
+        changing.write_text("一行目と二行目", encoding="utf-8")
 
 
 def test_no_folder_or_nothing_readable(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""What a parsing process answered, checked: a parser that a file has taken over may have written it."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+from clients.ingest.content import Content, Facts, Unusable
+from clients.ingest.pipe import Frame, Malformed
+from federation.text import printable
+
+_LONGEST = 4_000  # characters of a name or a reason
+
+
+class MoreMemoryNeeded(Exception):
+    """The parser had not enough of it."""
+
+
+def name(frame: Frame) -> str:
+    """The name of the part that is read next. Raises Malformed."""
+    return _line(frame.head["part"])
+
+
+def result(frame: Frame) -> Content | Unusable:
+    """Raises MoreMemoryNeeded and Malformed."""
+    match frame.head:
+        case {"no_memory": True}:
+            raise MoreMemoryNeeded
+        case {"facts": dict(facts)}:
+            return Content(frame.text, _facts(facts))
+        case {"reason": reason, "reason_ja": reason_ja}:
+            return Unusable(_line(reason), _line(reason_ja))
+    raise Malformed("no answer")
+
+
+def _facts(given: dict[str, Any]) -> Facts:
+    default = Facts()
+    expected = {field.name: type(getattr(default, field.name)) for field in fields(Facts)}
+    if {key: type(value) for key, value in given.items()} != expected:
+        raise Malformed("no facts")
+    facts = Facts(**given)
+    if not math.isfinite(facts.sure):
+        raise Malformed("no share")
+    return Facts(_line(facts.kind), _line(facts.encoding), facts.sure)
+
+
+def _line(text: object) -> str:
+    if not isinstance(text, str):
+        raise Malformed("no text")
+    return printable(text[:_LONGEST])
