@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clients.ingest.content import Content, Facts, Unusable
+from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from clients.ingest.files import NOT_OPENED, listed, opened
-from clients.ingest.kinds import IN_WORDS, KINDS, not_read, suffix_of
+from clients.ingest.kinds import IN_WORDS, KINDS, is_passed_over, not_read, passed_over, suffix_of
 from clients.ingest.parser import Parser, Part
 from federation.errors import DataFolderInvalid, Language
 
@@ -25,6 +25,7 @@ class Document:
     name: str
     text: str
     facts: Facts = field(default=Facts(), compare=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
 
 
 Documents = tuple[Document, ...]
@@ -103,11 +104,11 @@ def _read(folder: Path, file: Path, name: str, parser: Parser, seen: dict[bytes,
             raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
         if not file.is_symlink() and file.is_dir():
             raise NOT_OPENED
-        if file.name.startswith((".", "~$")):
-            raise Unusable("a hidden or temporary file", "隠しファイルまたは一時ファイルです")
+        if is_passed_over(file.name):
+            raise passed_over()
         with opened(file) as descriptor:
             if suffix_of(file.name) not in KINDS:
-                raise not_read()
+                raise not_read(file.name)
             with open(descriptor, "rb", closefd=False) as stream:
                 _require_new(hashlib.file_digest(stream, "sha256").digest(), name, seen)
             parts = parser.parts(descriptor, file.name)
@@ -121,7 +122,7 @@ def _document(name: str, result: Content | Unusable, seen: dict[bytes, str]) -> 
     if isinstance(result, Unusable):
         raise result
     _require_new(hashlib.sha256(result.text.encode()).digest(), name, seen)
-    return Document(name, result.text, result.facts)
+    return Document(name, result.text, result.facts, result.left_out)
 
 
 def _require_new(digest: bytes, name: str, seen: dict[bytes, str]) -> None:

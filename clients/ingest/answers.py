@@ -4,7 +4,7 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from clients.ingest.content import Content, Facts, Unusable
+from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from clients.ingest.pipe import Frame, Malformed
 from federation.text import printable
 
@@ -25,8 +25,8 @@ def result(frame: Frame) -> Content | Unusable:
     match frame.head:
         case {"no_memory": True}:
             raise MoreMemoryNeeded
-        case {"facts": dict(facts)}:
-            return Content(frame.text, _facts(facts))
+        case {"facts": dict(facts), "left_out": list(left_out)}:
+            return Content(frame.text, _facts(facts), tuple(map(_left_out, left_out)))
         case {"reason": reason, "reason_ja": reason_ja}:
             return Unusable(_line(reason), _line(reason_ja))
     raise Malformed("no answer")
@@ -41,6 +41,13 @@ def _facts(given: dict[str, Any]) -> Facts:
     if not math.isfinite(facts.sure):
         raise Malformed("no share")
     return Facts(_line(facts.kind), _line(facts.encoding), facts.sure)
+
+
+def _left_out(given: object) -> LeftOut:
+    match given:
+        case [int(count), what, what_ja]:
+            return LeftOut(count, _line(what), _line(what_ja))
+    raise Malformed("no count")
 
 
 def _line(text: object) -> str:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.ingest.content import LARGEST_FILE, Unusable
+from clients.ingest.content import LARGEST_FILE, Unusable, too_large
 
 NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです")
 
@@ -61,12 +61,7 @@ def _check(status: os.stat_result, link: bool) -> None:
             "not a regular file (a pipe, socket or device)", "通常のファイルではありません（パイプ、ソケットなど）"
         )
     if status.st_size > LARGEST_FILE:
-        raise _too_large()
-
-
-def _too_large() -> Unusable:
-    mebibytes = LARGEST_FILE // 2**20
-    return Unusable(f"larger than {mebibytes} MiB", f"{mebibytes} MiB を超えています")
+        raise too_large()
 
 
 def _name(path: Path) -> str:

@@ -3,15 +3,23 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from clients.ingest import logs, markup, office, pdf
+from clients.ingest import archive, logs, markup, office, pdf, sheets, slides
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
 from clients.ingest.kinds import suffix_of
 
 
 def parts(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Content]]]:
-    """(name within the file, what reads it): one without a name."""
-    yield "", partial(parse, data, name)
+    """(name within the file, what reads it or raises Unusable): each file of an archive; else one, without a name."""
+    if suffix_of(name) != ".zip":
+        yield "", partial(parse, data, name)
+        return
+    for inner, contents in archive.files(data):
+        yield inner, partial(_parse_inner, contents, inner)
+
+
+def _parse_inner(contents: Callable[[], bytes], name: str) -> Content:
+    return parse(contents(), name.rpartition("/")[2])
 
 
 def parse(data: bytes, name: str) -> Content:
@@ -35,20 +43,24 @@ def parse(data: bytes, name: str) -> Content:
         raise Unusable("holds NUL characters", "NUL 文字を含みます")
     if not text.strip():
         raise Unusable("empty", "空です")
-    return Content(text, content.facts)
+    return Content(text, content.facts, content.left_out)
 
 
-def _text(data: bytes, _: str) -> Content:
+def _text(data: bytes, name: str) -> Content:
     decoded = decode(data)
-    return Content(decoded.text, Facts("text", decoded.encoding, decoded.sure))
+    kind = "text" if suffix_of(name) == ".txt" else "markdown"
+    return Content(decoded.text, Facts(kind, decoded.encoding, decoded.sure))
 
 
 READERS: dict[str, Callable[[bytes, str], Content]] = {
-    ".txt": _text,
-    ".htm": lambda data, _: markup.read(data),
-    ".html": lambda data, _: markup.read(data),
-    ".pdf": lambda data, _: pdf.read(data),
-    ".docx": lambda data, _: office.read(data),
     ".csv": logs.read,
+    ".pdf": lambda data, _: pdf.read(data),
+    **dict.fromkeys((".txt", ".md", ".markdown"), _text),
+    **dict.fromkeys((".htm", ".html"), lambda data, _: markup.read(data)),
+    **dict.fromkeys((".docx", ".docm"), lambda data, _: office.read(data)),
+    **dict.fromkeys((".xlsx", ".xlsm"), lambda data, _: sheets.read(data)),
+    **dict.fromkeys((".pptx", ".pptm"), lambda data, _: slides.read(data)),
 }
+"""All kinds of `kinds` but ZIP, whose files `archive` gives. Macros are not looked at."""
+
 _LONGEST_WORDS = 300  # characters of a parser's message; it may quote the file
