@@ -133,7 +133,7 @@ def model(home: Home, plan: Plan | None) -> Check:
 def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
     folder = Path(home.settings().data)
-    reading = read_documents(folder)
+    reading = read_documents(folder, permitted=home.policy().marks)
     kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
     en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
     aside = reading.set_aside
@@ -149,7 +149,7 @@ def data(home: Home) -> Check:
 
 def training(home: Home, plan: Plan) -> Check:
     """How long will a round take here? One step is trained, times the plan's. Raises what model and data raise."""
-    learner, corpus = load(home.settings(), plan)
+    learner, corpus = load(home, plan)
     seconds = plan.train.steps * _seconds_a_step(learner, corpus, plan)
     device = plan.model.device
     en = f"a round takes about {_duration(seconds)} on {device} ({plan.train.steps} steps, measured on one)"

@@ -1,4 +1,4 @@
-"""A site's folder of files -> documents of text: TXT, HTML, PDF, DOCX and CSV, in the encodings of Japanese offices.
+"""A site's folder of files -> documents of text, in the formats and encodings of Japanese offices.
 
 A first version; docs/ingest.md says what it reads and what it does not. Every file is taken for hostile: nothing is
 fetched or run, no entity is expanded, and a file that cannot be used is set aside with a reason and stops nothing.
@@ -7,79 +7,39 @@ fetched or run, no entity is expanded, and a file that cannot be used is set asi
 import contextlib
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.content import Unusable
 from clients.ingest.files import NOT_OPENED, listed, opened
 from clients.ingest.kinds import IN_WORDS, KINDS, is_passed_over, not_read, passed_over, suffix_of
 from clients.ingest.parser import Parser, Part
-from federation.errors import DataFolderInvalid, Language
+from clients.ingest.selection import Document, Documents, Found, Reading, SetAside, selected
+from federation.errors import DataFolderInvalid
+
+__all__ = ["Document", "Documents", "Reading", "SetAside", "read_documents", "require_opened"]
 
 
-@dataclass(frozen=True)
-class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read."""
-
-    name: str
-    text: str
-    facts: Facts = field(default=Facts(), compare=False)
-    left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
-
-
-Documents = tuple[Document, ...]
-
-
-@dataclass(frozen=True)
-class SetAside:
-    """A file that was not used, and why."""
-
-    name: str
-    reason: str
-    reason_ja: str
-
-    def text(self, language: Language) -> str:
-        """The reason, for a person."""
-        return self.reason_ja if language == "ja" else self.reason
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a folder held, both parts sorted by name."""
-
-    documents: Documents
-    set_aside: tuple[SetAside, ...]
-
-
-def read_documents(folder: Path, parser: Parser | None = None) -> Reading:
+def read_documents(folder: Path, parser: Parser | None = None, permitted: Collection[str] = ()) -> Reading:
     """Every file in `folder` and below, by the reader for its suffix, in a process of its own: `parser`, which several
-    folders may share, or one for this folder.
+    folders may share, or one for this folder. `permitted`: marks of confidentiality (see `marks`) that are no obstacle.
 
-    An exact repeat of an earlier file or text is set aside too: trained on and held out, it would make a loss a lie.
-
-    Raises DataFolderInvalid when there is no such folder or nothing in it can be read.
+    Raises DataFolderInvalid when there is no such folder or nothing in it can be used.
     """
     require_opened(folder)
-    documents, set_aside = list[Document](), list[SetAside]()
-    seen: dict[bytes, str] = {}
+    known: dict[bytes, list[Part]] = {}
     with contextlib.nullcontext(parser) if parser else Parser() as parser:
-        for file_name, file in listed(folder):
-            for name, result in _read(folder, file, file_name, parser, seen):
-                try:
-                    documents.append(_document(name, result, seen))
-                except Unusable as refusal:
-                    set_aside.append(SetAside(name, refusal.reason, refusal.reason_ja))
-    if not documents:
-        reason, reason_ja = (_first(set_aside, which) for which in ("reason", "reason_ja"))
+        found = [each for name, file in listed(folder) for each in _read(folder, file, name, parser, known)]
+    reading = selected(found, permitted)
+    if not reading.documents:
+        aside = reading.set_aside
+        reason, reason_ja = (_first(aside, which) for which in ("reason", "reason_ja"))
         raise DataFolderInvalid(
             path=folder,
-            detail=f"no usable file ({IN_WORDS}) among its {len(set_aside)} file(s){reason}",
-            detail_ja=f"使えるファイル（{IN_WORDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
+            detail=f"no usable file ({IN_WORDS}) among its {len(aside)} file(s){reason}",
+            detail_ja=f"使えるファイル（{IN_WORDS}）がありません（{len(aside)} 件中）{reason_ja}",
         )
-    documents.sort(key=lambda document: document.name)
-    set_aside.sort(key=lambda file: file.name)
-    return Reading(tuple(documents), tuple(set_aside))
+    return reading
 
 
 def require_opened(folder: Path) -> None:
@@ -94,11 +54,12 @@ def require_opened(folder: Path) -> None:
         raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
 
 
-def _read(folder: Path, file: Path, name: str, parser: Parser, seen: dict[bytes, str]) -> list[Part]:
+def _read(folder: Path, file: Path, name: str, parser: Parser, known: dict[bytes, list[Part]]) -> list[Found]:
     """What is in one file, by its name below `folder`: of an archive, each file within.
 
-    `seen`: digest of a file or of a text -> the name that first had it; grows.
+    `known`: by digest, what was read of a file; grows. Repeats are not read again.
     """
+    digest = b""
     try:
         if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
             raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
@@ -110,25 +71,12 @@ def _read(folder: Path, file: Path, name: str, parser: Parser, seen: dict[bytes,
             if suffix_of(file.name) not in KINDS:
                 raise not_read(file.name)
             with open(descriptor, "rb", closefd=False) as stream:
-                _require_new(hashlib.file_digest(stream, "sha256").digest(), name, seen)
-            parts = parser.parts(descriptor, file.name)
+                digest = hashlib.file_digest(stream, "sha256").digest()
+            parts = known.get(digest) or parser.parts(descriptor, file.name)
     except Unusable as refusal:
-        return [Part(name, refusal)]
-    return [Part(f"{name}/{part.name}" if part.name else name, part.result) for part in parts]
-
-
-def _document(name: str, result: Content | Unusable, seen: dict[bytes, str]) -> Document:
-    """Raises Unusable."""
-    if isinstance(result, Unusable):
-        raise result
-    _require_new(hashlib.sha256(result.text.encode()).digest(), name, seen)
-    return Document(name, result.text, result.facts, result.left_out)
-
-
-def _require_new(digest: bytes, name: str, seen: dict[bytes, str]) -> None:
-    first = seen.setdefault(digest, name)
-    if first != name:
-        raise Unusable(f"the same text as {first}", f"{first} と同じ内容です")
+        return [Found(name, refusal)]
+    known[digest] = parts
+    return [Found(f"{name}/{p.name}", p.result) if p.name else Found(name, p.result, digest) for p in parts]
 
 
 def _first(set_aside: Sequence[SetAside], reason: str) -> str:

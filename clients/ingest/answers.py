@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.marks import MARKS
 from clients.ingest.pipe import Frame, Malformed
 from federation.text import printable
 
@@ -25,8 +26,10 @@ def result(frame: Frame) -> Content | Unusable:
     match frame.head:
         case {"no_memory": True}:
             raise MoreMemoryNeeded
-        case {"facts": dict(facts), "left_out": list(left_out)}:
-            return Content(frame.text, _facts(facts), tuple(map(_left_out, left_out)))
+        case {"facts": dict(facts), "left_out": list(left_out), "marks": list(marks)}:
+            if not all(mark in MARKS for mark in marks):
+                raise Malformed("no marks")
+            return Content(frame.text, _facts(facts), tuple(map(_left_out, left_out)), marks=frozenset(marks))
         case {"reason": reason, "reason_ja": reason_ja}:
             return Unusable(_line(reason), _line(reason_ja))
     raise Malformed("no answer")

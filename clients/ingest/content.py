@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from federation.errors import Language
 
@@ -40,11 +40,17 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Content:
-    """One file's text, with LF between lines."""
+    """One file's text, with LF between lines.
+
+    `around`: what a reader saw and did not put into the text (headers, footers, stamps); `marks` of confidentiality are
+    found in both, once it is read.
+    """
 
     text: str
     facts: Facts
     left_out: tuple[LeftOut, ...] = ()
+    around: str = field(default="", repr=False)
+    marks: frozenset[str] = frozenset()
 
 
 class Unusable(Exception):

@@ -13,6 +13,7 @@ _WORD = (
     "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
     "http://purl.oclc.org/ooxml/wordprocessingml/main",  # "strict"
 )
+_AROUND = re.compile(r"word/(?:header|footer|footnotes|endnotes|comments)\d*\.xml")
 _HEADING = re.compile(r"(?:Heading|見出し)\s*\d|Title", re.IGNORECASE)
 
 
@@ -21,7 +22,7 @@ def read(data: bytes) -> Content:
     package = Package(data, _BODY, Unusable("not a Word document", "Word 文書ではありません"))
     body = _Body()
     body.parse(package.part(_BODY))
-    return Content("".join(body.lines).lstrip("\n"), Facts("docx"))
+    return Content("".join(body.lines).lstrip("\n"), Facts("docx"), around=package.around(_AROUND))
 
 
 class _Body:

@@ -16,6 +16,7 @@ from clients.ingest.content import Unusable
 
 LARGEST_XML = 64 * 2**20  # bytes, unpacked, of all parts that are read
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_PROPERTIES = re.compile(r"docProps/(?:core|app|custom)\.xml")
 _BLANKS = re.compile(r"\s+")
 
 
@@ -51,6 +52,18 @@ class Package:
 
         parse(self.part(name), start, lambda tag: builder.end(_local(tag)), builder.data)
         return builder.close()
+
+    def around(self, parts: re.Pattern[str]) -> str:
+        """All that is said in these parts and in the file's properties (where labels of confidentiality are kept),
+        watermarks included. A line a piece, and no more order than that."""
+        lines = list[str]()
+        for name in sorted(name for name in self.names if parts.fullmatch(name) or _PROPERTIES.fullmatch(name)):
+            for element in self.tree(name).iter():
+                if element.tag in ("p", "si"):
+                    lines.append("".join(t.text or "" for t in element.iter("t")))
+                elif element.tag != "t":
+                    lines += (element.text or "", element.get("string", ""))
+        return "\n".join(line for line in lines if line.strip())
 
     def related(self, name: str, kind: str = "") -> dict[str, str]:
         """The parts that a part refers to, by the reference's id; of one kind if it is given, such as `drawing`."""

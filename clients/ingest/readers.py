@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from clients.ingest import archive, logs, markup, office, pdf, sheets, slides
+from clients.ingest import archive, logs, marks, markup, office, pdf, sheets, slides
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
 from clients.ingest.kinds import suffix_of
@@ -43,7 +43,7 @@ def parse(data: bytes, name: str) -> Content:
         raise Unusable("holds NUL characters", "NUL 文字を含みます")
     if not text.strip():
         raise Unusable("empty", "空です")
-    return Content(text, content.facts, content.left_out)
+    return Content(text, content.facts, content.left_out, marks=marks.in_text(text, content.around))
 
 
 def _text(data: bytes, name: str) -> Content:

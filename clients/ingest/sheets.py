@@ -18,6 +18,8 @@ from clients.ingest.package import Package, drawn, without
 _MAIN = "xl/workbook.xml"
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _TRUE = ("1", "true")
+_AROUND = re.compile(r"xl/comments\d*\.xml|xl/drawings/vmlDrawing\d*\.vml")
+_FORMATTING = re.compile(r'&(?:"[^"]*"|[0-9]+|K[0-9A-F]{6}|.)')
 _WORDS = {  # what is counted, in both languages
     "hidden": ("hidden sheets", "非表示シート"),
     "uncomputed": ("formulas without a stored value", "計算結果が保存されていない数式"),
@@ -36,11 +38,12 @@ def read(data: bytes) -> Content:
     if not text.strip() and left_out:
         english, japanese = (", ".join(each.text(language) for each in left_out) for language in ("en", "ja"))
         raise Unusable(f"nothing but {english}", f"{japanese} のほかに内容がありません")
-    return Content(text, Facts("xlsx"), left_out)
+    around = "\n".join([*workbook.around, package.around(_AROUND)])
+    return Content(text, Facts("xlsx"), left_out, around)
 
 
 class _Workbook:
-    """`left_out` counts while `lines` are taken."""
+    """`left_out` counts, and `around` is gathered (headers and footers), while `lines` are taken."""
 
     def __init__(self, package: Package) -> None:
         self._package = package
@@ -50,6 +53,7 @@ class _Workbook:
         self._formats = Formats(self._only("styles"), since_1904)
         self._strings = shared_strings(self._only("sharedStrings"))
         self.left_out = Counter[str]()
+        self.around = list[str]()
 
     def lines(self) -> Iterator[str]:
         for sheet in self._book.iter("sheet"):
@@ -66,6 +70,8 @@ class _Workbook:
 
     def _of_sheet(self, part: str) -> list[str]:
         root = self._package.tree(part)
+        # &C社外秘&R&"ＭＳ ゴシック"&10: places, fonts and sizes among the words.
+        self.around += (_FORMATTING.sub("\n", each.text or "") for head in root.iter("headerFooter") for each in head)
         rows = [cells for cells in map(self._cells, root.iter("row")) if cells]
         covered = _covered(root, [cells[0].row for cells in rows])
         return told([[cell for cell in cells if not _is_covered(cell, covered)] for cells in rows])

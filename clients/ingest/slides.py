@@ -1,5 +1,6 @@
 """PPTX -> its text: slides in their order, on each a line a paragraph or table row, shapes in the file's order."""
 
+import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element  # the parser is package's
 
@@ -7,6 +8,7 @@ from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from clients.ingest.package import Package, drawn, without
 
 _MAIN = "ppt/presentation.xml"
+_AROUND = re.compile(r"ppt/(?:slideMasters|slideLayouts|notesSlides)/\w+\.xml")
 _TITLES = ("title", "ctrTitle")
 
 
@@ -29,7 +31,8 @@ def read(data: bytes) -> Content:
         LeftOut(notes, "pages of speaker's notes", "ノートページ"),
         LeftOut(pictures, "pictures", "画像"),
     )
-    return Content("".join(lines).lstrip("\n"), Facts("pptx"), tuple(each for each in left_out if each.count))
+    counted = tuple(each for each in left_out if each.count)
+    return Content("".join(lines).lstrip("\n"), Facts("pptx"), counted, package.around(_AROUND))
 
 
 def _lines(slide: Element) -> Iterator[str]:

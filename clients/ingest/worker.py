@@ -4,9 +4,9 @@
 what it takes from itself (`confinement`) is what a parser that a file has taken over does not have.
 
 A request is one byte with the open file, then {"name", "skip"}. The answer: for each part of the file {"part": name},
-so that the parent knows what was being read should this process die of it, and then {"facts", "left_out"} with the
-text, or {"reason", "reason_ja"}, or {"no_memory"}; at the end {"end"}. A file that is no archive is one part without a
-name. The first `skip` parts are passed over.
+so that the parent knows what was being read should this process die, and then {"facts", "left_out", "marks"} with
+the text, or {"reason", "reason_ja"}, or {"no_memory"}; at the end {"end"}. A file that is no archive is one part with
+no name. The first `skip` parts are passed over.
 """
 
 import os
@@ -52,7 +52,8 @@ def _answer(read: Callable[[], Content], limits: Limits) -> Frame:
         return Frame({"reason": refusal.reason, "reason_ja": refusal.reason_ja})
     except MemoryError:
         return Frame({"no_memory": True})
-    return Frame({"facts": asdict(content.facts), "left_out": list(map(astuple, content.left_out))}, content.text)
+    said = {"left_out": list(map(astuple, content.left_out)), "marks": sorted(content.marks)}
+    return Frame({"facts": asdict(content.facts), **said}, content.text)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def test_every_file_in_an_archive_is_a_document_or_set_aside(tmp_path: Path) -> 
     (tmp_path / "資料.zip").write_bytes(zipped(files))
     reading = read_documents(tmp_path)
     assert {document.name: document.text for document in reading.documents} == {
-        "資料.zip/手順/点検.txt": "止めてから開ける",
+        "資料.zip/中.zip/同じ.txt": "止めてから開ける",
         "資料.zip/手順/表.xlsx": "1日\n温度: 23\n",
         "資料.zip/手順/メモ.md": "# 見出し\n本文",
         "資料.zip/中.zip/手順.txt": "中の文書",
@@ -50,7 +50,7 @@ def test_every_file_in_an_archive_is_a_document_or_set_aside(tmp_path: Path) -> 
         "資料.zip/.DS_Store": "a hidden or temporary file",
         "資料.zip/空.txt": "empty",
         "資料.zip/空.zip": "empty",
-        "資料.zip/中.zip/同じ.txt": "the same text as 資料.zip/手順/点検.txt",
+        "資料.zip/手順/点検.txt": "the same text as 資料.zip/中.zip/同じ.txt",
     }
 
 
