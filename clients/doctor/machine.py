@@ -12,6 +12,7 @@ from clients.dataset import Blocks, Corpus
 from clients.doctor.check import Check, fine, warning
 from clients.home import Home
 from clients.ingest import read_documents
+from clients.ingest.parser import Parser
 from clients.loading import load, model_folder, require_model
 from clients.trainer import Trainer
 from federation import base_model, step
@@ -128,6 +129,19 @@ def model(home: Home, plan: Plan | None) -> Check:
         return fine("base model", f"{folder}, SHA-256 {digest}; no plan yet", f"{folder}、SHA-256 {digest}（計画なし）")
     require_model(home.settings(), plan)
     return fine("base model", f"{plan.model.name}, the plan's to the byte", f"{plan.model.name}（計画と一致）")
+
+
+def parser() -> Check:
+    """Does the process that reads documents start, and what does this kernel keep from it? Raises ParserNotStarted."""
+    with Parser() as started:
+        missing = ", ".join(started.missing_walls())
+    if not missing:
+        return fine("parser", "a process without files and sockets", "ファイルとソケットを使えない別プロセス")
+    return warning(
+        "parser",
+        (f"limited in time and memory, but without {missing}", f"時間とメモリの制限のみ（{missing} なし）"),
+        ("Linux 5.13 or later, on x86-64 or ARM64", "Linux 5.13 以降（x86-64、ARM64）で有効です"),
+    )
 
 
 def data(home: Home) -> Check:

@@ -29,6 +29,9 @@ _IO_URING_SETUP, _X32 = 425, 0x40000000  # io_uring opens sockets too; x32 calls
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050001  # the last with EPERM
 
 
+WALLS = ("landlock", "seccomp")
+
+
 @dataclass(frozen=True)
 class Limits:
     """For one file. `memory`: bytes of address space of the whole process. `text`: bytes of UTF-8 that come out.
@@ -44,14 +47,14 @@ class Limits:
 
 
 def confine(limits: Limits) -> list[str]:
-    """For good. Gives back which of `landlock` and `seccomp` hold."""
+    """For good. Gives back which of WALLS hold."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         return []
-    return [name for name, wall in (("landlock", _landlock), ("seccomp", _seccomp)) if wall(libc)]
+    return [name for name, wall in zip(WALLS, (_landlock, _seccomp), strict=True) if wall(libc)]
 
 
 def allow_seconds(seconds: int) -> None:

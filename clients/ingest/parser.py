@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from clients.ingest import answers
-from clients.ingest.confinement import Limits
+from clients.ingest.confinement import WALLS, Limits
 from clients.ingest.content import Content, Unusable
-from clients.ingest.pipe import Frame, Malformed, receive, send
+from clients.ingest.pipe import BadAnswer, Frame, receive, send
 from federation.errors import RengoError
 
 MOST_PARTS = 10_000  # files in one archive, those in archives within included
@@ -29,7 +29,7 @@ class ParserNotStarted(RengoError):
     """The process that reads documents did not start: {detail}. `python -m clients.ingest.worker` shows why."""
 
     ja = "文書を読み取るプロセスが起動しません: {detail}。`python -m clients.ingest.worker` で原因を確認できます。"
-    exit_code = 70
+    exit_code = 8
 
 
 class Part(NamedTuple):
@@ -55,14 +55,18 @@ class Parser:
         self._process: subprocess.Popen[bytes] | None = None
         self._door: socket.socket | None = None
         self._fresh = True  # this process has read nothing yet
-        self.walls: frozenset[str] = frozenset()
-        """Which of `confinement`'s hold, once there was a file."""
+        self._walls: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._end()
+
+    def missing_walls(self) -> list[str]:
+        """Which of `confinement.WALLS` this kernel does not give. Raises ParserNotStarted."""
+        self._started()
+        return [wall for wall in WALLS if wall not in self._walls]
 
     def parts(self, descriptor: int, name: str) -> list[Part]:
         """Everything in the open file. Raises ParserNotStarted, and nothing about the file itself."""
@@ -92,7 +96,7 @@ class Parser:
             send(door, Frame({"name": name, "skip": len(found)}))
             while "end" not in (frame := receive(door, self._limits.text, self._limits.patience)).head:
                 if len(found) > MOST_PARTS:
-                    raise Malformed("without end")
+                    raise BadAnswer("without end")
                 if "part" in frame.head:
                     reading = answers.name(frame)
                 else:
@@ -104,7 +108,7 @@ class Parser:
             patience = self._limits.patience
             reason = Unusable(f"not read within {patience} s", f"{patience} 秒以内に読み取れませんでした")
             raise _Ended(reading, reason, final=True) from error
-        except Malformed as error:
+        except BadAnswer as error:
             reason = Unusable(f"its parser's answer is none ({error})", f"解析結果の形式が不正です（{error}）")
             raise _Ended(reading, reason, final=False) from error
         except (EOFError, ConnectionError) as error:
@@ -132,8 +136,8 @@ class Parser:
             )
         self._door, self._fresh = here, True
         try:
-            self.walls = frozenset(receive(here, 0, _START_SECONDS).head.get("walls", ()))
-        except (EOFError, OSError, Malformed) as error:
+            self._walls = frozenset(receive(here, 0, _START_SECONDS).head.get("walls", ()))
+        except (EOFError, OSError, BadAnswer) as error:
             self._end()
             raise ParserNotStarted(detail=str(error) or "it ended at once") from error
         return here

@@ -79,24 +79,27 @@ def _lines(data: bytes) -> tuple[list[Line], list[str]]:
     try:
         if len(document) > MOST_PAGES:
             raise Unusable(f"more than {MOST_PAGES} pages", f"{MOST_PAGES} ページを超えています")
-        lines = [line for number in range(len(document)) for line in _lines_of_page(document, number)]
-        return lines, [text for number in range(len(document)) for text in _stamps(document, number)]
+        lines, stamps = list[Line](), list[str]()
+        for number in range(len(document)):
+            page = document[number]
+            try:
+                lines += _lines_of_page(page, number)
+                stamps += _stamps(page)
+            finally:
+                page.close()
+        return lines, stamps
     finally:
         document.close()
 
 
-def _stamps(document: pypdfium2.PdfDocument, number: int) -> Iterator[str]:
+def _stamps(page: pypdfium2.PdfPage) -> Iterator[str]:
     """What stamps and other annotations on a page say of themselves; a stamp that is a picture says nothing."""
-    page = document[number]
-    try:
-        for at in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
-            annotation = pdfium.FPDFPage_GetAnnot(page.raw, at)
-            try:
-                yield from (_said(annotation, key) for key in (b"Contents", b"Name", b"Subj"))
-            finally:
-                pdfium.FPDFPage_CloseAnnot(annotation)
-    finally:
-        page.close()
+    for at in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, at)
+        try:
+            yield from (_said(annotation, key) for key in (b"Contents", b"Name", b"Subj"))
+        finally:
+            pdfium.FPDFPage_CloseAnnot(annotation)
 
 
 def _said(annotation: object, key: bytes) -> str:
@@ -107,8 +110,7 @@ def _said(annotation: object, key: bytes) -> str:
     return bytes(held).decode("utf-16-le", "replace").rstrip("\0")
 
 
-def _lines_of_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Line]:
-    page = document[number]
+def _lines_of_page(page: pypdfium2.PdfPage, number: int) -> Iterator[Line]:
     text_page = page.get_textpage()
     try:
         count = pdfium.FPDFText_CountChars(text_page.raw)
@@ -122,7 +124,6 @@ def _lines_of_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lin
             start = end + 1
     finally:
         text_page.close()
-        page.close()
 
 
 def _line(text_page: pypdfium2.PdfTextPage, page: int, characters: Sequence[str], start: int, end: int) -> Line | None:

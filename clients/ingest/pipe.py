@@ -21,7 +21,7 @@ class Frame(NamedTuple):
     text: str = ""
 
 
-class Malformed(Exception):
+class BadAnswer(Exception):
     """What came is no frame, or larger than agreed."""
 
 
@@ -33,18 +33,18 @@ def send(door: socket.socket, frame: Frame) -> None:
 
 
 def receive(door: socket.socket, largest_text: int, seconds: float | None = None) -> Frame:
-    """The next frame. Raises EOFError when the other side is gone, TimeoutError, or Malformed."""
+    """The next frame. Raises EOFError when the other side is gone, TimeoutError, or BadAnswer."""
     until = None if seconds is None else time.monotonic() + seconds
     head_length, text_length = _LENGTHS.unpack(_exactly(door, _LENGTHS.size, until))
     if head_length > LARGEST_HEAD or text_length > largest_text:
-        raise Malformed(f"{head_length} and {text_length} bytes")
+        raise BadAnswer(f"{head_length} and {text_length} bytes")
     try:
         head = json.loads(_exactly(door, head_length, until))
         text = _exactly(door, text_length, until).decode()
     except (ValueError, RecursionError) as error:
-        raise Malformed(type(error).__name__) from error
+        raise BadAnswer(type(error).__name__) from error
     if not isinstance(head, dict):
-        raise Malformed("no object")
+        raise BadAnswer("no object")
     return Frame(head, text)
 
 

@@ -17,7 +17,7 @@ from clients.ingest import SetAside, answers, pipe, read_documents
 from clients.ingest.confinement import Limits
 from clients.ingest.content import Content, Unusable
 from clients.ingest.parser import Parser, ParserNotStarted
-from clients.ingest.pipe import Frame, Malformed
+from clients.ingest.pipe import BadAnswer, Frame
 
 SMALL = Limits(seconds=1, patience=60, memory=2**28, text=2**20)
 
@@ -136,7 +136,7 @@ def test_a_process_that_does_not_start_is_no_fault_of_the_files(folder: Path, mo
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ParserNotStarted, match="it ended at once") as caught:
         read_documents(folder)
-    assert caught.value.exit_code == 70
+    assert caught.value.exit_code == 8
 
 
 TRIES = """
@@ -188,7 +188,7 @@ def test_what_has_taken_over_a_parser_opens_no_socket_and_no_file(tmp_path: Path
     ],
 )
 def test_an_answer_that_no_worker_gives_is_refused(head: dict[str, object]) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(BadAnswer):
         answers.result(Frame(head))
 
 
@@ -201,11 +201,11 @@ def test_a_reason_cannot_move_the_cursor() -> None:
 @pytest.mark.parametrize(
     ("sent", "refusal"),
     [
-        (struct.pack(">II", pipe.LARGEST_HEAD + 1, 0), Malformed),
-        (struct.pack(">II", 2, 1_001), Malformed),
-        (struct.pack(">II", 2, 0) + b"[]", Malformed),
-        (struct.pack(">II", 2, 1) + b"{}\xff", Malformed),
-        (struct.pack(">II", 60_000, 0) + b"[" * 60_000, Malformed),
+        (struct.pack(">II", pipe.LARGEST_HEAD + 1, 0), BadAnswer),
+        (struct.pack(">II", 2, 1_001), BadAnswer),
+        (struct.pack(">II", 2, 0) + b"[]", BadAnswer),
+        (struct.pack(">II", 2, 1) + b"{}\xff", BadAnswer),
+        (struct.pack(">II", 60_000, 0) + b"[" * 60_000, BadAnswer),
         (struct.pack(">II", 2, 3) + b"{}x", EOFError),
         (b"", EOFError),
     ],
