@@ -17,10 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from aggregator.home import Home, require_free, write_private
 from aggregator.store import DATABASE, StepDamaged, Store, StoreDamaged
 from federation.errors import RengoError
+from federation.formats import WrittenByOlder
+from federation.text import printable
 
 PRIVATE_KEYS = ("coordinator.key", "authority.key", "tls.key")
 _PUBLIC = ("authority.pem", "server.pem", "root.pub")
@@ -43,6 +46,17 @@ class NoBackup(RengoError):
 
     ja = "{path} は事務局のバックアップではありません（contents.json を読めません）。"
     exit_code = 2
+
+
+class BackupOfAnotherVersion(RengoError):
+    """{path} was made by rengo {wrote}, and this is {here}, which does not read it. Nothing was restored. Install rengo
+    {wrote}, restore, and upgrade then."""
+
+    ja = (
+        "{path} は rengo {wrote} のバックアップで、この版 {here} では読めません。何も復元していません。"
+        "rengo {wrote} で復元してから更新してください。"
+    )
+    exit_code = 3
 
 
 class BackupDamaged(RengoError):
@@ -106,7 +120,7 @@ def restore(folder: Path, home: Home) -> Contents:
         _require_same(folder, contents.files, _digests(new))
         restored = Home(new)
         for path in restored.jobs():
-            with _opened(path) as store:
+            with contextlib.suppress(WrittenByOlder), _opened(path) as store:
                 store.check()
                 store.skip_attempts(_ATTEMPTS_AHEAD)
         with contextlib.closing(sqlite3.connect(restored.registry, isolation_level=None)) as registry:
@@ -115,14 +129,19 @@ def restore(folder: Path, home: Home) -> Contents:
 
 
 def _contents(folder: Path) -> Contents:
+    found: dict[str, Any] = {}
     try:
-        contents = Contents(**json.loads((folder / _CONTENTS).read_text(encoding="utf-8")))
+        found = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+        contents = Contents(**found)
     except (OSError, ValueError, TypeError) as error:
+        here, wrote = version("rengo"), found.get("rengo") if isinstance(found, dict) else None
+        if isinstance(wrote, str) and wrote != here:
+            raise BackupOfAnotherVersion(path=folder, wrote=printable(wrote[:40]), here=here) from error
         raise NoBackup(path=folder) from error
     # By what lies there, not by what is written there: nothing outside of the folder is ever read.
-    found = _digests(folder)
-    found.pop(_CONTENTS)
-    _require_same(folder, contents.files, found)
+    files = _digests(folder)
+    files.pop(_CONTENTS)
+    _require_same(folder, contents.files, files)
     return contents
 
 
@@ -132,7 +151,8 @@ def _require_same(folder: Path, expected: dict[str, str], found: dict[str, str])
 
 
 def _save_job(job: Path, target: Path) -> int:
-    """A copy of a job's folder in which all that its database names is there; the last round in it."""
+    """A copy of a job's folder in which all that its database names is there; the last round in it, 0 where an older
+    version wrote it."""
     failure: RengoError | None = None
     for _ in range(_TRIES):
         shutil.rmtree(target, ignore_errors=True)
@@ -143,6 +163,8 @@ def _save_job(job: Path, target: Path) -> int:
         try:
             with _opened(target) as store:
                 return store.check()
+        except WrittenByOlder:
+            return 0  # nothing of this version goes on with it, or changes it: it is kept as it stands
         except (StoreDamaged, StepDamaged) as error:
             failure = error
     assert failure is not None  # noqa: S101  # it was tried

@@ -64,11 +64,10 @@ def _checked(options: argparse.Namespace) -> Settings:
     url, carrier = addresses(options.url, options.carrier)
     if not options.name.strip():
         raise _usage("init", "The consortium's name is empty.", "コンソーシアムの名前が空です。")
-    if options.deadline <= 0 or options.wait < 0:
-        detail = "--deadline has to be more than 0, --wait 0 or more."
-        raise _usage("init", detail, "--deadline は 0 より大きい値、--wait は 0 以上で指定してください。")
+    if options.wait < 0:
+        raise _usage("init", "--wait has to be 0 or more.", "--wait は 0 以上で指定してください。")
     _require_printable("--name", options.name, "init")
-    return Settings(options.name, url, carrier, options.listen, options.deadline, options.wait)
+    return Settings(options.name, url, carrier, options.listen, options.wait)
 
 
 def _ports_words(settings: Settings) -> Words:
@@ -227,7 +226,6 @@ _VERBS = (
             ),
             option("--listen", default="0.0.0.0", en="address to listen on", ja="待ち受けアドレス"),  # noqa: S104
             option("--root-key", type=Path, en="where to write the root's private key", ja="ルート秘密鍵の保存先"),
-            option("--deadline", type=int, default=1800, en="seconds for one exchange", ja="1 回の交換の制限秒数"),
             option(
                 "--wait", type=int, default=600, en="seconds to wait for the last members", ja="未接続拠点を待つ秒数"
             ),

@@ -4,12 +4,13 @@ An answer that is not acceptable costs its sender this step and nothing else: it
 was accepted is durable when an exchange returns, and so before the next one's requests leave.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from aggregator.carriers import Carrier, Exchange
 from aggregator.store import Store
 from federation.errors import RengoError
+from federation.plan import Deadlines
 from federation.secagg.messages import Offer, Refused, Revealed
 from federation.secagg.on_demand import OnDemand
 from federation.secagg.parties import Parties
@@ -83,26 +84,30 @@ Requests = Mapping[str, Sequence[Signed]]
 
 
 class Exchanges:
-    """A carrier, the store, the job's parties, the limits on answers, and who is left out at a time."""
+    """A carrier, the store, the job's parties, how long members have, the limits on answers, and who is left out at a
+    time."""
 
     def __init__(
         self,
         carrier: Carrier,
         store: Store,
         parties: Parties,
+        deadlines: Deadlines,
         limits: Limits,
         report: Report,
         left_out: Callable[[], frozenset[str]],
     ) -> None:
-        self._carrier, self._store, self._parties, self._limits = carrier, store, parties, limits
-        self._report, self._left_out = report, left_out
+        self._carrier, self._store, self._parties = carrier, store, parties
+        self._deadlines, self._limits, self._report, self._left_out = deadlines, limits, report, left_out
         self._told_left_out = frozenset[str]()
+        self._silent: set[str] = set()  # who did not answer when it was last asked
         self.further: set[str] = set()
         """Members that last refused an Offer because they have left its round behind."""
 
     def under(self, parties: Parties) -> "Exchanges":
         """The same under another roster."""
-        return Exchanges(self._carrier, self._store, parties, self._limits, self._report, self._left_out)
+        limits, report, left_out = self._limits, self._report, self._left_out
+        return Exchanges(self._carrier, self._store, parties, self._deadlines, limits, report, left_out)
 
     def open_shelf(self, round: int) -> Shelf:
         """Where a set-up of this round puts the envelopes that it accepts."""
@@ -148,8 +153,11 @@ class Exchanges:
         """
         frames = OnDemand(requests, lambda member: write_frame(requests[member]))
         refused: set[tuple[str, str, bytes]] = set()
+        exchange = self._timed(exchange, frames)
         self._report(Asked(exchange, frozenset(frames)))
+        self._silent |= set(frames)
         for member, answer in self._carrier.exchange(exchange, frames):
+            self._silent.discard(member)
             try:
                 for statement in read_frame(answer, self._limits):
                     if statement.header.kind == Refused.kind:
@@ -164,6 +172,15 @@ class Exchanges:
                 self._report(Answered(exchange, member, len(answer)))
         self._store.keep([answers for aggregation in awaiting if (answers := aggregation.answers()) is not None])
         return Refusals(frozenset(refused))
+
+    def _timed(self, exchange: Exchange, asked: Collection[str]) -> Exchange:
+        """With the plan's deadline, and whom not to wait that long for: members that let their last request pass, as
+        long as the others are enough for a round. So a member that is connected and says nothing costs its deadline
+        once, and not in each round; it is asked all the same, and back when it answers in time."""
+        silent = self._silent.intersection(asked)
+        enough = len(asked) - len(silent) >= self._parties.quorum
+        seconds = self._deadlines.seconds(exchange.step)
+        return replace(exchange, seconds=seconds, silent=frozenset(silent) if enough else frozenset())
 
     def _refused(self, exchange: Exchange, statement: Signed) -> set[tuple[str, str, bytes]]:
         sender, context = statement.header.sender, statement.header.digest

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from federation import settings
 from federation.commands import option
-from federation.errors import RengoError, SettingsFileInvalid
+from federation.errors import Fault, RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, KEY_SIZE, Identity
 from federation.output import disk_errors, require_folder
 
@@ -59,17 +59,26 @@ class KeyMissing(RengoError):
     exit_code = 4
 
 
+class MovedToPlan(Fault):
+    """`{where}` stands in the plan now, which members approve: delete this line. `rengo coordinator plan
+    deadlines.training=SECONDS deadlines.answer=SECONDS` sets it."""
+
+    ja = (
+        "`{where}` は計画（参加拠点が承認）に移りました。この行を削除してください。設定するには:"
+        " `rengo coordinator plan deadlines.training=秒 deadlines.answer=秒`"
+    )
+
+
 @dataclass(frozen=True)
 class Settings:
     """coordinator.toml. `url`: where members reach the registry. `carrier`: host:port where they reach Flower.
-    `listen`: the address that both listen on. `deadline`: seconds that members have for one exchange. `wait`: seconds
-    to wait for members that are missing, once t are there."""
+    `listen`: the address that both listen on. `wait`: seconds to wait for members that are missing, once enough for a
+    round are there."""
 
     consortium: str
     url: str
     carrier: str
     listen: str
-    deadline: int
     wait: int
 
     @property
@@ -88,7 +97,6 @@ consortium = {consortium}      # part of every signature; cannot be changed
 url        = {url}             # where members reach the registry; stands in every join token
 carrier    = {carrier}         # where members' Flower nodes connect
 listen     = {listen}          # the address that both listen on; 0.0.0.0 for every interface
-deadline   = {deadline}        # seconds that members have for one exchange, training included
 wait       = {wait}            # seconds to wait for the last members, once enough for a round are there
 """
 
@@ -145,7 +153,9 @@ class Home:
             raise NoCoordinatorHere(path=self.path) from error
         except OSError as error:
             raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
-        return settings.read(Settings, settings.parse_toml(path, data), lambda _: [])
+        values = settings.parse_toml(path, data)
+        moved: list[Fault] = [MovedToPlan(where="deadline")] if values.pop("deadline", None) is not None else []
+        return settings.read(Settings, values, lambda _: moved)
 
     def identity(self) -> Identity:
         """The coordinator's signing key. Raises KeyMissing."""

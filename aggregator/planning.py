@@ -13,6 +13,7 @@ from federation import base_model, load_plan
 from federation.errors import ConfigInvalid, Fault, Inconsistent, ModelFolderInvalid, RengoError
 from federation.identity import Roster
 from federation.plan import (
+    Deadlines,
     Evaluation,
     Lora,
     Plan,
@@ -68,6 +69,7 @@ class PlanConfig:
     secagg: SecAgg
     privacy: Privacy
     evaluation: Evaluation
+    deadlines: Deadlines
     rounds: Annotated[int, Range(1, 100_000)]
     seed: Annotated[int | Literal["auto"], Range(0, 2**63 - 1)]
 

@@ -6,8 +6,6 @@ in.
 """
 
 import datetime
-import os
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
-
+from aggregator.allowance import Allowance
+from aggregator.node_key import canonical
+from aggregator.registry_file import opened
 from aggregator.registry_refusals import (
     KeyTaken,
     NameTaken,
@@ -26,14 +23,15 @@ from aggregator.registry_refusals import (
     ProtocolVersionDiffers,
     RosterOutOfOrder,
     TokenRefused,
+    TooManyRequests,
     UnknownToRegistry,
 )
-from aggregator.store import StoreUnreadable
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry, SignedRoster, open_signed
 from federation.registry import (
     APPROVED,
     LIMITS,
+    PROTOCOL,
     REFUSED,
     Ask,
     Consent,
@@ -48,28 +46,12 @@ from federation.registry import (
 from federation.secagg.messages import Refused
 from federation.text import printable
 from federation.token import secret_digest
-from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
+from federation.wire import Body, Malformed, Signed, read_body, read_frame, write_frame
 
 B = TypeVar("B", bound=Body)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS invitations (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, secret BLOB NOT NULL, expires TEXT NOT NULL, used TEXT);
-CREATE TABLE IF NOT EXISTS members (
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, identity_key BLOB NOT NULL UNIQUE, node_key TEXT NOT NULL UNIQUE,
-    joined TEXT NOT NULL, revoked TEXT, seen TEXT, offset INTEGER, rengo TEXT);
-CREATE TABLE IF NOT EXISTS rosters (version INTEGER PRIMARY KEY, roster BLOB NOT NULL, signature BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS plans (number INTEGER PRIMARY KEY, plan BLOB NOT NULL, digest BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS finished (plan BLOB PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS consents (
-    member TEXT NOT NULL, plan BLOB NOT NULL, roster BLOB NOT NULL, answer TEXT NOT NULL, reason TEXT NOT NULL,
-    utc TEXT NOT NULL, header BLOB NOT NULL, signature BLOB NOT NULL, PRIMARY KEY (member, plan, roster));
-CREATE TABLE IF NOT EXISTS quarantined (member TEXT PRIMARY KEY, since TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS models (sha256 TEXT PRIMARY KEY, shapes TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS log (utc TEXT NOT NULL, peer TEXT NOT NULL, event TEXT NOT NULL);
-"""
-
-
+REQUESTS = 200, 0.5
+"""Of one member: at once, and more each second. Each is a row on the disk, from wherever it comes."""
 _MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
 """Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
 a row on the disk, and one sender must not hide the others."""
@@ -104,17 +86,11 @@ class Registry:
     """The open database, and the coordinator in whose name it answers. One thread at a time."""
 
     def __init__(self, path: Path, signer: Identity, root: bytes, authority: str, carrier: str, rengo: str) -> None:
-        # Only when it is not there: closing any descriptor of a database drops this process's locks on it (POSIX).
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        try:
-            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
-        except sqlite3.DatabaseError as error:
-            raise StoreUnreadable(path=path, detail=error) from error
+        self._db = opened(path)
         self._signer, self._root, self._authority = signer, root, authority
         self._carrier, self._rengo = carrier, rengo
         self._context = context(root)
+        self._requests = Allowance(*REQUESTS)
         self._refusals: tuple[str, Counter[str]] = ("", Counter())  # the UTC day, and how many are logged by address
 
     def close(self) -> None:
@@ -275,11 +251,11 @@ class Registry:
         raise Malformed(detail=f"a {message.header.kind} is nothing that the registry answers")
 
     def _join(self, message: Signed, peer: str) -> Joined:
+        self._require_protocol(message)
         join = read_body(Join, message.header.body)
         # Whoever announces a key shows that it has it.
         self._open(message, Join, join.identity_key)
-        self._require_protocol(join.protocol, join.rengo)
-        node_key = _node_key(join.node_key)
+        node_key = canonical(join.node_key)
         digest, now = secret_digest(join.secret), _now()
         with self._transaction():
             row = self._db.execute(
@@ -305,21 +281,19 @@ class Registry:
         return Joined(id)
 
     def _ask(self, message: Signed, peer: str) -> Standing:
-        member = self._member(message.header.sender)
-        ask = self._open(message, Ask, member.identity_key)
+        self._require_protocol(message)
+        member, ask = self._open_of_member(message, Ask)
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
         self._db.execute(
             "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
             (_now(), ask.time - now, printable(ask.rengo[:40]), member.id),
         )
-        self._require_protocol(ask.protocol, ask.rengo)
         signed = self.roster()
         plan, _ = self.proposed() or (b"", b"")
         return Standing(signed.roster.to_bytes(), signed.signature, plan, self._carrier, now, self._rengo)
 
     def _consent(self, message: Signed, peer: str) -> Noted:
-        member = self._member(message.header.sender)
-        consent = self._open(message, Consent, member.identity_key)
+        member, consent = self._open_of_member(message, Consent)
         if consent.answer not in (APPROVED, REFUSED):
             raise Malformed(detail="an answer is approved or refused")
         reason = printable(consent.reason[:1000])  # for people; as it was signed it is in the header
@@ -333,8 +307,7 @@ class Registry:
         return Noted()
 
     def _leave(self, message: Signed, peer: str) -> Noted:
-        member = self._member(message.header.sender)
-        self._open(message, Leave, member.identity_key)
+        member, _ = self._open_of_member(message, Leave)
         with self._transaction():
             self._db.execute("UPDATE members SET revoked = ? WHERE id = ?", (_now(), member.id))
             self._log(peer, f"{member.id} left")
@@ -346,15 +319,25 @@ class Registry:
             raise UnknownToRegistry(id=id)
         return found
 
+    def _open_of_member(self, message: Signed, kind: type[B]) -> tuple[Registered, B]:
+        member = self._member(message.header.sender)
+        body = self._open(message, kind, member.identity_key)
+        if not self._requests.take(member.id):  # it is known whose they are: nobody else's count
+            raise TooManyRequests(id=member.id)
+        return member, body
+
     def _open(self, message: Signed, kind: type[B], key: bytes) -> B:
         digest, sender = self._context, message.header.sender
         if len(key) != 32:
             raise SignatureInvalid(what=kind.kind)
         return open_signed(message, kind, public_key=key, digest=digest, sender=sender, recipient=COORDINATOR)
 
-    def _require_protocol(self, protocol: int, rengo: str) -> None:
-        if protocol != VERSION:
-            raise ProtocolVersionDiffers(actual=protocol, expected=VERSION, rengo=rengo[:40], wanted=self._rengo)
+    def _require_protocol(self, message: Signed) -> None:
+        """Before the rest of the message, which another version may write otherwise, and before any signature."""
+        protocol, rengo = (message.header.body.get(name) for name in ("protocol", "rengo"))
+        if isinstance(protocol, int) and protocol != PROTOCOL:
+            facts = {"actual": protocol, "expected": PROTOCOL, "rengo": printable(str(rengo)[:40])}
+            raise ProtocolVersionDiffers(**facts, wanted=self._rengo)
 
     def _log(self, peer: str, event: str) -> None:
         self._db.execute("INSERT INTO log VALUES (?, ?, ?)", (_now(), peer, event))
@@ -382,18 +365,6 @@ class Registry:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-
-
-def _node_key(text: str) -> str:
-    """A node's public key in the one form that is stored and given to Flower, which takes no other curve. Raises
-    Malformed: what is no key would stop the carrier for everyone."""
-    try:
-        key = load_ssh_public_key(text.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise Malformed(detail="the node's key is no OpenSSH public key") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Malformed(detail="the node's key is not on an elliptic curve of NIST's")
-    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _now() -> str:

@@ -54,3 +54,10 @@ class ProtocolVersionDiffers(RengoError):
         "rengo {wanted} を導入してください。"
     )
     exit_code = 3
+
+
+class TooManyRequests(RengoError):
+    """{id} has sent more requests than a member may. Wait some minutes."""
+
+    ja = "{id} からの要求が上限回数を超えました。数分待ってからやり直してください。"
+    exit_code = 9

@@ -1,5 +1,5 @@
 """One job: `run` is the round loop, top to bottom. What a member does in a round is in clients/member.py; what the sum
-hides is in federation/secagg. Deadlines belong to the carrier, durable state to the store."""
+hides is in federation/secagg. Deadlines are the plan's and kept by the carrier, durable state is the store's."""
 
 import os
 import time
@@ -25,7 +25,7 @@ from federation.secagg.primitives import Words
 from federation.secagg.proof import verifiable
 from federation.secagg.server import Aggregation, FalseDealer, Step, TooFewMembers
 from federation.tensors import Means, Tensors
-from federation.wire import ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
+from federation.wire import MAX_MESSAGES, ZERO_DIGEST, Limits, Signed, canonical_cbor, read_body, read_cbor
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
     plan, scheme = job.plan, step.scheme_of(job.plan)
-    exchanges = Exchanges(carrier, store, job.parties, _limits(job), observe, control.left_out)
+    exchanges = Exchanges(carrier, store, job.parties, plan.deadlines, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
     state = _state_after(job, last)
@@ -346,3 +346,9 @@ def _limits(job: Job) -> Limits:
     # A scheme may upload other tensors in even rounds than in odd ones.
     values = max(tensors.size_of(scheme.upload_shapes(State(before, factors))) for before in (0, 1))
     return Limits(header=65536 + 128 * count, blob=65536 + 1024 * count + job.plan.secagg.ring_bits // 8 * values)
+
+
+def largest_answer(job: Job) -> int:
+    """Bytes of the largest frame that an honest member gives: its vector, and other messages beside it."""
+    limits = _limits(job)
+    return limits.blob + MAX_MESSAGES * (limits.header + 65536 + 1024 * job.plan.neighbourhood_size)

@@ -179,7 +179,7 @@ def run_job(home: Home, registry: Registry, plan: Plan, printer: Printer) -> Non
             return
         (folder / "plan.yaml").write_text(load_plan.to_yaml(plan), encoding="utf-8")
         registry.propose_plan(load_plan.to_yaml(plan).encode(), plan.digest())
-        watch = Watch(home.path / "status.json", plan, settings.deadline, printer)
+        watch = Watch(home.path / "status.json", plan, printer)
         waiting = Waiting(home, registry, plan, roster, watch, printer)
         waiting.for_consents()
         _train(waiting, job, store)
@@ -193,7 +193,7 @@ def _train(waiting: Waiting, job: rounds.Job, store: Store) -> None:
     servers = Servers(
         settings.listen, settings.carrier_port, home.key("server.pem"), home.key("tls.key"), home.key("authority.pem")
     )
-    carrier = Flower(servers, nodes, settings.deadline, home.path / "flower")
+    carrier = Flower(servers, nodes, home.path / "flower", rounds.largest_answer(job))
     try:
         waiting.for_resume(carrier.online)
         waiting.for_members(carrier.online)

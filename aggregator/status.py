@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +122,12 @@ def note_serving(path: Path) -> None:
 
 
 def read(path: Path) -> Status | None:
-    """What a coordinator wrote last; None when none has run."""
-    return Status(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    """What a coordinator wrote last; None when none has run. Of another version's, what this one knows: the next start
+    writes it anew."""
+    if not path.exists():
+        return None
+    known, found = {f.name for f in fields(Status)}, json.loads(path.read_text(encoding="utf-8"))
+    return Status(**{name: value for name, value in found.items() if name in known})
 
 
 def _write(path: Path, status: Status) -> None:
@@ -138,8 +142,8 @@ def _utc(seconds: float) -> str:
 class Watch:
     """Observes a job: keeps the status file up to date and prints what happens."""
 
-    def __init__(self, path: Path, plan: Plan, deadline: float, printer: Printer) -> None:
-        self._path, self._plan, self._printer, self._seconds = path, plan, printer, deadline
+    def __init__(self, path: Path, plan: Plan, printer: Printer) -> None:
+        self._path, self._plan, self._printer = path, plan, printer
         members = list(plan.members)
         self._status = Status(os.getpid(), plan.job, WAITING, rounds=plan.rounds, members=members, since=time.time())
         self._status.needed = plan.quorum
@@ -180,7 +184,7 @@ class Watch:
             case Asked(exchange, members):
                 self._refusing = set()
                 status.phase, status.round, status.step = ROUND, exchange.round, exchange.step
-                status.since, status.deadline = time.time(), time.time() + self._seconds
+                status.since, status.deadline = time.time(), time.time() + exchange.seconds
                 status.asked, status.answered = sorted(members), []
             case Answered(_, member):
                 if member not in self._refusing:

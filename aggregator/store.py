@@ -20,6 +20,7 @@ from safetensors.numpy import load, save
 
 from aggregator.shelf import ShelfFile, Shelves
 from federation.errors import RengoError
+from federation.formats import require_readable
 from federation.identity import Roster
 from federation.secagg.messages import Offer
 from federation.secagg.primitives import Words
@@ -28,6 +29,9 @@ from federation.tensors import Tensors
 from federation.wire import Signed, canonical_cbor, read_body, read_cbor
 
 DATABASE = "coordinator.sqlite"
+FORMAT = 100
+"""Of a job's state, files beside the database included; see federation/formats.py. What was written before formats had
+numbers is not read: neither are its plans."""
 _SUM = "last_sum"
 _MASKED_SUM = "masked_sum"
 _MASKED_SUM_FILE = "masked-sum.safetensors"
@@ -66,17 +70,6 @@ class StepDamaged(RengoError):
         "（古い状態から二度目の要求をしても、参加拠点が拒否します）。"
     )
     exit_code = 10
-
-
-class StepOfOlderVersion(RengoError):
-    """An older version of rengo began round {round} in {path} and kept its {step} in another form. Nothing was changed:
-    let that version finish the job."""
-
-    ja = (
-        "{path} の学習回 {round} は以前の版の rengo が開始したもので、{step} の保存形式が異なります。"
-        "何も変更していません。ジョブの終了まで以前の版で続けてください。"
-    )
-    exit_code = 3
 
 
 class StoreUnreadable(RengoError):
@@ -174,8 +167,6 @@ class Store:
         if digest.digest() != sha256:
             raise StepDamaged(path=self._folder / DATABASE, step=step.value, round=round)
         plain = read_cbor(record)
-        if "statements" in plain:
-            raise StepOfOlderVersion(path=self._folder, step=step.value, round=round)
         parts = [read_cbor(statement) for statement in self._statements(round, step)]
         statements = tuple(Signed(header, signature) for header, signature, _ in parts)
         places = tuple(place for _, _, place in parts if place is not None)
@@ -337,6 +328,13 @@ class Store:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None)
     try:
+        fresh = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        advice = "make a plan for a new job (`rengo coordinator plan job=NAME`)"
+        advice_ja = "新しいジョブの計画を作成してください（`rengo coordinator plan job=名前`）"
+        require_readable(path, FORMAT if fresh else found, FORMAT, advice, advice_ja)
+        if fresh:
+            db.execute(f"PRAGMA user_version={FORMAT}")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.executescript(_SCHEMA)

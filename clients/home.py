@@ -22,6 +22,7 @@ from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
 from federation import load_plan, settings
 from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
+from federation.formats import OtherSettings
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED, is_address
@@ -200,13 +201,18 @@ class Home:
             raise ApprovedFileChanged(path=path) from error
 
     def plan(self) -> Plan:
-        """The approved plan. Raises NothingApproved or ApprovedFileChanged."""
+        """The approved plan. Raises NothingApproved, ApprovedFileChanged, or ConfigInvalid when another version of
+        rengo wrote it."""
         path = self.file("plan.yaml")
         if not path.exists():
             raise NothingApproved(what="plan", what_ja="計画")
         try:
             return load_plan.from_yaml(path.read_text(encoding="utf-8"), Plan)
-        except (ConfigInvalid, UnicodeDecodeError) as error:
+        except ConfigInvalid as error:
+            if any(isinstance(fault, OtherSettings) for fault in error.faults):
+                raise  # who opens the folder after an upgrade is not told of tampering
+            raise ApprovedFileChanged(path=path) from error
+        except UnicodeDecodeError as error:
             raise ApprovedFileChanged(path=path) from error
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from federation.errors import RengoError
+from federation.formats import require_readable
 from federation.secagg.history import NOWHERE, History, Position
 from federation.secagg.messages import Refused
 from federation.secagg.refusals import DataSetBusy, JobClosed
@@ -38,11 +39,17 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
     signature BLOB NOT NULL, UNIQUE (header, signature));
 """
 
+FORMAT = 100
+"""See federation/formats.py. A journal from before formats had numbers has the same tables, and gets it."""
 
 MOST_EVIDENCE, MOST_EVIDENCE_BYTES = 100, 8 << 20
 """How much is kept against a coordinator, which writes it: statements, and bytes. The first ones convict it."""
 
 _CLOSE = "close"
+_ADVICE = (
+    "have the keys revoked and join anew in another folder; never put back a journal that was used since",
+    "鍵を失効させて別のフォルダーで参加し直してください（使用後の記録簿を古いコピーに戻さないこと）",
+)
 _COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent"
 
 
@@ -157,10 +164,12 @@ class Journal:
         self._last, self._written = 0, frozenset[bytes]()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
             self._read()
+            if found != FORMAT:
+                self._db.execute(f"PRAGMA user_version={FORMAT}")
         except sqlite3.DatabaseError as error:
             raise JournalUnreadable(path=path, detail=str(error)) from error
 

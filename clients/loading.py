@@ -33,7 +33,7 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     """The model and the documents. Raises ModelMismatch before anything is loaded, and what model and data raise."""
     settings = home.settings()
     require_model(settings, plan)
-    learner = Trainer(model_folder(settings), plan.model, plan.lora)
+    learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
     learner.check_length(plan.train.sequence_length)
     source = Source(settings.id, Path(settings.data))
     permitted = home.policy().marks

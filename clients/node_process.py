@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ QUIET = {
 """No calls home, no downloads: the node contacts the coordinator and nobody else."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0
-"""A node that comes back too soon is refused for up to a minute (Flower's code 305)."""
+"""A node that comes back too soon is refused for up to a minute (Flower's code 305). One that has run for longer than
+that begins with the first pause again."""
 
 
 def door(folder: Path) -> tuple[Path, Path]:
@@ -107,9 +109,12 @@ class NodeProcess:
                 if self._stopping.is_set():
                     return
                 self._process = self._start()
+            began = time.monotonic()
             code = self._process.wait()
             if self._stopping.is_set():
                 return
+            if time.monotonic() - began > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE
             self._ended(code, pause)
             self.restarts += 1
             self._stopping.wait(pause)

@@ -2,6 +2,7 @@
 
 import datetime
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from federation.plan import Plan
 from federation.secagg.contexts import SUITE
@@ -51,6 +52,8 @@ class Policy:
 
     def check(self, offer: Offer, plan: Plan) -> None:
         """Raises the refusal that applies to a round's offer."""
+        if offer.suite != SUITE:
+            raise WrongTerms(what="suite", actual=offer.suite, expected=f"{SUITE} (rengo {version('rengo')})")
         if offer.plan != self.approved_plan:
             raise PlanNotApproved(plan=offer.plan.hex()[:16])
         if plan.secagg.threat == "semi_malicious" and not self.semi_malicious:
@@ -60,7 +63,6 @@ class Policy:
         if offer.model != self.base_model:
             raise BaseModelDiffers(expected=offer.model.hex()[:16], actual=self.base_model.hex()[:16])
         for what, actual, expected in (
-            ("suite", offer.suite, SUITE),
             ("job", offer.job, plan.job),
             ("consortium", offer.consortium, plan.consortium),
         ):

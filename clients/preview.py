@@ -8,6 +8,7 @@ what the protocol says, in fields, order and sizes; keys, masks and signatures d
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,11 +41,12 @@ _State = client.KeysSent | client.SharesSent | client.Ready | client.MaskedSent 
 
 @dataclass(frozen=True)
 class Departing:
-    """One frame as it would leave: for which step, its bytes, and the statements in it."""
+    """One frame as it would leave: for which step, its bytes, the statements in it, and after how many seconds."""
 
     step: str
     frame: bytes
     statements: tuple[Signed, ...]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,11 @@ class _Round:
         for member in self._plan.members:
             messages = [part[member] for part in requests]
             if member == self._me:
+                began = time.monotonic()
                 frame = handle(write_frame(messages))
+                seconds = time.monotonic() - began
                 statements = read_frame(frame, self._limits)
-                self.frames.append(Departing(name, frame, statements))
+                self.frames.append(Departing(name, frame, statements, seconds))
             else:
                 answers = [self._peers[member].answer(message, terms) for message in messages]
                 statements = tuple(answer for answer in answers if answer is not None)
@@ -184,6 +188,8 @@ def facts(preview: Preview) -> dict[str, Any]:
             {
                 "step": departing.step,
                 "bytes": len(departing.frame),
+                "seconds": round(departing.seconds, 2),
+                "deadline": preview.plan.deadlines.seconds(departing.step),
                 "sha256": hashlib.sha256(departing.frame).hexdigest(),
                 "statements": [_statement(statement) for statement in departing.statements],
             }
@@ -217,6 +223,7 @@ def text(preview: Preview, language: Language) -> str:
     lines = [head, ""]
     for frame in found["frames"]:
         lines.append(f"{frame['step']}: {frame['bytes']:,} bytes, SHA-256 {frame['sha256']}")
+        lines.append(f"  {_TIME[language].format_map(frame)}")
         for statement in frame["statements"]:
             lines.append(f"  {statement['kind']}  {statement['from']} -> {statement['to']}")
             lines += [f"    {name}: {_short(value)}" for name, value in statement["fields"].items()]
@@ -235,6 +242,10 @@ def write(preview: Preview, folder: Path, language: Language) -> dict[str, Any]:
     return found
 
 
+_TIME: Mapping[Language, str] = {
+    "en": "ready after {seconds:.1f} s here; the plan gives {deadline} s, its way to this site and back included",
+    "ja": "この拠点での所要時間 {seconds:.1f} 秒（計画の制限 {deadline} 秒、往復の通信を含む）",
+}
 _DATA: Mapping[str, Mapping[Language, str]] = {
     "masked": {"en": "the update, masked", "ja": "秘匿された更新"},
     "shares": {"en": "encrypted shares, one for each member", "ja": "拠点ごとに暗号化されたシェア"},

@@ -21,11 +21,24 @@ from clients.journal import Departure, Record
 from clients.registry_refused import RegistryRefused
 from federation.errors import RengoError, SignatureInvalid
 from federation.identity import COORDINATOR, Identity, Roster, open_signed
-from federation.registry import LIMITS, Ask, Consent, Introduction, Join, Joined, Leave, Noted, Standing, context
+from federation.registry import (
+    LIMITS,
+    PROTOCOL,
+    VERSION_HEADER,
+    Ask,
+    Consent,
+    Introduction,
+    Join,
+    Joined,
+    Leave,
+    Noted,
+    Standing,
+    context,
+)
 from federation.secagg.messages import Refused
 from federation.text import printable
 from federation.token import JoinToken, fingerprint
-from federation.wire import VERSION, Body, Malformed, Signed, read_body, read_frame, write_frame
+from federation.wire import Body, Malformed, Signed, is_frame, read_body, read_frame, write_frame
 
 B = TypeVar("B", bound=Body)
 _SECONDS = 30.0
@@ -65,6 +78,17 @@ class FingerprintDiffers(RengoError):
     exit_code = 4
 
 
+class VersionDiffers(RengoError):
+    """The coordinator at {host} runs rengo {theirs}, this is rengo {here}, and they do not understand each other.
+    Install rengo {theirs} here, or ask the coordinator for {here}."""
+
+    ja = (
+        "{host} の事務局は rengo {theirs}、この拠点は rengo {here} で、互いに通信できません。"
+        "この拠点に rengo {theirs} を導入するか、事務局に {here} を依頼してください。"
+    )
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Verified:
     """A consortium whose root is the one that a token pins."""
@@ -86,12 +110,12 @@ class RegistryClient:
 
     def join(self, token: JoinToken, identity: Identity, node_key: str) -> str:
         """Spend the token; the id that it was for. Raises RegistryRefused (exit code 4)."""
-        body = Join(token.secret, identity.public_key, node_key, VERSION, version("rengo"))
+        body = Join(token.secret, identity.public_key, node_key, PROTOCOL, version("rengo"))
         return self._call(identity, body, Joined).id
 
     def standing(self, identity: Identity) -> Standing:
         """The newest roster and plan."""
-        return self._call(identity, Ask(int(time.time()), VERSION, version("rengo")), Standing)
+        return self._call(identity, Ask(int(time.time()), PROTOCOL, version("rengo")), Standing)
 
     def consent(self, identity: Identity, plan: bytes, roster: bytes, answer: str, reason: str) -> None:
         """Tell the coordinator what a person decided."""
@@ -179,15 +203,21 @@ def _http(url: str, trust: ssl.SSLContext) -> httpx.Client:
 
 
 def _fetched(http: httpx.Client, method: str, url: str, frame: bytes = b"") -> bytes:
-    """The bytes that answer. Raises RegistryUnreachable, CertificateUntrusted, or what proxy.py says of the proxy."""
+    """The bytes that answer. Raises RegistryUnreachable, CertificateUntrusted, VersionDiffers, or what proxy.py says of
+    the proxy."""
     host = urlsplit(url).hostname or url
     try:
         # Not decoded: what answers may be anybody, and a few bytes could be unpacked into gigabytes.
         with http.stream(method, url, content=frame, headers={"Accept-Encoding": "identity"}) as response:
+            # Nobody has signed it; it says no more than what a person may have to install.
+            theirs, here = printable(response.headers.get(VERSION_HEADER, "")[:40]), version("rengo")
+            content = _bounded(response, host)
+            if theirs not in ("", here) and (response.status_code == 400 or not is_frame(content)):
+                raise VersionDiffers(host=host, theirs=theirs, here=here)
             if response.status_code != 200:
                 said = f"{response.status_code} {printable(response.reason_phrase)}"
                 raise RegistryUnreachable(host=host, detail=f"it answers {said}", detail_ja=f"応答は {said} でした")
-            return _bounded(response, host)
+            return content
     except httpx.HTTPError as error:
         raise _unreachable(url, error) from error
 

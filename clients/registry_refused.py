@@ -21,6 +21,7 @@ _KNOWN = {
     "key-taken": _Known(4, "この参加要求の鍵は既に登録されています"),
     "unknown-to-registry": _Known(4, "この拠点はコンソーシアムの参加拠点ではないか、失効しています"),
     "protocol-version-differs": _Known(3, "この拠点とコンソーシアムの rengo の版が異なります"),
+    "too-many-requests": _Known(9, "この拠点からの要求が上限回数を超えました。数分待ってからやり直してください"),
     "signature-invalid": _Known(10, "この拠点の署名を検証できません"),
 }
 

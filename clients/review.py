@@ -1,6 +1,7 @@
 """A plan in plain words, for the person who decides about it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from clients.home import Home
@@ -19,6 +20,8 @@ def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
         "members": list(plan.members),
         "included": me in plan.members,
         "threshold": plan.threshold,
+        "quorum": plan.quorum,
+        "deadlines": asdict(plan.deadlines),
         "threat": plan.secagg.threat,
         "collude": plan.corruptible,
         "neighbourhoods": plan.neighbourhoods.facts if plan.neighbourhoods else None,
@@ -36,7 +39,7 @@ def facts(plan: Plan, me: str, found: Sequence[Breach]) -> dict[str, Any]:
 def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], language: Language) -> str:
     """The plan, what it makes leave this site, what policy.toml says to it, and the roster's changes since the last
     approval."""
-    count, colluders = len(plan.members), plan.corruptible
+    count, colluders, limits = len(plan.members), plan.corruptible, plan.deadlines
     honest = plan.quorum - colluders
     noise = {"en": "none is added", "ja": "加えません"}[language]
     lines: list[tuple[str, str]] = {
@@ -53,6 +56,12 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
                 "The coordinator",
                 f"learns sums over at least {honest} honest members, if at most {colluders} collude",
             ),
+            ("Every sum", f"of at least {plan.quorum} of the {count} members"),
+            (
+                "Deadlines",
+                f"{limits.training} s to train and send the update, {limits.answer} s for every other answer; a round "
+                "goes on without a site that is late",
+            ),
             ("Noise (DP)", noise),
             ("Plan", spoken(plan.digest())),
             ("Roster", f"version {roster.version}: {spoken(roster.digest())}"),
@@ -66,6 +75,12 @@ def text(plan: Plan, roster: Roster, home: Home, found: Sequence[Breach], langua
             (
                 "事務局",
                 f"知り得るのは、正直な {honest} 拠点以上の合計だけです（結託が {colluders} 拠点以下の場合）",
+            ),
+            ("合計の拠点数", f"{count} 拠点中 {plan.quorum} 拠点以上"),
+            (
+                "制限時間",
+                f"学習と更新の送信 {limits.training} 秒、その他の応答 各 {limits.answer} 秒"
+                "（遅れた拠点を待たずに進みます）",
             ),
             ("ノイズ (DP)", noise),
             ("計画", spoken(plan.digest())),

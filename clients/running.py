@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from clients import proxy
+from clients import clock, proxy
 from clients.approving import JobFinished, is_other_startable, require_startable
 from clients.asking import ask_until_answered
-from clients.commands.site import opened_journal
+from clients.commands.site import opened_journal, registry_of
 from clients.home import Approval, Home, NothingApproved
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
@@ -21,7 +21,7 @@ from clients.process import alone
 from clients.proxy import ProxyRefused
 from clients.state_folder import require_usable
 from federation.commands import Printer, Words
-from federation.errors import RengoError
+from federation.errors import ConfigInvalid, RengoError
 from federation.secagg.refusals import JobClosed
 
 if TYPE_CHECKING:  # they bring torch
@@ -56,6 +56,10 @@ _WORDS: dict[str, Words] = {
     "proxy": {
         "en": "{id}: the carrier is not reached; the node keeps trying. {reason} [{code}]",
         "ja": "{id}: 通信路に接続できません（ノードは再試行を続けます）。{reason} [{code}]",
+    },
+    "clock": {
+        "en": "{id}: the coordinator refuses the node; it keeps trying. {reason} [{code}]",
+        "ja": "{id}: 事務局がノードを拒否しています（再試行を続けます）。{reason} [{code}]",
     },
     "other": {
         "en": "{id}: another plan or roster is approved than job {job} was loaded with: it is taken up",
@@ -122,7 +126,7 @@ def _await_plan(home: Home, journal: Journal, stopping: threading.Event, printer
         try:
             require_startable(home, journal)
             return
-        except (NothingApproved, JobClosed, JobFinished):
+        except (NothingApproved, ConfigInvalid, JobClosed, JobFinished):  # ConfigInvalid: approved before an upgrade
             if not told:
                 printer.line("waiting", _WORDS["waiting"], id=home.settings().id)
             told = True
@@ -143,6 +147,8 @@ def _take_part(home: Home, journal: Journal, signals: _Signals, printer: Printer
             facts = {"id": id, "code": code, "carrier": home.carrier(), "pause": round(pause)}
             printer.line(event, _WORDS[event], **facts)
             _tell_of_proxy(home, printer)
+            if event == "node":
+                _tell_of_clock(home, printer)
 
         node = NodeProcess(Node(home.carrier(), *files, home.file("flower"), _free_port()), ended)
         try:
@@ -175,6 +181,19 @@ def _tell_of_proxy(home: Home, printer: Printer) -> None:
             printer.line(
                 "proxy", _WORDS["proxy"], id=home.settings().id, reason=error.text(printer.language), code=error.code
             )
+
+
+def _tell_of_clock(home: Home, printer: Printer) -> None:
+    """Name this machine's clock where the coordinator refuses the node for it, as when it was set while the member ran:
+    Flower tells the node nothing."""
+    try:
+        with opened_journal(home) as journal:  # a connection of its own: the service writes to the other one
+            _, offset = clock.standing(registry_of(home, journal), home.identity())
+        clock.require_right(offset)
+    except RengoError as error:
+        if isinstance(error, clock.ClockWrong):
+            id, reason = home.settings().id, error.text(printer.language)
+            printer.line("clock", _WORDS["clock"], id=id, reason=reason, code=error.code)
 
 
 def _nobody_listens(home: Home) -> bool:

@@ -7,6 +7,7 @@ factors of its own, and the base is there once.
 """
 
 import copy
+import math
 import os
 import threading
 import time
@@ -37,6 +38,7 @@ from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
 from federation.base_model import FAMILIES, check, invalid
 from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
+from federation.secagg.refusals import OutOfTime
 from federation.tensors import Array, Tensors
 
 # What transformers would print about a folder is raised as an error here, or matters to nobody.
@@ -108,11 +110,12 @@ class Trainer:
     UnknownLoraTarget or DeviceUnavailable.
 
     Any thread may call at any time, with the same results: it gets modules and factors of its own over the same base.
+    A call that takes longer than `seconds` ends with OutOfTime, within one forward pass.
     """
 
-    def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora) -> None:
+    def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora, seconds: float = math.inf) -> None:
         check(folder)
-        self._folder, self._threads = folder, model.threads
+        self._folder, self._threads, self._seconds = folder, model.threads, seconds
         self._device = _device(model.device)
         self.tokenizer = LocalTokenizer(folder)
         base = _load(folder, getattr(torch, model.dtype)).to(self._device)
@@ -152,8 +155,9 @@ class Trainer:
         with the same number of threads. `seed` is for models that draw random numbers; none supported does today.
 
         Raises ModelFolderInvalid for blocks longer than the model can read, TrainingDiverged when the loss or a factor
-        is no longer finite, ValueError for names or shapes that are not the model's.
+        is no longer finite, OutOfTime, ValueError for names or shapes that are not the model's.
         """
+        self._own.until = time.monotonic() + self._seconds
         return next(self.stretches(factors, trainable, [blocks], train, seed))
 
     def stretches(
@@ -196,6 +200,7 @@ class Trainer:
     def losses(self, factors: Tensors, blocks: Blocks) -> Array:
         """Nats of each predicted token of `blocks` under `factors`, in their order: float32, (blocks.predicted,)."""
         self.check_length(blocks.ids.shape[1])
+        self._own.until = time.monotonic() + self._seconds
         with exact(0, self._threads, self._device), torch.inference_mode():
             self._copy_in(factors, frozenset())
             parts = [losses.cpu().numpy() for losses in self._losses(blocks)]
@@ -221,6 +226,8 @@ class Trainer:
         for part in (blocks[start : start + size] for start in range(0, len(blocks), size)):
             if self._stopped.is_set():
                 raise CancelledError
+            if time.monotonic() > getattr(self._own, "until", math.inf):
+                raise OutOfTime(seconds=f"{self._seconds:g}")
             arrays = (part.ids, part.positions, part.labels)
             ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
             wanted = labels != IGNORED

@@ -29,7 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from federation import output, plan, settings
+from federation import formats, output, plan, settings
 from federation.arguments import ArgumentParser
 from federation.errors import ConfigInvalid, Fault, Language, RengoError, UnknownKey, WrongValue
 
@@ -118,17 +118,20 @@ def compose(overrides: Sequence[str], kind: type[C], config_name: str) -> C:
 
 def to_yaml(config: Any) -> str:
     """A dataclass as YAML that `plan.read` takes back; for plan.yaml."""
-    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
+    return formats.written_by() + OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
 def from_yaml(text: str, kind: type[C]) -> C:
-    """What `to_yaml` wrote, or ConfigInvalid. It may have come over a network: aliases, which could make it grow
-    without bound, are refused, and interpolations (`${oc.env:NAME}`) stay the text that they are."""
+    """What `to_yaml` wrote, or ConfigInvalid, which says so when another version of rengo did. It may have come over a
+    network: aliases, which could make it grow without bound, are refused, and interpolations (`${oc.env:NAME}`) stay
+    the text that they are."""
     try:
         _refuse_unbounded(text)
         with _faults():
             raw: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
             return plan.read(kind, raw)
+    except ConfigInvalid as error:
+        raise ConfigInvalid([*error.faults, *formats.other_settings(error.faults, text)]) from error
     except yaml.YAMLError as error:
         raise ConfigInvalid([NotYaml(detail=(reason := str(error).splitlines()[0]), detail_ja=reason)]) from error
 

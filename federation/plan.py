@@ -85,6 +85,9 @@ class ServerOptim:
 class SecAgg:
     """Secure aggregation. No threshold is here: every member computes it from the number of members.
 
+    `quorum`: how many members have to be in every sum. `auto` is the least that the number of members permits
+    (`least_quorum`); a plan may ask for more, never for fewer.
+
     Under `semi_malicious` a member deals with its neighbours only, as many as `corruption_rate` and `dropout_rate`
     take: the share of all members that may collude, and be lost in a round. Both are null under `malicious`.
 
@@ -97,6 +100,7 @@ class SecAgg:
     threat: Literal["malicious", "semi_malicious"]
     corruption_rate: Annotated[float | None, Range(0, 0.33)]
     dropout_rate: Annotated[float | None, Range(0, 0.33)]
+    quorum: Annotated[int | Literal["auto"], Range(3)]
     attempts: Annotated[int, Range(1, 1000)]
     initial_range: Annotated[float | Literal["auto"], Range(1e-12)]
     range_headroom: Annotated[float, Range(1)]
@@ -122,6 +126,22 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Deadlines:
+    """Seconds that members have for one exchange, from when it begins; who has not answered then has dropped out of it.
+
+    `training`: for the one in which they receive the adapter, train, evaluate, and send the masked update; the last,
+    which only measures, runs the same model over the same text. `answer`: for each of the others.
+    """
+
+    training: Annotated[int, Range(1, 7 * 86400)]
+    answer: Annotated[int, Range(1, 7 * 86400)]
+
+    def seconds(self, step: str) -> int:
+        """For the exchange that awaits this answer (federation/secagg/server.py, Step)."""
+        return self.training if step == "masked" else self.answer
+
+
+@dataclass(frozen=True)
 class Plan:
     """One job, whole. `members` are roster ids, sorted; secure aggregation's N is their number."""
 
@@ -138,12 +158,19 @@ class Plan:
     secagg: SecAgg
     privacy: Privacy
     evaluation: Evaluation
+    deadlines: Deadlines
 
     @property
     def quorum(self) -> int:
-        """How many members have to be in every step, from those of the job and never from a cohort."""
+        """How many members have to be in every sum: `secagg.quorum`, and never fewer than the least."""
+        stated = self.secagg.quorum
+        return self.least_quorum if stated == "auto" else max(stated, self.least_quorum)
+
+    @property
+    def least_quorum(self) -> int:
+        """The smallest quorum, from the number of the job's members and never from a cohort."""
         found = self.neighbourhoods
-        return quorum(len(self.members), found.corrupt if found else 0)
+        return least_quorum(len(self.members), found.corrupt if found else 0)
 
     @property
     def neighbourhoods(self) -> Parameters | None:
@@ -155,10 +182,10 @@ class Plan:
 
     @property
     def threshold(self) -> int:
-        """t, how many open a secret and how many votes decide (see docs/security.md): the quorum, where everybody is
-        everybody's neighbour."""
+        """t, how many open a secret and how many votes decide (see docs/security.md): the least quorum, where everybody
+        is everybody's neighbour."""
         found = self.neighbourhoods
-        return found.threshold if found else self.quorum
+        return found.threshold if found else self.least_quorum
 
     @property
     def neighbourhood_size(self) -> int:
@@ -169,8 +196,8 @@ class Plan:
     @property
     def spare(self) -> int:
         """How many members a round can do without."""
-        found = self.neighbourhoods
-        return found.lost if found else len(self.members) - self.quorum
+        found, beyond = self.neighbourhoods, len(self.members) - self.quorum
+        return min(found.lost, beyond) if found else beyond
 
     @property
     def corruptible(self) -> int:
@@ -183,7 +210,7 @@ class Plan:
         return hashlib.sha256(b"rengo plan v1\0" + canonical_cbor(plain(self))).digest()
 
 
-def quorum(members: int, corrupt: int = 0) -> int:
+def least_quorum(members: int, corrupt: int = 0) -> int:
     """floor(2N/3) + 1: with at most (N - 1) / 3 corrupt members two survivor sets cannot both win a vote of all. With
     neighbourhoods and f that are corrupt floor((2N + f)/3) + 1: those that open a sum are too many for the members
     left to open a second one in another attempt (docs/security.md)."""
@@ -264,6 +291,7 @@ def _inconsistencies(values: Mapping[str, Any]) -> list[Fault]:
     if not _SHA256.fullmatch(values.get("model.sha256") or "0" * 64):
         fault("model.sha256", "a SHA-256 is 64 hexadecimal digits", "SHA-256 は 16 進数 64 桁です")
     _check_threat(values, fault)
+    _check_quorum(values, fault)
     if "members" in values:
         _check_members(values["members"], values.get("secagg.ring_bits", 32), fault)
     return faults
@@ -286,6 +314,26 @@ def _check_threat(values: Mapping[str, Any], fault: Callable[[str, str, str], No
             f"more than {MOST_NEIGHBOURS}. Lower the rates, or use `malicious`, which withstands more",
             f"{count} 拠点では、この割合で隣接集合を作れません（隣接が全員または {MOST_NEIGHBOURS} を超えます）。"
             "割合を下げるか、より強い `malicious` を使ってください",
+        )
+
+
+def _check_quorum(values: Mapping[str, Any], fault: Callable[[str, str, str], None]) -> None:
+    """A quorum that a plan states is between the least one and all members, where these are known."""
+    stated, count = values.get("secagg.quorum", "auto"), len(values.get("members", ()))
+    rates = [values.get(key) for key in ("secagg.corruption_rate", "secagg.dropout_rate")]
+    if stated == "auto" or count < 3 or "secagg.threat" not in values:
+        return
+    sparse = values["secagg.threat"] == "semi_malicious"
+    found = parameters(count, *rates) if sparse and None not in rates else None
+    if sparse and found is None:
+        return  # told already
+    least = least_quorum(count, found.corrupt if found else 0)
+    if not least <= stated <= count:
+        fault(
+            "secagg.quorum",
+            f"of {count} members at least {least} and at most {count} can be asked for in every sum, not {stated}; "
+            f"`auto` is {least}",
+            f"{count} 拠点では {least} 以上 {count} 以下にしてください（{stated} は不可）。`auto` は {least} です",
         )
 
 

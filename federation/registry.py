@@ -17,9 +17,17 @@ from typing import Annotated, ClassVar
 from federation.identity import Roster, SignedRoster
 from federation.wire import Body, Limits, Size
 
+PROTOCOL = 1
+"""What coordinator and members say to each other: messages, contexts, plans, the relay app. Programs with different
+numbers do not take part together, and the registry tells them so (docs/adr/0012). For that, these stay whatever else
+changes: `protocol` and `rengo` of Join and Ask, and Refused."""
+
 SIGNATURE_SIZE = 64
 LIMITS = Limits(header=4 << 20, blob=0)
 """A roster of thousands of members is the largest thing that travels here."""
+
+VERSION_HEADER = "Rengo-Version"
+"""Of each answer over HTTP, for a program that cannot read frames of this form at all."""
 
 APPROVED, REFUSED = "approved", "refused"
 

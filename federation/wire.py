@@ -202,13 +202,19 @@ def write_frame(messages: Sequence[Signed]) -> bytes:
     return b"".join(parts)
 
 
+def is_frame(data: Buffer) -> bool:
+    """Whether it begins as a frame that this program can read."""
+    return bytes(data[:5]) == MAGIC + bytes([VERSION])
+
+
 def read_frame(data: Buffer, limits: Limits) -> tuple[Signed, ...]:
     """The messages of a frame, headers decoded once and sizes checked; signatures are not. Raises Malformed."""
     view = memoryview(data)
     if bytes(view[:4]) != MAGIC:
         raise Malformed(detail="this is not a rengo message")
     if len(view) < 6 or view[4] != VERSION:
-        raise Malformed(detail="unknown protocol version")
+        there = view[4] if len(view) > 4 else "missing"
+        raise Malformed(detail=f"the version of its form is {there}, this program's is {VERSION}")
     if view[5] > MAX_MESSAGES:
         raise Malformed(detail=f"{view[5]} messages in one frame")
     messages, rest = [], view[6:]

@@ -29,6 +29,7 @@ from benchmarks.superlink import node_key, superlink
 from aggregator.carriers import Exchange
 from aggregator.carriers.flower import Flower
 
+DEADLINE = 600.0
 STEADY = 3
 """Exchanges of a round whose set-up was carried by the round before."""
 
@@ -84,19 +85,22 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=1000, help="of a request, and of an answer")
     args = parser.parse_args()
     facts = machine(threads=1, packages=("flwr", "cryptography"))
-    with tempfile.TemporaryDirectory() as name, federation(Path(name), args.members) as (carrier, members, port):
+    with (
+        tempfile.TemporaryDirectory() as name,
+        federation(Path(name), args.members, args.bytes) as (carrier, members, port),
+    ):
         handshake = statistics.median(tls_handshake(port) for _ in range(20))
         result = measure(carrier, members, args.exchanges, bytes(args.bytes))
     emit({"machine": facts, **vars(args), **result, "tls_handshake_seconds": round(handshake, 4)})
 
 
 @contextmanager
-def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, Member], int]]:
+def federation(folder: Path, count: int, largest: int) -> Iterator[tuple[Flower, Mapping[str, Member], int]]:
     """A SuperLink and nodes that are all connected: the carrier, the members and the SuperLink's port."""
     members = {f"m{i}": Member.create(folder / f"m{i}") for i in range(count)}
     keys = {name: member.public_key for name, member in members.items()}
     try:
-        with superlink(folder, keys, lambda name: members[name].door) as (carrier, port):
+        with superlink(folder, keys, lambda name: members[name].door, largest) as (carrier, port):
             yield carrier, members, port
     finally:
         for member in members.values():
@@ -106,13 +110,13 @@ def federation(folder: Path, count: int) -> Iterator[tuple[Flower, Mapping[str, 
 def measure(carrier: Flower, members: Mapping[str, Member], count: int, frame: bytes) -> dict[str, Any]:
     """Means over members and exchanges, in seconds."""
     requests = dict.fromkeys(members, frame)
-    dict(carrier.exchange(Exchange(0, "warm"), requests))
+    dict(carrier.exchange(Exchange(0, "warm", DEADLINE), requests))
     seconds: list[float] = []
     parts: dict[str, list[float]] = {"until_the_app_starts": [], "the_app_starts": [], "back": []}
     used = cpu_by_program()
     for number in range(1, count + 1):
         asked = now()
-        for member, _ in carrier.exchange(Exchange(number, "bench"), requests):
+        for member, _ in carrier.exchange(Exchange(number, "bench", DEADLINE), requests):
             visit, arrived = members[member].visits[-1], now()
             parts["until_the_app_starts"].append(visit.process - asked)
             parts["the_app_starts"].append(visit.received - visit.process)

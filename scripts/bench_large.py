@@ -26,7 +26,7 @@ from benchmarks.machine import emit, machine, say
 from benchmarks.superlink import Door, node_key, superlink
 
 from aggregator.carriers import Carrier, Exchange
-from aggregator.rounds import Event, RoundDone, run
+from aggregator.rounds import Event, RoundDone, largest_answer, run
 from aggregator.store import Store
 from clients.node_process import door
 from federation.socket_folder import SocketFolder
@@ -174,7 +174,7 @@ def sites(large: Large, folder: Path) -> Iterator[Carrier]:
             stack.callback(process.join)
             stack.callback(here.close)
             here.recv_bytes()
-        found, _ = stack.enter_context(superlink(folder, keys, lambda name: doors[name], deadline=1800))
+        found, _ = stack.enter_context(superlink(folder, keys, doors.__getitem__, largest_answer(large.job())))
         yield found
 
 

@@ -25,7 +25,7 @@ from benchmarks.aggregation import Members, Meter
 from benchmarks.machine import emit, machine, say
 from benchmarks.remote import aggregate
 
-from federation.plan import quorum
+from federation.plan import least_quorum
 from federation.secagg.graph import Parameters, parameters
 
 PANELS = (
@@ -76,7 +76,7 @@ def measure(count: int, args: argparse.Namespace) -> dict[str, Any]:
 def graph(count: int, sparse: Parameters | None) -> dict[str, Any]:
     """What was computed, or everybody with everybody."""
     if sparse is None:
-        return {"degree": count - 1, "threshold": quorum(count)}
+        return {"degree": count - 1, "threshold": least_quorum(count)}
     logs = {"log2_not_private": log2(sparse.not_private), "log2_not_complete": log2(sparse.not_complete)}
     return {"degree": sparse.degree, "threshold": sparse.threshold, "corrupt": sparse.corrupt, **logs}
 

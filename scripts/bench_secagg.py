@@ -30,7 +30,7 @@ from benchmarks.aggregation import Costs, Table
 from benchmarks.machine import emit, say
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from federation.plan import quorum
+from federation.plan import least_quorum
 
 PIECE = 128 * 1024
 STATUS = Path("/proc/self/status")
@@ -115,8 +115,8 @@ def arguments() -> argparse.Namespace:
         "--threads", type=int, default=1, help="for masks, on both sides; CPU seconds are of all of them"
     )
     args = parser.parse_args()
-    if args.members - args.dropped < quorum(args.members):
-        parser.error(f"of {args.members} members at most {args.members - quorum(args.members)} may be dropped")
+    if args.members - args.dropped < least_quorum(args.members):
+        parser.error(f"of {args.members} members at most {args.members - least_quorum(args.members)} may be dropped")
     return args
 
 

@@ -81,7 +81,7 @@ class Example:
     def shares_of(self, dealer: str, what: str) -> dict[int, bytes]:
         """What a dealer deals of its self-mask seed ("seed") or of its mask key ("key")."""
         secret = self.seeds[dealer] if what == "seed" else self.mask_keys[dealer].private_bytes_raw()
-        others = coefficients(dealer, what, p.quorum(len(MEMBERS)))
+        others = coefficients(dealer, what, p.least_quorum(len(MEMBERS)))
         return deal(secret, others, list(self.roster.indices.values()))
 
     def _announced(self, member: str) -> Signed:
@@ -229,9 +229,10 @@ def _plan() -> dict[str, Any]:
         train=p.Train(16, 64, 16, p.Optimizer("adamw", 1e-3, 0.0)),
         scheme=p.Scheme("fedit"),
         server_optim=p.ServerOptim("fedavg", 1.0),
-        secagg=p.SecAgg(16, "malicious", None, None, 3, "auto", 8.0, 1e-6),
+        secagg=p.SecAgg(16, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
         evaluation=p.Evaluation(1, 32, 0.15, 0.2),
+        deadlines=p.Deadlines(3600, 300),
     )
     state = step.first_state(plan, {"layer": (5, 4)})
     terms = step.terms(plan, tensors.digest(state.factors), step.ring_for(plan, state, 1, None))

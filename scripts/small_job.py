@@ -89,9 +89,10 @@ def small_plan(rounds: int) -> p.Plan:
         train=p.Train(8, 8, 8, p.Optimizer("sgd", 0.1, 0.0)),
         scheme=p.Scheme("fedit"),
         server_optim=p.ServerOptim("fedavg", 1.0),
-        secagg=p.SecAgg(32, "malicious", None, None, 3, "auto", 8.0, 1e-6),
+        secagg=p.SecAgg(32, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
         evaluation=p.Evaluation(1, 8, 0.2, 0.2),
+        deadlines=p.Deadlines(3600, 300),
     )
 
 

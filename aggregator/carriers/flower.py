@@ -1,4 +1,5 @@
 """Flower as carrier between sites: a SuperLink process that members' nodes connect to, and the relay app run on it.
+Nodes are let through a gate to the calls that they need (gate.py).
 
     rounds.run -> Flower.exchange -> relay's server side (a Flower ServerApp) -> SuperLink
     -> SuperNode -> relay's client side (a ClientApp) -> the member's service, and back
@@ -15,8 +16,10 @@ import os
 import secrets
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -25,6 +28,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
 from aggregator.carriers import Exchange
+from aggregator.complaints import COMPLAINTS
 from federation.errors import RengoError
 from federation.socket_folder import SocketFolder
 
@@ -32,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 # By place and not by import: the app travels as files, and this side must not know the other's code.
 RELAY = Path(__file__).resolve().parents[2] / "clients" / "relay" / "app"
+_SUPERLINK = (sys.executable, "-m", "aggregator.carriers.superlink")
 _REGISTER = (sys.executable, "-m", "aggregator.carriers.register_nodes")
 _START_SECONDS = 60
 _PAUSES = (1.0, 5.0, 15.0)
@@ -39,6 +44,12 @@ _PAUSES = (1.0, 5.0, 15.0)
 _RECONNECT_SECONDS = 180.0
 """For nodes after that: they notice, end, are started again after some seconds, and are refused for up to a minute."""
 _LOOK = 0.5
+LARGEST = 1 << 20
+"""Bytes of an answer, where the plan does not say more."""
+_WRAPPING = 4096
+"""Bytes that Flower puts around an answer."""
+_HEAD = struct.Struct(">Qd")
+"""Before each frame for the relay: its node, and the seconds that this one is waited for."""
 QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -66,14 +77,17 @@ class Servers:
 
 
 class Flower:
-    """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect."""
+    """The carrier. `nodes`: member -> the public key of its node (OpenSSH); no other node may connect. `largest`: bytes
+    of an answer; larger ones are turned away before they are in anybody's memory."""
 
-    def __init__(self, servers: Servers, nodes: Mapping[str, str], deadline: float, folder: Path) -> None:
-        self._servers, self._nodes, self._deadline, self._folder = servers, nodes, deadline, folder
+    def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
+        self._servers, self._nodes, self._folder = servers, nodes, folder
+        self._largest, self._local_port = largest + _WRAPPING, 0
         self._folder_of_sockets = SocketFolder()
         self._sockets = self._folder_of_sockets.path
         self._superlink: subprocess.Popen[bytes] | None = None
         self._relay: Connection | None = None
+        self._relay_process: int | None = None
         self._members: dict[int, str] = {}
         self._seen: set[str] = set()
         self._back_by = 0.0
@@ -82,12 +96,11 @@ class Flower:
         """Ask everyone who is connected, and yield answers until all are in or the deadline has passed. When Flower
         fails in between, those who have not answered have dropped out."""
         try:
-            relay = self._connected()
-            online = self._online(relay, self._seen & requests.keys())
+            relay, online = self._reached(self._seen & requests.keys(), exchange.seconds)
             self._seen = set(online)
-            relay.send_bytes(str(self._deadline).encode())
+            relay.send_bytes(str(exchange.seconds).encode())
             for member in sorted(requests.keys() & online.keys()):
-                relay.send_bytes(online[member].to_bytes(8, "big") + requests[member])
+                relay.send_bytes(_HEAD.pack(online[member], exchange.patience(member)) + requests[member])
             relay.send_bytes(b"")
             while answer := self._received(relay):
                 member, given = self._members[int.from_bytes(answer[:8], "big")], answer[8:9] == b"\1"
@@ -102,15 +115,30 @@ class Flower:
     def online(self) -> set[str]:
         """Members whose node is connected."""
         try:
-            return set(self._online(self._connected(), set()))
+            online = set(self._reached(set(), 0.0)[1])
         except (EOFError, OSError):
             self._relay = None
             return set()
+        # For the next exchange: after a new start, a look may come too soon for any of them.
+        self._seen |= online
+        return online
 
     def close(self) -> None:
         """Stop what was started here."""
         self._stop_superlink()
         self._folder_of_sockets.remove()
+
+    def _reached(self, awaited: AbstractSet[str], longest: float) -> tuple[Connection, dict[str, int]]:
+        """The relay, and who is connected. When it or the SuperLink has ended since the last exchange, no request is
+        lost yet: both are started again, once."""
+        relay = self._connected()
+        with contextlib.suppress(EOFError, OSError):
+            online = self._online(relay, awaited, longest)
+            if self._superlink is not None and self._superlink.poll() is None:
+                return relay, online
+        self._relay = None
+        relay = self._connected()
+        return relay, self._online(relay, awaited, longest)
 
     def _connected(self) -> Connection:
         if self._relay is None or self._superlink is None or self._superlink.poll() is not None:
@@ -118,7 +146,7 @@ class Flower:
             if again:
                 _log.warning("the SuperLink or its relay ended; both are started again")
             self._start_all(_PAUSES if again else ())
-            self._back_by = time.monotonic() + min(self._deadline, _RECONNECT_SECONDS) if again else 0.0
+            self._back_by = time.monotonic() + _RECONNECT_SECONDS if again else 0.0
         assert self._relay is not None  # noqa: S101  # it was started
         return self._relay
 
@@ -136,11 +164,13 @@ class Flower:
             time.sleep(pauses[0])
             self._start_all(pauses[1:])
 
-    def _online(self, relay: Connection, awaited: AbstractSet[str]) -> dict[str, int]:
-        """Members whose node is connected, and its id. After a new start, `awaited` are waited for: they reconnect."""
+    def _online(self, relay: Connection, awaited: AbstractSet[str], longest: float) -> dict[str, int]:
+        """Members whose node is connected, and its id. After a new start, `awaited` are waited for, `longest` seconds
+        at most: they reconnect."""
+        until = min(self._back_by, time.monotonic() + longest)
         while True:
             online = {self._members[node]: node for node in self._ask_nodes(relay) if node in self._members}
-            if awaited <= online.keys() or time.monotonic() > self._back_by:
+            if awaited <= online.keys() or time.monotonic() > until:
                 return online
             time.sleep(_LOOK)
 
@@ -160,25 +190,35 @@ class Flower:
         return relay.recv_bytes()
 
     def _start_superlink(self) -> None:
-        servers = self._servers
+        servers, self._local_port = self._servers, _free_port()
+        listening, told = os.pipe()
         command = [
-            *(sys.executable, "-m", "aggregator.carriers.child", _program("flower-superlink")),
-            *("--ssl-certfile", str(servers.certificate), "--ssl-keyfile", str(servers.key)),
-            *("--ssl-ca-certfile", str(servers.authority), "--enable-supernode-auth"),
-            *("--disable-runtime-dependency-installation", "--host", servers.host, "--port", str(servers.port)),
+            *(sys.executable, "-m", "aggregator.carriers.child", *_SUPERLINK),
+            *(servers.host, str(servers.port), str(self._local_port), str(told)),
+            *(str(servers.certificate), str(servers.key), str(servers.authority)),
         ]
         config = self._folder / "config.toml"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         config.write_text(
-            f'[superlink.rengo]\naddress = "127.0.0.1:{servers.port}"\nroot-certificates = "{servers.authority}"\n',
+            f'[superlink.rengo]\naddress = "127.0.0.1:{self._local_port}"\nroot-certificates = "{servers.authority}"\n',
             encoding="utf-8",
         )
         with (self._folder / "superlink.log").open("ab") as log:
             self._superlink = subprocess.Popen(  # noqa: S603
-                command, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                pass_fds=(told,),
+                start_new_session=True,
             )
+        os.close(told)
+        threading.Thread(target=_hear, args=(listening,), name="complaints", daemon=True).start()
+        with self._superlink.stdin as given:  # type: ignore[union-attr]  # it was asked for
+            given.write(json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode())
         until = time.monotonic() + _START_SECONDS
-        while not _listens(servers.port):
+        while not _listens(self._local_port):
             if self._superlink.poll() is not None or time.monotonic() > until:
                 raise self._failed("flower-superlink", "it does not listen")
             time.sleep(0.2)
@@ -187,7 +227,6 @@ class Flower:
         if self._relay is not None:
             self._relay.close()
         if self._superlink is not None:
-            # Its children, the relay among them, are in its session, also when it was killed itself.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -195,11 +234,16 @@ class Flower:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._superlink.pid, signal.SIGKILL)
             self._superlink.wait()
-        self._superlink, self._relay = None, None
+        if self._relay_process is not None:
+            # Flower starts it in another session, and its way to end may wait for a SuperLink that is gone.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._relay_process, signal.SIGKILL)
+            os.close(self._relay_process)
+        self._superlink, self._relay, self._relay_process = None, None, None
 
     def _register_nodes(self) -> dict[int, str]:
         """Tell the SuperLink, which starts without any, whose nodes may connect: node id -> member."""
-        command = [*_REGISTER, str(self._servers.port), str(self._servers.authority)]
+        command = [*_REGISTER, str(self._local_port), str(self._servers.authority)]
         given, environment = json.dumps(dict(self._nodes)), self._environment()
         try:
             done = subprocess.run(  # noqa: S603
@@ -227,9 +271,11 @@ class Flower:
             self._flwr("run", str(RELAY), "rengo", "--run-config", config)
             listener._listener._socket.settimeout(_START_SECONDS)  # type: ignore[attr-defined]  # it has no other way
             try:
-                return listener.accept()
+                relay = listener.accept()
             except TimeoutError as error:
                 raise self._failed("flwr-serverapp", "the relay does not connect") from error
+        self._relay_process = _process_behind(relay)
+        return relay
 
     def _flwr(self, *arguments: str) -> dict[str, str]:
         """One command of Flower's own CLI: its control API has no other stable face."""
@@ -252,6 +298,23 @@ class Flower:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
 
 
+def _process_behind(relay: Connection) -> int | None:
+    """A handle (pidfd) of the process at the other end of a local socket; None when it has ended already."""
+    with socket.socket(fileno=os.dup(relay.fileno())) as end:
+        credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    with contextlib.suppress(ProcessLookupError):
+        return os.pidfd_open(struct.unpack("3i", credentials)[0])
+    return None
+
+
+def _hear(listening: int) -> None:
+    """Log who does too much at the gate, until the SuperLink ends."""
+    with os.fdopen(listening, encoding="utf-8") as lines:
+        for line in lines:
+            who, code = json.loads(line)
+            _log.warning("carrier: %s: %s", who, COMPLAINTS[code])
+
+
 def _last(output: str | bytes) -> str:
     """The end of what a program said, where the reason is."""
     text = output.decode(errors="replace") if isinstance(output, bytes) else output
@@ -261,6 +324,12 @@ def _last(output: str | bytes) -> str:
 def _program(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     return str(beside) if beside.exists() else name
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

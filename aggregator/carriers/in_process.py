@@ -9,7 +9,8 @@ Handle = Callable[[bytes], bytes]
 
 
 class InProcess:
-    """Calls each member's `handle`, in turn or, with `Workers.in_order`, several at once."""
+    """Calls each member's `handle`, in turn or, with `Workers.in_order`, several at once. Nobody is late: a call that
+    takes long is waited for."""
 
     def __init__(self, members: Mapping[str, Handle], in_order: InOrder = map) -> None:
         self._members, self._in_order = members, in_order

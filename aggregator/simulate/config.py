@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from federation.errors import ConfigInvalid, Inconsistent, ModelMismatch
 from federation.plan import (
+    Deadlines,
     Evaluation,
     Lora,
     Model,
@@ -97,6 +98,7 @@ class SimulateConfig:
     secagg: SecAgg
     privacy: Privacy
     evaluation: Evaluation
+    deadlines: Deadlines
     arms: ArmsChoice
     data: DataChoice
     dropouts: Dropouts
@@ -127,6 +129,7 @@ class SimulateConfig:
             secagg=self.secagg,
             privacy=self.privacy,
             evaluation=self.evaluation,
+            deadlines=self.deadlines,
         )
         faults = check_consistent(plan)
         spare = spared(plan)

@@ -66,13 +66,20 @@ class Seat:
 
     @property
     def minimum(self) -> int:
-        """How many have to be in every step: the site's minimum, and never below the quorum."""
+        """How many have to be in every sum: the site's minimum, and never below the quorum."""
         return max(self.minimum_cohort, self.parties.quorum)
 
     @property
     def shown(self) -> int:
         """How many of them have to be shown to me: all, or t where I am shown my neighbourhood."""
         return self.parties.threshold if self.parties.sparse else self.minimum
+
+    @property
+    def votes(self) -> int:
+        """How many have to sign the same survivors. A plan's `quorum` is for sums and asks for no more votes: what they
+        prove, that no second set can win, they prove from the least quorum on."""
+        parties = self.parties
+        return parties.threshold if parties.sparse else max(self.minimum_cohort, parties.least_quorum)
 
     def open(self, message: Signed, kind: type[B], digest: bytes) -> B:
         """A coordinator's verified message to me, in the context `digest`."""
@@ -291,8 +298,8 @@ class AgreedSent:
         strangers = sorted(set(votes) - set(self.voters))
         if other or strangers:
             raise SurvivorsInconsistent(detail=f"{', '.join(other + strangers)} signed another set or is not in it")
-        if len(votes) < self.seat.shown:
-            raise TooFewSignatures(count=len(votes), needed=self.seat.shown)
+        if len(votes) < self.seat.votes:
+            raise TooFewSignatures(count=len(votes), needed=self.seat.votes)
         seeds = {dealer: self._held[dealer][0] for dealer in self.alive if dealer in self._held}
         keys = {dealer: self._held[dealer][1] for dealer in self.gone if dealer in self._held}
         return self.seat.me.sign(Revealed(self.survivors, seeds, keys), self.ctx, COORDINATOR)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from federation.errors import RengoError
 from federation.identity import COORDINATOR, Roster, open_signed
-from federation.plan import Plan, quorum
+from federation.plan import Plan, least_quorum
 from federation.secagg.contexts import claim_digest, statements_digest
 from federation.secagg.graph import Graph, Parameters, graph_of
 from federation.secagg.messages import Claim, Keys
@@ -41,16 +41,18 @@ class Parties:
     """The N members that a job names, within a verified roster. Raises NotInRoster.
 
     `sparse`: the neighbourhoods of `threat=semi_malicious`; None where everybody is everybody's neighbour.
+    `asked`: how many members the plan asks for in every sum (`secagg.quorum`); fewer than the least quorum is that.
     """
 
     roster: Roster
     members: tuple[str, ...]
     sparse: Parameters | None = None
+    asked: int = 0
 
     @classmethod
     def of(cls, roster: Roster, plan: Plan) -> "Parties":
         """The members of a plan, and what its `secagg.threat` makes them show each other."""
-        return cls(roster, plan.members, plan.neighbourhoods)
+        return cls(roster, plan.members, plan.neighbourhoods, plan.quorum)
 
     def __post_init__(self) -> None:
         missing = [member for member in self.members if member not in self.roster.keys]
@@ -59,18 +61,24 @@ class Parties:
 
     @property
     def quorum(self) -> int:
-        """How many of the N members have to be in every step. Nobody sends it and no cohort changes it."""
-        return quorum(len(self.members), self.sparse.corrupt if self.sparse else 0)
+        """How many of the N members have to be in every sum. Nobody sends it and no cohort changes it."""
+        return max(self.asked, self.least_quorum)
+
+    @property
+    def least_quorum(self) -> int:
+        """How many have to vote. From the number of members alone."""
+        return least_quorum(len(self.members), self.sparse.corrupt if self.sparse else 0)
 
     @property
     def threshold(self) -> int:
         """t: how many of a neighbourhood open a secret, and how many votes decide. From the plan alone, too."""
-        return self.sparse.threshold if self.sparse else self.quorum
+        return self.sparse.threshold if self.sparse else self.least_quorum
 
     @property
     def spare(self) -> int:
         """How many members a round can do without."""
-        return self.sparse.lost if self.sparse else len(self.members) - self.threshold
+        beyond = len(self.members) - self.quorum
+        return min(self.sparse.lost, beyond) if self.sparse else beyond
 
     def graph(self, share_ctx: bytes) -> Graph:
         """Who is whose neighbour in a set-up."""

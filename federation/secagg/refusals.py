@@ -158,6 +158,16 @@ class RoundsExhausted(Refusal):
     ja = "このデータは既に {count} 回の学習に参加しました（社内許可条件の上限 {limit}）。"
 
 
+class OutOfTime(Refusal):
+    """Training or evaluation took longer than the {seconds} s of the plan's `deadlines.training`. It was stopped:
+    the round has gone on without this member."""
+
+    ja = (
+        "学習または評価が計画の `deadlines.training`（{seconds} 秒）を超えたため中止しました。"
+        "この学習回は、この拠点を待たずに進んでいます。"
+    )
+
+
 class OutsideHours(Refusal):
     """This site trains from {start} to {end} only (its local time), and it is {now} there."""
 

@@ -194,7 +194,13 @@ class Aggregation:
         """Whether enough have answered the current step to go on; at the last one, enough holders of every secret."""
         if self.step is Step.REVEALED:
             return self.fewest_shares >= self.parties.threshold
-        return len(self._answers) >= self.parties.quorum
+        return len(self._answers) >= self._needed
+
+    @property
+    def _needed(self) -> int:
+        """How many have to answer the current step: to be in a sum, to vote about it, or to open it."""
+        votes = {Step.AGREED: self.parties.least_quorum, Step.REVEALED: self.parties.threshold}
+        return votes.get(self.step, self.parties.quorum)
 
     @property
     def fewest_shares(self) -> int:
@@ -292,7 +298,7 @@ class Aggregation:
     def _close(self, step: Step, following: Step) -> dict[str, Signed]:
         if self.step is not step:
             raise NotAllowedHere(kind=f"closing {step.value}", state=f"waiting for {self.step.value}")
-        needed = self.parties.threshold if step is Step.REVEALED else self.parties.quorum
+        needed = self._needed
         if len(self._answers) < needed:
             raise TooFewMembers(count=len(self._answers), step=step.value, needed=needed)
         answers, self._answers, self.step = self._answers, {}, following

@@ -25,7 +25,7 @@ from flwr.common.secure_aggregation.secaggplus_constants import Key
 from flwr.common.secure_aggregation.secaggplus_utils import pseudo_rand_gen, share_keys_plaintext_concat
 from flwr.supercore.primitives.asymmetric import bytes_to_private_key, bytes_to_public_key
 
-from federation.plan import quorum
+from federation.plan import least_quorum
 
 CLIPPING_RANGE = 0.1
 # By name: its package has a function of the same name in its place.
@@ -37,7 +37,7 @@ class Job:
 
     def __init__(self, values: int, members: int, dropped: int, bits: int) -> None:
         self.nodes, self.alive = range(1, members + 1), range(1, members - dropped + 1)
-        self.threshold, self.modulus = quorum(members), 1 << bits
+        self.threshold, self.modulus = least_quorum(members), 1 << bits
         # Powers of two: the largest of which all members' sum stays below the modulus.
         self.levels = 1 << (bits - members.bit_length())
         self.update = np.random.default_rng(1).normal(0, 0.03, values).astype(np.float32)

@@ -57,9 +57,10 @@ class Large:
             train=p.Train(_LENGTH, _LENGTH, _LENGTH, p.Optimizer("adamw", 0.001, 0.0)),
             scheme=p.Scheme("fedit"),
             server_optim=p.ServerOptim("fedavg", 1.0),
-            secagg=p.SecAgg(bits, "malicious", None, None, 3, "auto", 8.0, 1e-6),
+            secagg=p.SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6),
             privacy=p.Privacy(None),
             evaluation=p.Evaluation(1, _LENGTH, 0.2, 0.2),
+            deadlines=p.Deadlines(1800, 1800),
         )
         return cls(plan, max(1, round(values / (2 * WIDTH * RANK))), keys)
 

@@ -28,13 +28,13 @@ def node_key(folder: Path) -> str:
 
 @contextmanager
 def superlink(
-    folder: Path, keys: Mapping[str, str], door: Callable[[str], Door], deadline: float = 600
+    folder: Path, keys: Mapping[str, str], door: Callable[[str], Door], largest: int
 ) -> Iterator[tuple[Flower, int]]:
     """SuperLink, relay and a node for each member of `keys`, all connected: the carrier, and the SuperLink's port. A
-    member's folder is `folder` / its name."""
+    member's folder is `folder` / its name. `largest`: bytes of an answer."""
     files = _certificates(folder)
     port = free_port()
-    carrier = Flower(Servers("127.0.0.1", port, *files), keys, deadline, folder / "coordinator")
+    carrier = Flower(Servers("127.0.0.1", port, *files), keys, folder / "coordinator", largest)
     nodes: list[NodeProcess] = []
     try:
         started = time.monotonic()

@@ -11,7 +11,7 @@ HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py
 PRIMITIVES, SHAMIR = "federation/secagg/primitives.py", "federation/secagg/shamir.py"
 GRAPH = "federation/secagg/graph.py"
 CONTEXTS, PROOF = "federation/secagg/contexts.py", "federation/secagg/proof.py"
-IDENTITY, WIRE, RING = "federation/identity.py", "federation/wire.py", "federation/ring.py"
+PLAN, IDENTITY, WIRE, RING = "federation/plan.py", "federation/identity.py", "federation/wire.py", "federation/ring.py"
 STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
 CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
@@ -22,6 +22,7 @@ SETUP, LIARS = "tests/protocol/test_attacks_setup.py", "tests/protocol/test_atta
 ORDER, REPLAY = "tests/protocol/test_attacks_history.py", "tests/protocol/test_attacks_replay.py"
 RESTARTS, SECRETS = "tests/protocol/test_member_restarts.py", "tests/protocol/test_secrets.py"
 COORDINATOR, ROLLBACK = "tests/protocol/test_restarts.py", "tests/protocol/test_attacks_rollback.py"
+QUORUM = "tests/protocol/test_quorum.py"
 CLOSED = "tests/protocol/test_closed_jobs.py"
 PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/test_attacks_absence.py"
 NEIGHBOURS, ON_THE_RING = "tests/protocol/test_attacks_neighbourhoods.py", "tests/protocol/test_attacks_ring.py"
@@ -105,6 +106,9 @@ PLANTED: tuple[Fault, ...] = (
     # Sets
     Fault("the site's minimum instead of the quorum", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
           "return self.minimum_cohort", (SETUP,)),
+    Fault("a quorum that a plan lowers", PLAN, 'else max(stated, self.least_quorum)', "else stated", (QUORUM,)),
+    Fault("a larger quorum ignored", PARTIES, "return max(self.asked, self.least_quorum)", "return self.least_quorum",
+          (QUORUM,)),
     Fault("one member counted twice", PARTIES, "if len(set(senders)) != len(senders):", "if False:", (SETUP, OPENING)),
     Fault("order of a set not checked", PARTIES, "if senders != sorted(senders):", "if False:", (SETUP, OPENING)),
     Fault("strangers allowed", PARTIES, "if sender not in self.members:", "if sender not in self.roster.keys:",
@@ -118,7 +122,7 @@ PLANTED: tuple[Fault, ...] = (
           "if sorted([*alive, *survivors.gone]) != sorted(self.dealers):", "if False:", (OPENING,)),
     Fault("votes for another set counted", CLIENT, "if other or strangers:", "if strangers:", (OPENING,)),
     Fault("votes of strangers counted", CLIENT, "if other or strangers:", "if other:", (OPENING,)),
-    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.shown:", "if False:", (OPENING,)),
+    Fault("votes not counted", CLIENT, "if len(votes) < self.seat.votes:", "if False:", (OPENING,)),
     Fault("site's own minimum ignored", CLIENT, "return max(self.minimum_cohort, self.parties.quorum)",
           "return self.parties.quorum", (SETUP,)),
     Fault("proof without votes", PROOF, "if len(votes) < parties.threshold or len(", "if len(", (PROBING, ABSENCE)),

@@ -18,7 +18,7 @@ PLAN = replace(
     job="neighbours",
     members=MEMBERS,
     # One of eight is corrupt and one is lost: the fewest members of whom any may be, and who have neighbours.
-    secagg=p.SecAgg(16, "semi_malicious", 0.125, 0.125, 3, "auto", 8.0, 1e-6),
+    secagg=p.SecAgg(16, "semi_malicious", 0.125, 0.125, "auto", 3, "auto", 8.0, 1e-6),
 )
 LOST = "豊田"
 WHOLE_JOB = whole_job.Example(
@@ -73,7 +73,7 @@ def _numbers(members: int, corruption_rate: float, dropout_rate: float) -> dict[
         "lost": found.lost,
         "degree": found.degree,
         "threshold": found.threshold,
-        "quorum": p.quorum(members, found.corrupt),
+        "quorum": p.least_quorum(members, found.corrupt),
         "not_private": _exact(found.not_private),
         "not_complete": _exact(found.not_complete),
     }

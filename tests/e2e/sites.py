@@ -36,6 +36,8 @@ PLAN = (
     "evaluation.every=1",
     "evaluation.validation_share=0.1",
     "evaluation.test_share=0.1",
+    "deadlines.training=300",
+    "deadlines.answer=300",
 )
 
 
@@ -50,7 +52,8 @@ class Done:
     @property
     def facts(self) -> dict[str, Any]:
         """What it found out, or its error."""
-        return json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        facts: dict[str, Any] = json.loads((self.out if self.code == 0 else self.err).splitlines()[-1])
+        return facts
 
 
 def rengo(*arguments: object, **environment: str) -> Done:
@@ -144,12 +147,11 @@ class Consortium:
         """The coordinator's folder."""
         return aggregator.home.Home(self.home)
 
-    def create(self) -> None:
-        """`rengo coordinator init`."""
-        carrier = f"127.0.0.1:{self.carrier_port}"
-        limits = ("--deadline", int(PATIENCE), "--wait", int(PATIENCE))
-        addresses = ("--url", self.url, "--carrier", carrier, "--listen", "127.0.0.1")
-        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, *limits)
+    def create(self, address: str = "127.0.0.1") -> None:
+        """`rengo coordinator init`, for a coordinator at this address."""
+        carrier = f"{address}:{self.carrier_port}"
+        addresses = ("--url", self.url, "--carrier", carrier, "--listen", address)
+        succeeds("coordinator", "init", CONSORTIUM, "--home", self.home, *addresses, "--wait", int(PATIENCE))
 
     def serve(self, *plan: Path) -> Program:
         """`rengo coordinator start`, when it listens."""
@@ -177,16 +179,17 @@ class Consortium:
         succeeds("root", "sign", unsigned, "--key", self.home / "root.key", "--out", signed, "--yes")
         succeeds("coordinator", "roster", "--home", self.home, "--publish", signed)
 
-    def make_plan(self) -> Path:
+    def make_plan(self, *more: str) -> Path:
         """`rengo coordinator plan … > plan.yaml`."""
         path = self.folder / "plan.yaml"
-        path.write_text(succeeds("coordinator", "plan", *PLAN, "--home", self.home)["plan"], encoding="utf-8")
+        made = succeeds("coordinator", "plan", *PLAN, *more, "--home", self.home)["plan"]
+        path.write_text(made, encoding="utf-8")
         return path
 
-    def start_member(self, name: str) -> Program:
-        """`rengo member start`, without waiting for it."""
+    def start_member(self, name: str, **more: str) -> Program:
+        """`rengo member start`, without waiting for it. `more`: of its environment."""
         log = self.folder / f"{name}.log"
-        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment)
+        program = Program.start(log, "member", "start", "--home", self.folder / name, **self.environment | more)
         self.running.append(program)
         return program
 

@@ -149,8 +149,9 @@ class TestNetwork:
                 # No match is a failure of the test, and says so.
                 host, port = re.match(r"\('([^']*)', (\d+)", where).groups()  # type: ignore[union-attr]
                 assert host == "127.0.0.1", (command, where)
-                # A node's own processes talk to it on the local port that `member start` gave it.
-                assert int(port) in ours | node_ports(trained), (command, where)
+                # A node's own processes talk to it on the local port that `member start` gave it, and the SuperLink's
+                # on the one that the carrier gave it.
+                assert int(port) in ours | node_ports(trained) | superlink_ports(trained), (command, where)
             elif what == "resolve":
                 assert where in ("127.0.0.1", "localhost", "None"), (command, where)
             elif what == "sendto":
@@ -197,6 +198,13 @@ def node_ports(trained: Trained) -> set[int]:
     events = trained.watch.events()
     commands = [where for _, what, where in events if what == "start" and "clients.relay.node" in where]
     return {int(command.split()[-1]) for command in commands}
+
+
+def superlink_ports(trained: Trained) -> set[int]:
+    """The local ports of SuperLinks: the third word behind the program's name in aggregator/carriers/superlink.py."""
+    program = "aggregator.carriers.superlink "
+    commands = [where for _, what, where in trained.watch.events() if what == "start" and program in where]
+    return {int(command.partition(program)[2].split()[2]) for command in commands}
 
 
 def first_word(command: str) -> str:

@@ -102,7 +102,7 @@ def test_service_node_and_app_answer_as_three_programs(tmp_path: Path) -> None:
 
     servers = Servers("127.0.0.1", carrier_port, *(tmp_path / n for n in ("server.pem", "server.key", "ca.pem")))
     public = node_key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    carrier = Flower(servers, {ME: public}, 240, tmp_path / "flower")
+    carrier = Flower(servers, {ME: public}, tmp_path / "flower")
     store = Store(tmp_path / "job", plan.digest())
     rengo, superexec = (Path(sys.executable).with_name(name) for name in ("rengo", "flower-superexec"))
     node = ("--files", tmp_path / "files", "--run-folder", run, "--state", state, "--port", node_port)

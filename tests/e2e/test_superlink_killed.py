@@ -70,7 +70,7 @@ def sites(consortium: Consortium, folder: Path) -> Iterator[Flower]:
         services.append(service)
         door = service.address, service.key_file
         nodes.append(Node(f"127.0.0.1:{port}", files[2], home / "node.key", *door, home / "flower", own_port))
-    carrier = Flower(Servers("127.0.0.1", port, *files), keys, PATIENCE, folder / "coordinator")
+    carrier = Flower(Servers("127.0.0.1", port, *files), keys, folder / "coordinator")
     running: list[NodeProcess] = []
     try:
         assert carrier.online() == set()

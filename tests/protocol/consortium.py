@@ -100,9 +100,10 @@ def make_plan(members: tuple[str, ...], **changes: object) -> p.Plan:
         train=p.Train(16, 64, 16, p.Optimizer("adamw", 0.5, 0.0)),
         scheme=p.Scheme("fedit"),
         server_optim=p.ServerOptim("fedavg", 1.0),
-        secagg=p.SecAgg(32, "malicious", None, None, 3, "auto", 8.0, 1e-6),
+        secagg=p.SecAgg(32, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6),
         privacy=p.Privacy(None),
         evaluation=p.Evaluation(1, 30, 0.2, 0.2),
+        deadlines=p.Deadlines(3600, 300),
     )
     return replace(plan, **changes)
 

@@ -9,7 +9,7 @@ from tests.protocol.consortium import Consortium, make_consortium
 
 def make_sparse(folder: Path, count: int, **changes: object) -> Consortium:
     """One member of twenty may be corrupt and two of twenty lost."""
-    secagg = SecAgg(32, "semi_malicious", 0.08, 0.1, 3, "auto", 8.0, 1e-6)
+    secagg = SecAgg(32, "semi_malicious", 0.08, 0.1, "auto", 3, "auto", 8.0, 1e-6)
     consortium = make_consortium(folder, count, secagg=secagg, **changes)
     assert parameters_of(consortium).degree < count - 1
     return consortium

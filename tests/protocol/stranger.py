@@ -131,10 +131,10 @@ class Stranger:
     def _on_offer(self, m: Message) -> Message:
         offer = self._open(m, "offer", H("setup context", m.h["body"]))
         approved = (
+            ("suite", SUITE, "wrong-terms"),
             ("plan", H("plan", self.plan), "plan-not-approved"),
             ("roster", H("roster", self.roster), "roster-not-approved"),
             ("model", bytes.fromhex(self.plan["model"]["sha256"]), "base-model-differs"),
-            ("suite", SUITE, "wrong-terms"),
             ("job", self.plan["job"], "wrong-terms"),
             ("consortium", self.plan["consortium"], "wrong-terms"),
         )
@@ -265,7 +265,7 @@ class Stranger:
             self._mine(s, "survivors", body["agreed"])
         same = all(v["survivors"] == s.survivors and member in voters for member, v in votes.items())
         require(same, "survivors-inconsistent")
-        require(len(votes) >= self.circle.shown_needed(self.minimum), "too-few-signatures")
+        require(len(votes) >= self.circle.votes_needed(self.minimum), "too-few-signatures")
         self.opened, s.due = s.offer["round"], ""
         self.spent.add(s.adapter)
         seeds = {d: s.held[d][0] for d in s.u3 if d in s.held}

@@ -61,25 +61,32 @@ def voters(ring: Sequence[str], k: int) -> set[str]:
     return {ring[i * len(ring) // (k + 1)] for i in range(k + 1)}
 
 
+def asked_for(secagg: Mapping[str, Any], least: int) -> int:
+    """q, from the plan's and the least."""
+    return least if secagg["quorum"] == "auto" else int(secagg["quorum"])
+
+
 @dataclass(frozen=True)
 class Circle:
-    """The members of a job. `k` is None where everybody is everybody's neighbour; `t` is Shamir's, `q` of all."""
+    """The members of a job. `k` is None where everybody is everybody's neighbour; `t` is Shamir's, `q` of a sum,
+    `votes` of a vote."""
 
     members: tuple[str, ...]
     k: int | None
     t: int
     q: int
+    votes: int
 
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> "Circle":
         members, secagg = tuple(plan["members"]), plan["secagg"]
         if secagg["threat"] == "malicious":
             t = 2 * len(members) // 3 + 1
-            return cls(members, None, t, t)
+            return cls(members, None, t, asked_for(secagg, t), t)
         found = numbers(len(members), secagg["corruption_rate"], secagg["dropout_rate"])
         if found is None:
             raise ValueError("a plan without neighbourhoods")
-        return cls(members, found.k, found.t, found.q)
+        return cls(members, found.k, found.t, asked_for(secagg, found.q), found.t)
 
     def around(self, share_ctx: bytes, id: str) -> set[str]:
         return set(self.members) if self.k is None else neighbourhood(ring(self.members, share_ctx), self.k, id)
@@ -88,8 +95,11 @@ class Circle:
         return set(self.members) if self.k is None else voters(ring(self.members, share_ctx), self.k)
 
     def shown_needed(self, minimum: int) -> int:
-        """How many statements, or votes, have to be shown: m."""
-        return max(self.t, minimum) if self.k is None else self.t
+        """How many statements have to be shown: m."""
+        return max(self.q, minimum) if self.k is None else self.t
+
+    def votes_needed(self, minimum: int) -> int:
+        return max(self.votes, minimum) if self.k is None else self.votes
 
     def read(self, name: str, shown: list[list[bytes]], ids: Collection[str], data: bytes, minimum: int) -> "Step":
         """Who is in the set `name` and what stands for it, of which the statements of `ids` are shown."""

@@ -237,7 +237,9 @@ class Extreme(TinyLearner):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_all_members_at_the_limit_of_their_range_overflow_nothing(folder: Path, bits: int, sign: int) -> None:
     """Updates have one weight in this version, so this is the top; the words of the sum say what they should."""
-    consortium = make_consortium(folder, 7, rounds=1, secagg=SecAgg(bits, "malicious", None, None, 3, 0.5, 8.0, 1e-6))
+    consortium = make_consortium(
+        folder, 7, rounds=1, secagg=SecAgg(bits, "malicious", None, None, "auto", 3, 0.5, 8.0, 1e-6)
+    )
     for name in consortium.names:
         consortium.members[name]._contribution._learner = Extreme(sign)
     consortium.run()

@@ -86,7 +86,7 @@ def test_a_site_that_does_not_permit_it_takes_part_in_no_such_job(folder: Path) 
 
 def test_a_plan_for_one_threat_is_no_approval_of_the_other(folder: Path) -> None:
     consortium = make_sparse(folder, 20)
-    malicious = SecAgg(32, "malicious", None, None, 3, "auto", 8.0, 1e-6)
+    malicious = SecAgg(32, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6)
     strict = make_consortium(folder / "strict", 20, secagg=malicious).plan
     consortium.start_member(VICTIM, approved_plan=strict.digest())
     assert refusal(ask(consortium, VICTIM, *Play(consortium).prepare("keys")[VICTIM])) == "plan-not-approved"

@@ -27,7 +27,7 @@ class Cut:
     coordinator calls lost; `part` are the ten between them. Who votes for that is asked to reveal."""
 
     def __init__(self, folder: Path, colluders: Collection[int]) -> None:
-        secagg = SecAgg(32, "semi_malicious", 0.05, 0.05, 3, "auto", 8.0, 1e-6)
+        secagg = SecAgg(32, "semi_malicious", 0.05, 0.05, "auto", 3, "auto", 8.0, 1e-6)
         self.consortium = make_consortium(folder, 30, secagg=secagg)
         found = parameters_of(self.consortium)
         assert (found.degree, found.threshold, found.corrupt) == (6, 6, 1)

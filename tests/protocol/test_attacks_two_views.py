@@ -55,9 +55,9 @@ def test_two_rosters_to_two_halves_make_keys_that_do_not_count_for_each_other(fo
 
 PLANS: dict[str, dict[str, object]] = {
     "another clip": {"privacy": p.Privacy(1.0)},
-    "another range": {"secagg": p.SecAgg(32, "malicious", None, None, 3, 0.5, 8.0, 1e-6)},
+    "another range": {"secagg": p.SecAgg(32, "malicious", None, None, "auto", 3, 0.5, 8.0, 1e-6)},
     "another dimension": {"lora": p.Lora(r=1, alpha=4.0, targets=("layer",))},
-    "another ring": {"secagg": p.SecAgg(16, "malicious", None, None, 3, "auto", 8.0, 1e-6)},
+    "another ring": {"secagg": p.SecAgg(16, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6)},
 }
 
 

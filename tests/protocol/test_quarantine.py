@@ -105,7 +105,7 @@ def test_a_coordinator_that_restarts_with_a_member_in_quarantine_goes_on(folder:
 
 def test_it_is_told_once_by_name_and_explains_who_is_missing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     consortium = make_consortium(folder)
-    watch = Watch(folder / "status.json", consortium.plan, 60, Printer("en", as_json=False))
+    watch = Watch(folder / "status.json", consortium.plan, Printer("en", as_json=False))
     run_with(consortium, lambda: frozenset({BAD, "no-member-of-this-job"}), watch.observe)
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if "quarantine" in line] == [

@@ -58,7 +58,7 @@ class Office:
 @pytest.fixture
 def office(folder: Path) -> Office:
     consortium, home = make_consortium(folder), Home(folder / "coordinator")
-    settings = Settings(consortium.plan.consortium, "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 60, 0)
+    settings = Settings(consortium.plan.consortium, "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 0)
     home.create(settings)
     make_keys(home, settings, folder / "root.key")
     return Office(folder, home, consortium)

@@ -170,7 +170,7 @@ def float_mean(consortium: Consortium, round: int, state: State) -> dict[str, np
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_each_adapter_is_the_last_plus_the_plain_mean_to_within_one_quantisation_step(folder: Path, bits: int) -> None:
-    consortium = make_consortium(folder, secagg=SecAgg(bits, "malicious", None, None, 3, "auto", 64.0, 1e-6))
+    consortium = make_consortium(folder, secagg=SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 64.0, 1e-6))
     consortium.run()  # with head-room enough that nothing is clipped
     for done, state in list(zip(consortium.rounds, consortium.states(), strict=True))[:2]:
         for name, mean in float_mean(consortium, done.round, state).items():
@@ -185,7 +185,7 @@ def test_the_same_plan_gives_the_same_adapter_bit_for_bit_under_other_keys(folde
 
 def test_16_bits_give_nearly_the_adapter_of_32(folder: Path) -> None:
     narrow, wide = (
-        make_consortium(folder / str(bits), secagg=SecAgg(bits, "malicious", None, None, 3, "auto", 8.0, 1e-6))
+        make_consortium(folder / str(bits), secagg=SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6))
         .run()
         .factors
         for bits in (16, 32)
@@ -194,7 +194,7 @@ def test_16_bits_give_nearly_the_adapter_of_32(folder: Path) -> None:
 
 
 def test_losses_travel_exactly_through_16_bit_words(folder: Path) -> None:
-    consortium = make_consortium(folder, secagg=SecAgg(16, "malicious", None, None, 3, "auto", 8.0, 1e-6))
+    consortium = make_consortium(folder, secagg=SecAgg(16, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6))
     consortium.run()
     tokens = consortium.plan.evaluation.tokens
     for done, state in zip(consortium.rounds, consortium.states(), strict=True):

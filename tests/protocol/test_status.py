@@ -27,12 +27,12 @@ LOCAL = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     made = Home(tmp_path / "coordinator")
-    made.create(Settings("研究会", "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 60, 5))
+    made.create(Settings("研究会", "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 5))
     return made
 
 
 def watching(home: Home, consortium: Consortium) -> Watch:
-    return Watch(home.path / "status.json", consortium.plan, 60, Printer("en", as_json=True))
+    return Watch(home.path / "status.json", consortium.plan, Printer("en", as_json=True))
 
 
 def current(home: Home) -> Status:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.protocol import stranger_bytes as form
 from tests.protocol import stranger_cryptography as crypto
 from tests.protocol import stranger_encoding as own
 from tests.protocol.consortium import SHAPES, Consortium, Losing, make_consortium
+from tests.protocol.play import Play, ask, refusal
 from tests.protocol.stranger import Stranger
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -172,7 +174,7 @@ def mixed(consortium: Consortium) -> Mixed:
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_stranger_takes_part_in_a_whole_job_with_our_members_and_coordinator(folder: Path, bits: int) -> None:
-    secagg = p.SecAgg(bits, "malicious", None, None, 3, "auto", 8.0, 1e-6)
+    secagg = p.SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6)
     consortium = mixed(make_consortium(folder, rounds=3, secagg=secagg))
     consortium.run()
     assert [done.aggregation.u3 for done in consortium.rounds] == [consortium.names] * 4
@@ -196,3 +198,15 @@ def test_a_stranger_is_in_the_next_attempt_when_one_fails(folder: Path) -> None:
     assert [failed.round for failed in consortium.failed] == [2]
     assert all(STRANGER in done.aggregation.u3 for done in consortium.rounds)
     consortium.check_sums()
+
+
+def test_a_stranger_holds_to_a_larger_quorum_and_votes_by_the_least(folder: Path) -> None:
+    secagg = p.SecAgg(32, "malicious", None, None, 5, 3, "auto", 8.0, 1e-6)
+    consortium = mixed(make_consortium(folder, rounds=2, secagg=secagg))
+    consortium.run(Losing(consortium, {(3, "agreed", "m03"): "answer"}))
+    assert [done.aggregation.u3 for done in consortium.rounds] == [consortium.names] * 3
+    assert not consortium.failed
+    play = Play(mixed(make_consortium(folder / "play", secagg=secagg)))
+    play.aggregation.parties = replace(play.consortium.job.parties, asked=0)
+    cohorts = play.do("keys", lost=["m03"]).prepare("shares")
+    assert refusal(ask(play.consortium, STRANGER, *cohorts[STRANGER])) == "cohort-too-small"

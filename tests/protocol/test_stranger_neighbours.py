@@ -47,7 +47,7 @@ def test_a_stranger_has_the_same_neighbours_and_voters(found: dict[str, Any]) ->
         assert sorted(near.neighbourhood(ring, found["degree"], member)) == around
 
 
-CIRCLE = near.Circle(tuple(CLAIMS["members"]), 6, 6, 6)
+CIRCLE = near.Circle(tuple(CLAIMS["members"]), 6, 6, 6, 6)
 
 
 @pytest.mark.parametrize("name", CLAIMS["good"])

@@ -38,7 +38,7 @@ class Office:
     def run(self, observe: Callable[[Event], None], *looks: Callable[[], object]) -> tuple[bytes, Losing]:
         """The job to its end: the final adapter, and what the carrier saw."""
         consortium, carrier = self.consortium, Losing(self.consortium)
-        watch = Watch(self.home.path / "status.json", consortium.plan, 60, Printer("en", as_json=False))
+        watch = Watch(self.home.path / "status.json", consortium.plan, Printer("en", as_json=False))
         parts = (self.home, self.registry, consortium.plan, consortium.roster, watch, Printer("en", as_json=False))
         left = iter(looks)
 
@@ -75,7 +75,7 @@ class Office:
 @pytest.fixture
 def office(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
     consortium, home = make_consortium(folder), Home(folder / "coordinator")
-    home.create(Settings(consortium.plan.consortium, "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 60, 0))
+    home.create(Settings(consortium.plan.consortium, "https://127.0.0.1:1", "127.0.0.1:2", "127.0.0.1", 0))
     home.job(consortium.plan.job).mkdir(parents=True)
     signer, root = consortium.coordinator, consortium.root
     registry = Registry(home.registry, signer, root.public_key, "", "127.0.0.1:2", "0")

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from aggregator.registry import Registry
 from federation.identity import COORDINATOR, Identity, Roster, SignedRoster, open_signed
-from federation.registry import LIMITS, Ask, Consent, Join, Joined, Noted, Standing, context
+from federation.registry import LIMITS, PROTOCOL, Ask, Consent, Join, Joined, Noted, Standing, context
 from federation.secagg.messages import Refused
 from federation.token import JoinToken
-from federation.wire import VERSION, Body, read_frame, write_frame
+from federation.wire import Body, read_frame, write_frame
 
 B = TypeVar("B", bound=Body)
 URL = "https://127.0.0.1:8443"
@@ -72,7 +72,7 @@ class Office:
     def standing(self, member: Identity, ahead: int = 0, peer: str = "192.0.2.1") -> Standing | Refused:
         """What a member hears whose clock is `ahead` seconds fast, at the address `peer`."""
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
-        return self.ask(Ask(now + ahead, VERSION, "0.1.0"), member, Standing, peer)
+        return self.ask(Ask(now + ahead, PROTOCOL, "0.1.0"), member, Standing, peer)
 
     def consent(self, member: Identity, plan: bytes, roster: bytes, answer: str = "approved") -> Noted | Refused:
         """A member's decision."""
@@ -86,7 +86,7 @@ class Office:
 def join_body(token: JoinToken, identity: Identity, **changes: object) -> Join:
     """A site's Join, or one with changed fields."""
     fields = {"secret": token.secret, "identity_key": identity.public_key, "node_key": new_node_key()}
-    return Join(**(fields | {"protocol": VERSION, "rengo": "0.1.0"} | changes))  # type: ignore[arg-type]
+    return Join(**(fields | {"protocol": PROTOCOL, "rengo": "0.1.0"} | changes))  # type: ignore[arg-type]
 
 
 def new_node_key() -> str:

@@ -1,8 +1,8 @@
-"""In place of Flower's programs, for tests of the carrier: `flower-superlink` listens, `flwr` starts the real server
+"""In place of Flower's programs, for tests of the carrier: the SuperLink listens, `flwr` starts the real server
 side of the relay, whose nodes are here. How each behaves stands in $FLWR_HOME/nodes.json. Registering nodes is asked of
 this file too, and fails as often as $FLWR_HOME/no-registration says.
 
-    flower-superlink … --port PORT
+    superlink HOST PORT LOCAL_PORT …
     register-nodes PORT AUTHORITY
     flwr run APP SUPERLINK --run-config CONFIG --format json
 """
@@ -91,6 +91,8 @@ def relay(app: str, config: str) -> None:
 
     settings = dict(re.findall(r'([\w-]+)="([^"]*)"', config))
     server_app.main(Grid(), SimpleNamespace(run_config=settings))
+    if (HOME / "relay-lingers").exists():
+        time.sleep(600)  # as Flower's own end does when it waits for a SuperLink that is gone
 
 
 def main(arguments: list[str]) -> None:
@@ -110,19 +112,19 @@ def main(arguments: list[str]) -> None:
             else:
                 run(app, config)
                 print(json.dumps({"success": True, "run-id": "1"}))
-        case [*_, "--port", port]:
-            superlink(int(port))
+        case ["superlink", _, _, local_port, *_]:
+            superlink(int(local_port))
 
 
+SUPERLINK = (sys.executable, __file__, "superlink")
 REGISTER = (sys.executable, __file__, "register-nodes")
 
 
 def write_programs(folder: Path) -> None:
-    """Programs under Flower's names that are this file."""
-    for name in ("flwr", "flower-superlink"):
-        script = folder / name
-        script.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({__file__!r}, run_name='__main__')\n")
-        script.chmod(0o700)
+    """A program under the name of Flower's that is this file."""
+    script = folder / "flwr"
+    script.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({__file__!r}, run_name='__main__')\n")
+    script.chmod(0o700)
 
 
 if __name__ == "__main__":

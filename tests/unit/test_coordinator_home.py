@@ -37,7 +37,7 @@ from federation.registry import APPROVED, REFUSED
 from federation.secagg.refusals import PlanNotApproved
 from federation.token import fingerprint, spoken
 
-CHOSEN = Settings('名古屋 "製造業" \\ 研究会', "https://rengo.example.jp", "rengo.example.jp:8444", "0.0.0.0", 60, 5)  # noqa: S104
+CHOSEN = Settings('名古屋 "製造業" \\ 研究会', "https://rengo.example.jp", "rengo.example.jp:8444", "0.0.0.0", 5)  # noqa: S104
 
 
 def roster(count: int = 3, version: int = 2) -> Roster:
@@ -79,10 +79,21 @@ class TestHome:
     def test_every_fault_of_its_settings_is_told_at_once(self, tmp_path: Path) -> None:
         Home(tmp_path).create(CHOSEN)
         path = tmp_path / "coordinator.toml"
-        path.write_text(path.read_text().replace("deadline   = 60", 'deadline = "soon"').replace("wait ", "wiat "))
+        path.write_text(path.read_text().replace('listen     = "0.0.0.0"', "listen = 4").replace("wait ", "wiat "))
         with pytest.raises(ConfigInvalid) as caught:
             Home(tmp_path).settings()
-        assert {fault.facts["where"] for fault in caught.value.faults} == {"deadline", "wait", "wiat"}
+        assert {fault.facts["where"] for fault in caught.value.faults} == {"listen", "wait", "wiat"}
+
+    def test_of_the_version_that_had_the_deadline_says_where_it_has_gone(self, tmp_path: Path) -> None:
+        Home(tmp_path).create(CHOSEN)
+        path = tmp_path / "coordinator.toml"
+        path.write_text(path.read_text() + "deadline   = 1800        # seconds that members have for one exchange\n")
+        with pytest.raises(ConfigInvalid) as caught:
+            Home(tmp_path).settings()
+        (fault,) = caught.value.faults
+        assert "delete this line" in fault.text("en")
+        assert "deadlines.training" in fault.text("en")
+        assert "この行を削除" in fault.text("ja")
 
     @pytest.mark.parametrize("content", [None, b"", b"short", bytes(33)])
     def test_a_key_that_is_none_is_told(self, content: bytes | None, tmp_path: Path) -> None:
@@ -238,7 +249,7 @@ class TestStatus:
 
     @pytest.fixture
     def watch(self, plan: Plan, tmp_path: Path) -> Watch:
-        return Watch(tmp_path / "status.json", plan, 60, Printer("ja", as_json=False))
+        return Watch(tmp_path / "status.json", plan, Printer("ja", as_json=False))
 
     @pytest.fixture
     def facts(self, tmp_path: Path) -> Callable[[], dict[str, object]]:
@@ -247,13 +258,13 @@ class TestStatus:
     def test_tells_round_step_deadline_and_who_has_answered(
         self, watch: Watch, facts: Callable[[], dict[str, object]]
     ) -> None:
-        watch.observe(Asked(Exchange(2, "masked"), frozenset({"m0", "m1", "m2"})))
+        watch.observe(Asked(Exchange(2, "masked", 60), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "masked"), "m1", 100))
         watch.observe(Answered(Exchange(2, "masked"), "m0", 100))
         now = facts()
         assert (now["round"], now["step"], now["answered"]) == (2, "masked", ["m0", "m1"])
         assert float(now["deadline"]) - float(now["since"]) == pytest.approx(60, abs=1)  # type: ignore[arg-type]
-        watch.observe(Asked(Exchange(2, "agreed"), frozenset({"m0", "m1", "m2"})))
+        watch.observe(Asked(Exchange(2, "agreed", 60), frozenset({"m0", "m1", "m2"})))
         watch.observe(Answered(Exchange(2, "agreed"), "m2", 100))
         assert (facts()["step"], facts()["answered"]) == ("agreed", ["m2"])
 
@@ -281,7 +292,7 @@ class TestStatus:
         self, watch: Watch, facts: Callable[[], dict[str, object]], capsys: pytest.CaptureFixture[str]
     ) -> None:
         reason = PlanNotApproved(plan="8ea8").text("en")
-        watch.observe(Asked(Exchange(1, "keys"), frozenset({"m0", "m1"})))
+        watch.observe(Asked(Exchange(1, "keys", 60), frozenset({"m0", "m1"})))
         watch.observe(Declined(Exchange(1, "keys"), "m1", "plan-not-approved", reason))
         words = PlanNotApproved(plan="8ea8").text("ja")
         assert capsys.readouterr().out == f"m1 が拒否（plan-not-approved）: {words}\n"

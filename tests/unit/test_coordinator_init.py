@@ -27,7 +27,6 @@ URL = "https://127.0.0.1:21460"
         ("name", "--url", URL, "--carrier", "127.0.0.1:21460"),
         ("name", "--url", "https://127.0.0.1", "--carrier", "carrier.example.jp:443"),
         ("", "--url", URL),
-        ("name", "--url", URL, "--deadline", "-5"),
         ("name", "--url", URL, "--wait", "-1"),
     ],
 )

@@ -7,17 +7,19 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from aggregator import carriers
 from aggregator.carriers import Exchange, flower
 from aggregator.carriers.flower import Flower, FlowerFailed, Servers
 from tests.unit import standin_flower
 
 DEADLINE = 3.0
-MASKED = Exchange(1, "masked")
+MASKED = Exchange(1, "masked", DEADLINE)
 
 
 @dataclass
@@ -53,8 +55,9 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     nodes = {name: name for name in ("quick", "slow", "broken", "odd", "gone")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flower, "_program", lambda name: str(programs / name))
+        patch.setattr(flower, "_SUPERLINK", standin_flower.SUPERLINK)
         patch.setattr(flower, "_REGISTER", standin_flower.REGISTER)
-        office = Office(Flower(servers, nodes, DEADLINE, folder), folder)
+        office = Office(Flower(servers, nodes, folder), folder)
         office.behave(quick="echo", slow="hang", broken="fail", odd="other", gone="away")
         assert office.carrier.online() == {"quick", "slow", "broken", "odd"}
         yield office
@@ -82,6 +85,27 @@ def test_a_node_that_hangs_costs_no_more_than_the_deadline(office: Office) -> No
     answers, seconds = exchanged(office, "quick", "slow")
     assert answers == {"quick": b"answer to to quick"}
     assert DEADLINE <= seconds < DEADLINE + 3
+
+
+def test_a_node_that_was_silent_is_waited_for_more_shortly_and_never_beyond_the_deadline(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"quick": b"1", "slow": b"2"}
+    for shortly in (1.0, 100.0):
+        monkeypatch.setattr(carriers, "SILENT_SECONDS", shortly)
+        began = time.monotonic()
+        answers = dict(office.carrier.exchange(replace(MASKED, silent=frozenset({"slow"})), both))
+        seconds = time.monotonic() - began
+        assert set(answers) == {"quick"}
+        assert min(shortly, DEADLINE) <= seconds < min(shortly, DEADLINE) + 1.5
+
+
+def test_who_was_silent_is_heard_for_as_long_as_anybody_is_waited_for(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carriers, "SILENT_SECONDS", 0.0)
+    exchange = replace(MASKED, silent=frozenset({"quick"}))
+    assert set(dict(office.carrier.exchange(exchange, {"quick": b"1", "slow": b"2"}))) == {"quick"}
 
 
 def test_errors_and_answers_of_another_form_are_no_answers_and_are_logged(
@@ -149,6 +173,38 @@ def test_a_superlink_that_is_killed_is_started_anew(office: Office) -> None:
     assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
 
 
+@pytest.mark.parametrize("program", ["relays", "superlinks"])
+def test_what_ended_between_two_exchanges_costs_no_answer(
+    office: Office, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the SuperLink's end is seen only once its relay has been asked something."""
+    before = office.count("relays"), office.count("superlinks")
+    connected = office.carrier._connected
+
+    def killed_then() -> Connection:
+        relay = connected()
+        monkeypatch.undo()
+        os.kill(office.last(program), signal.SIGKILL)
+        if program == "superlinks":
+            wait_for_end(office)
+        return relay
+
+    monkeypatch.setattr(office.carrier, "_connected", killed_then)
+    assert exchanged(office, "quick")[0] == {"quick": b"answer to to quick"}
+    assert (office.count("relays"), office.count("superlinks")) == (before[0] + 1, before[1] + 1)
+
+
+def test_who_was_connected_before_the_first_exchange_is_waited_for_too(office: Office) -> None:
+    others = {"quick": "echo", "slow": "hang", "broken": "fail", "odd": "other"}
+    for behaviour, connected in (("echo", {*others, "gone"}), ("late", set(others))):
+        office.behave(**others, gone=behaviour)
+        os.kill(office.last("superlinks"), signal.SIGKILL)
+        wait_for_end(office)
+        assert office.carrier.online() == connected
+    assert exchanged(office, "gone")[0] == {"gone": b"answer to to gone"}
+    office.behave(**others, gone="away")  # from the next start on
+
+
 def test_what_does_not_start_again_at_once_is_tried_later(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flower, "_PAUSES", (0.1, 0.2))
     (office.folder / "no-registration").write_text("2")
@@ -190,7 +246,7 @@ def test_what_flower_says_when_it_fails_is_told(
     home = tmp_path / "home"
     home.mkdir()
     (home / failing).write_text("1")
-    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, home)
+    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, home)
     with pytest.raises(FlowerFailed) as caught:
         carrier.online()
     carrier.close()
@@ -200,15 +256,16 @@ def test_what_flower_says_when_it_fails_is_told(
 
 
 def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flower, "_program", lambda _: "/bin/false")
+    monkeypatch.setattr(flower, "_SUPERLINK", ("/bin/false",))
     files = [tmp_path / name for name in ("server.pem", "tls.key", "authority.pem")]
-    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, DEADLINE, tmp_path / "home")
+    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, tmp_path / "home")
     with pytest.raises(FlowerFailed, match="does not listen"):
         carrier.online()
     carrier.close()
 
 
 def test_close_leaves_nothing_behind(office: Office) -> None:
+    (office.folder / "relay-lingers").touch()
     office.carrier.close()
     for program in ("superlinks", "relays"):
         until = time.monotonic() + 10

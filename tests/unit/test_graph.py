@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from federation.plan import quorum
+from federation.plan import least_quorum
 from federation.secagg import graph
 from federation.secagg.graph import COMPLETION_BITS, PRIVACY_BITS, Graph, Parameters, graph_of, parameters
 
@@ -115,7 +115,7 @@ def test_who_opens_a_sum_leaves_no_quorum_for_another_attempt(count: int) -> Non
     half of the honest survivors; they send no Keys for that round again. And as many as may be lost leave a quorum."""
     found = parameters(count, 0.1, 0.1)
     assert found is not None
-    needed = quorum(count, found.corrupt)
+    needed = least_quorum(count, found.corrupt)
     reach, survivors = found.degree // 2, needed - found.corrupt
     revealing = -(-survivors * (reach + 1) // (2 * reach))
     assert count - revealing < needed <= count - found.lost

@@ -25,9 +25,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def file_limit() -> Iterator[None]:
-    """No file may grow beyond 64 KiB: a disk that refuses, also for root."""
+    """No file may grow beyond 256 KiB: a disk that refuses, also for root."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 

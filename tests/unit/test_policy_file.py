@@ -17,7 +17,7 @@ from federation.secagg.refusals import OutsideHours
 from tests.protocol.consortium import BASE_MODEL, make_plan
 
 PLAN = make_plan(("a", "b", "c", "d"), rounds=20)
-SPARSE = SecAgg(32, "semi_malicious", 0.05, 0.1, 3, "auto", 8.0, 1e-6)
+SPARSE = SecAgg(32, "semi_malicious", 0.05, 0.1, "auto", 3, "auto", 8.0, 1e-6)
 
 
 @pytest.fixture

@@ -113,7 +113,10 @@ def test_files_hold_the_exact_messages(federation: tuple[Consortium, list[Site]]
         assert [header.kind for header in headers] == [statement["kind"] for statement in frame["statements"]]
         assert {(h.sender, h.recipient) for h in headers} == {(DOCUMENTS[0], COORDINATOR)}
         assert [set(header.body) for header in headers] == [set(s["fields"]) for s in frame["statements"]]
+    assert [frame["deadline"] for frame in facts["frames"]] == [300, 300, 3600, 300, 300]
+    assert max(facts["frames"], key=lambda frame: frame["seconds"])["step"] == "masked"
     text = (tmp_path / "out" / "preview.txt").read_text(encoding="utf-8")
+    assert f"ready after {facts['frames'][2]['seconds']:.1f} s here; the plan gives 3600 s" in text
     assert plan.digest().hex()[:16] in text
     assert "Nothing was sent now" in text
     assert "these values differ" in text

@@ -13,9 +13,9 @@ from aggregator.registry import Registry
 from aggregator.registry_refusals import NameTaken, RosterOutOfOrder, UnknownToRegistry
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, RosterEntry, SignedRoster
-from federation.registry import LIMITS, Ask, Consent, Introduction, Joined, Noted, Standing, context
+from federation.registry import LIMITS, PROTOCOL, Ask, Consent, Introduction, Joined, Noted, Standing, context
 from federation.secagg.messages import Refused
-from federation.wire import VERSION, Malformed, Signed, read_body, read_frame, write_frame
+from federation.wire import Header, Malformed, Signed, read_body, read_frame, write_frame, write_header
 from tests.unit.registering import Office, join_body, open_office
 
 PLAN, OTHER = bytes(32), bytes([1]) * 32
@@ -147,11 +147,22 @@ class TestJoining:
 
     def test_with_another_protocol_names_the_version_to_install(self, office: Office) -> None:
         token = office.invite("toyo")
-        answer, _ = office.join(token, protocol=VERSION + 1, rengo="9.9.9")
+        answer, _ = office.join(token, protocol=PROTOCOL + 1, rengo="9.9.9")
         assert isinstance(answer, Refused)
         assert answer.code == "protocol-version-differs"
         assert "Install rengo 0.1.0" in answer.reason
         assert office.join(token)[0] == Joined("toyo")  # the token is as good as before
+
+    def test_is_told_so_whatever_else_the_other_version_writes(self, office: Office) -> None:
+        """Fields that are not known here, and no signature that could be checked here."""
+        member = office.member("toyo")
+        body = {"time": [0], "protocol": PROTOCOL + 1, "rengo": "9.9.9\n", "tomorrow": 1}
+        header = write_header(Header("ask", office.context, "toyo", COORDINATOR, body, 0, None))
+        answer = office.opened(office.registry.answer(write_frame([Signed(header, bytes(64))]), "a"), "toyo", Standing)
+        assert isinstance(answer, Refused)
+        assert answer.code == "protocol-version-differs"
+        assert f"protocol {PROTOCOL + 1} (rengo 9.9.9\\n), the consortium speaks {PROTOCOL}. Install" in answer.reason
+        assert isinstance(office.standing(member), Standing)
 
     def test_never_keeps_the_secret(self, office: Office, tmp_path: Path) -> None:
         token = office.invite("toyo")
@@ -305,7 +316,7 @@ class TestHostileBytes:
             office.registry.answer(data, "x")
 
     def test_two_messages_in_one_request_are_malformed(self, office: Office) -> None:
-        signed = Identity.create("x").sign(Ask(0, VERSION, ""), office.context, COORDINATOR)
+        signed = Identity.create("x").sign(Ask(0, PROTOCOL, ""), office.context, COORDINATOR)
         with pytest.raises(Malformed):
             office.registry.answer(write_frame([signed, signed]), "x")
 
@@ -315,7 +326,7 @@ class TestHostileBytes:
 
     def test_a_changed_byte_anywhere_in_an_ask_is_never_answered_with_a_standing(self, office: Office) -> None:
         toyo = office.member("toyo")
-        request = office.request(Ask(0, VERSION, "0"), toyo)
+        request = office.request(Ask(0, PROTOCOL, "0"), toyo)
         for position in range(0, len(request), 3):
             changed = request[:position] + bytes([request[position] ^ 1]) + request[position + 1 :]
             try:
@@ -359,7 +370,7 @@ class TestWhatASenderWrites:
         member = office.member("toyo")
         assert office.ask(Consent(PLAN, OTHER, "refused", "no\x1b[2J\nb approved"), member, Noted) == Noted()
         assert office.registry.consents(PLAN, OTHER)["toyo"] == ("refused", "no\\x1b[2J\\nb approved")
-        office.ask(Ask(0, VERSION, "\x1b[2J" + "9" * 900), member, Standing)
+        office.ask(Ask(0, PROTOCOL, "\x1b[2J" + "9" * 900), member, Standing)
         version = office.registry.members()[0].rengo
         assert version is not None
         assert version.startswith("\\x1b[2J9")

@@ -7,25 +7,30 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from aggregator import tls
 from clients import registry_client
-from clients.registry_client import RegistryUnreachable, introduce
+from clients.registry_client import RegistryUnreachable, VersionDiffers, introduce
+from federation.registry import VERSION_HEADER
 from federation.token import JoinToken
 from federation.wire import write_frame
 
 
 @contextlib.contextmanager
-def answering(folder: Path, *parts: bytes, encoding: str = "identity", pause: float = 0.0) -> Iterator[JoinToken]:
-    """A token for a server that answers each request with `parts`, `pause` seconds apart."""
+def answering(
+    folder: Path, *parts: bytes, encoding: str = "identity", pause: float = 0.0, status: int = 200, rengo: str = ""
+) -> Iterator[JoinToken]:
+    """A token for a server that answers each request with `parts`, `pause` seconds apart, in the name of a version."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Encoding", encoding)
+            self.send_header(VERSION_HEADER, rengo)
             self.end_headers()
             with contextlib.suppress(OSError):  # the client has gone
                 for part in parts:
@@ -75,4 +80,21 @@ def test_a_compressed_answer_is_not_unpacked(tmp_path: Path) -> None:
         answering(tmp_path, gzip.compress(write_frame([])), encoding="gzip") as token,
         pytest.raises(RegistryUnreachable, match="no rengo coordinator"),
     ):
+        introduce(token, lambda _: None)
+
+
+@pytest.mark.parametrize(("status", "content"), [(400, b""), (200, b"RNGO\x02\x01tomorrow")], ids=["400", "frame"])
+def test_a_coordinator_whose_frames_have_another_form_is_told_by_its_version(
+    status: int, content: bytes, tmp_path: Path
+) -> None:
+    with answering(tmp_path, content, status=status, rengo="9.9.9") as token, pytest.raises(VersionDiffers) as caught:
+        introduce(token, lambda _: None)
+    assert caught.value.exit_code == 3
+    for language in ("en", "ja"):
+        assert all(found in caught.value.text(language) for found in ("rengo 9.9.9", f"rengo {version('rengo')}"))
+
+
+@pytest.mark.parametrize("rengo", ["", version("rengo")])
+def test_what_refuses_without_another_version_is_unreachable(rengo: str, tmp_path: Path) -> None:
+    with answering(tmp_path, status=400, rengo=rengo) as token, pytest.raises(RegistryUnreachable, match="answers 400"):
         introduce(token, lambda _: None)

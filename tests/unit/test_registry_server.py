@@ -1,22 +1,26 @@
 """The registry over real HTTPS: what is too large or no request is turned away, TLS is the coordinator's own."""
 
+import contextlib
 import datetime
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography import x509
 
-from aggregator import tls
+from aggregator import registry, registry_server, tls
+from aggregator.bounded_http import Bounds
 from aggregator.registry_server import LARGEST_REQUEST, CannotListen, RegistryServer
 from federation.identity import Identity
-from federation.registry import Ask, Standing
-from federation.wire import VERSION
+from federation.registry import PROTOCOL, VERSION_HEADER, Ask, Standing
+from federation.secagg.messages import Refused
 from tests.unit.registering import Office, open_office
 
 
@@ -56,7 +60,7 @@ def post(served: Served, content: bytes) -> httpx.Response:
 
 def test_a_signed_request_is_answered(served: Served) -> None:
     member = served.office.member("toyo")
-    response = post(served, served.office.request(Ask(0, VERSION, "0"), member))
+    response = post(served, served.office.request(Ask(0, PROTOCOL, "0"), member))
     assert response.status_code == 200
     assert isinstance(served.office.opened(response.content, "toyo", Standing), Standing)
 
@@ -65,6 +69,7 @@ def test_a_signed_request_is_answered(served: Served) -> None:
 def test_what_is_no_request_gets_400_and_not_a_word_more(content: bytes, served: Served) -> None:
     response = post(served, content)
     assert (response.status_code, response.content) == (400, b"")
+    assert response.headers[VERSION_HEADER] == version("rengo")  # for a program of another version
 
 
 def test_an_oversized_request_gets_413(served: Served) -> None:
@@ -145,3 +150,150 @@ def test_anyone_may_read_the_introduction_and_nobody_learns_more_from_it(served:
     assert b"secret-supplier" not in shown
     assert invited.secret.encode() not in shown
     assert Identity.create("x").public_key not in shown
+
+
+# What one address may hold open, take its time with, and ask for. Every address of 127.0.0.0/8 is this machine's own.
+HOSTILE = "127.0.0.2"
+HEAD = b"POST /v1/registry HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture
+def bounded(tmp_path: Path, served: Served) -> Iterator[Served]:
+    """A registry that is impatient, for tests that wait."""
+    office = open_office(tmp_path)
+    bounds = Bounds(of_one=6, of_all=12, head_seconds=2, request_seconds=2)
+    server = RegistryServer(office.registry, "127.0.0.1", port := free_port(), *served.files, bounds)
+    yield Served(office, f"https://127.0.0.1:{port}", served.trust, served.files)
+    server.stop()
+    office.registry.close()
+
+
+def connected(served: Served, address: str = HOSTILE, secure: bool = True) -> socket.socket:
+    port = int(served.url.rpartition(":")[2])
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(address, 0))
+    return served.trust.wrap_socket(plain, server_hostname="localhost") if secure else plain
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has hung up; it waits for it for as long as the connection's timeout."""
+    try:
+        return connection.recv(4096) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def is_answered(served: Served) -> bool:
+    return httpx.get(f"{served.url}/v1/introduction", verify=served.trust, timeout=10).status_code == 200
+
+
+def test_one_address_holds_so_many_connections_and_keeps_nobody_out(
+    bounded: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = [connected(bounded) for _ in range(6)]
+    with pytest.raises(OSError):  # noqa: PT011  # a reset, or an end within the handshake
+        connected(bounded)
+    assert is_answered(bounded)
+    assert f"registry: {HOSTILE}: holds as many connections open" in caplog.text
+    for connection in held:
+        connection.close()
+
+
+def test_a_connection_counts_before_its_handshake(bounded: Served) -> None:
+    held = [connected(bounded, secure=False) for _ in range(6)]
+    assert is_closed(connected(bounded, secure=False))
+    assert is_answered(bounded)
+    for connection in held:
+        connection.close()
+
+
+def test_many_addresses_hold_so_many_connections_together(bounded: Served, caplog: pytest.LogCaptureFixture) -> None:
+    held = [connected(bounded, f"127.0.0.{3 + i // 6}", secure=False) for i in range(12)]
+    assert is_closed(connected(bounded, "127.0.0.9", secure=False))
+    assert "as many connections are open as all together may" in caplog.text
+    for connection in held:
+        connection.close()
+
+
+def test_a_closed_connection_makes_room(bounded: Served) -> None:
+    for _ in range(3):
+        held = [connected(bounded) for _ in range(6)]
+        for connection in held:
+            connection.close()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), connected(bounded):
+                break
+        else:
+            raise AssertionError("no room")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", HEAD, HEAD + b"Content-Length: 9999\r\n\r\n"],
+)
+def test_a_slow_drip_of_bytes_is_cut(begun: bytes, bounded: Served, caplog: pytest.LogCaptureFixture) -> None:
+    connection = connected(bounded)
+    connection.sendall(begun)
+    connection.settimeout(0.2)
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        while not is_closed(connection):
+            assert time.monotonic() < began + 8
+            connection.sendall(b"x")
+    assert f"registry: {HOSTILE}: sends or takes a request too slowly" in caplog.text
+    assert is_answered(bounded)
+
+
+def test_an_endless_head_is_turned_away(bounded: Served) -> None:
+    connection = connected(bounded)
+    with contextlib.suppress(OSError):
+        for _ in range(1000):
+            connection.sendall(b"x" * 1000)
+    assert is_answered(bounded)
+    with contextlib.suppress(OSError):
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+
+
+@pytest.fixture
+def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_server, "REQUESTS", (5, 0.01))
+
+
+@pytest.mark.usefixtures("few_requests")
+def test_an_address_that_floods_is_turned_away_and_others_are_answered(
+    bounded: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    with httpx.Client(transport=httpx.HTTPTransport(verify=bounded.trust, local_address=HOSTILE)) as http:
+        statuses = [http.get(f"{bounded.url}/v1/introduction").status_code for _ in range(7)]
+    assert statuses == [200] * 5 + [429] * 2
+    assert f"registry: {HOSTILE}: sends more requests than it may" in caplog.text
+    assert is_answered(bounded)
+
+
+@pytest.fixture
+def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """A registry that answers a member five times."""
+    monkeypatch.setattr(registry, "REQUESTS", (5, 0.0))
+    office = open_office(tmp_path)
+    yield office
+    office.registry.close()
+
+
+def test_a_member_that_floods_from_many_addresses_is_refused_by_name_and_others_are_not(strict: Office) -> None:
+    hostile, honest = strict.member("flooding"), strict.member("honest")
+    answers = [strict.standing(hostile, peer=f"198.51.100.{i}") for i in range(8)]
+    assert [a.code for a in answers if isinstance(a, Refused)] == ["too-many-requests"] * 3
+    assert isinstance(strict.standing(honest), Standing)
+    assert "refused ask of flooding: too-many-requests" in strict.log()
+
+
+def test_a_stranger_in_a_members_name_does_not_use_up_its_requests(strict: Office) -> None:
+    member = strict.member("imitated")
+    stranger = Identity.create(member.id)
+    for _ in range(8):
+        refused = strict.standing(stranger)
+        assert isinstance(refused, Refused)
+        assert refused.code == "signature-invalid"
+    assert isinstance(strict.standing(member), Standing)

@@ -93,7 +93,8 @@ def test_rounding_is_unbiased(bits: int) -> None:
 def test_a_plan_without_head_room_for_the_sum_is_refused(bits: int, members: int, refused: bool) -> None:
     """Fewer than 64 levels are left for one member; an overflow is ruled out long before."""
     plan = make_plan(
-        tuple(f"m{n:04d}" for n in range(members)), secagg=SecAgg(bits, "malicious", None, None, 3, "auto", 8.0, 1e-6)
+        tuple(f"m{n:04d}" for n in range(members)),
+        secagg=SecAgg(bits, "malicious", None, None, "auto", 3, "auto", 8.0, 1e-6),
     )
     assert ("secagg.ring_bits" in [fault.facts["where"] for fault in check_consistent(plan)]) is refused
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from federation.plan import quorum
+from federation.plan import least_quorum
 from federation.secagg.graph import Parameters, parameters
 
 Sets = NDArray[np.int64]
@@ -126,7 +126,7 @@ def unbreakable(count: int) -> bool:
     """Whether no ring whatever breaks 1. to 5.: too few are corrupt for two ends of a part and for two votes, and who
     reveals, counted over the whole ring, leaves no quorum."""
     found = at_five_percent(count)
-    f, k, t, q = found.corrupt, found.degree, found.threshold, quorum(count, found.corrupt)
+    f, k, t, q = found.corrupt, found.degree, found.threshold, least_quorum(count, found.corrupt)
     ends, votes = 2 * (t - k // 2 - 1), 2 * t - k - 1
     return f < min(ends, votes) and (q - f) * (t - 1) - k * f > k * (count - q)
 

@@ -24,11 +24,11 @@ from clients.home import Home, Settings
 from clients.journal import Departure, Journal
 from clients.loading import DEMO_BASE
 from clients.process import alone
-from clients.running import _nobody_listens, _Signals, _Stopped, _tell_of_proxy
+from clients.running import _nobody_listens, _Signals, _Stopped, _tell_of_clock, _tell_of_proxy
 from federation.commands import Printer
 from federation.secagg.history import History
 from tests.unit.proxies import PROXIES, Proxy
-from tests.unit.site import Site, consortium, free_port, three_sites
+from tests.unit.site import DOCUMENTS, Consortium, Site, consortium, free_port, three_sites
 
 
 def said(home: Home, language: str = "en") -> str:
@@ -91,6 +91,34 @@ class TestTheWayToTheCarrier:
         with Proxy(b"HTTP/1.1 403 Forbidden\r\n\r\n").listening() as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
             assert not _nobody_listens(home)
+
+
+@pytest.mark.scenario(4)
+@pytest.mark.parametrize(
+    ("jump", "words"),
+    [(10, "10 s ahead"), (3600, "3600 s ahead"), (-400, "400 s behind"), (-3600, "3600 s behind"), (0, ""), (-200, "")],
+)
+def test_a_clock_that_jumps_while_the_member_runs_is_named_when_its_node_is_refused(
+    jump: int, words: str, joined: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, site = joined
+    real = time.time
+    with made.listening(), contextlib.redirect_stdout(io.StringIO()) as out:
+        monkeypatch.setattr("clients.clock.time.time", lambda: real() + jump)
+        _tell_of_clock(site.home, Printer("en", as_json=False))
+    if words:
+        assert f": the coordinator refuses the node; it keeps trying. This machine's clock is {words}" in out.getvalue()
+        assert "[clock-wrong]" in out.getvalue()
+    else:
+        assert out.getvalue() == ""
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Consortium, Site]:
+    made = consortium(tmp_path_factory.mktemp("joined"))
+    with made.listening():
+        site = made.join(DOCUMENTS[0])
+    return made, site
 
 
 def started(site: Site) -> tuple[str, bool]:
@@ -234,6 +262,10 @@ def test_where_policy_approves_a_member_without_a_plan_waits_for_one(tmp_path: P
     with three_sites(tmp_path) as (_, (site, *_)):
         site.set_policy(automatic_approval="true")
         site.run("roster", "approve", "--yes")
+        with running(site, "start") as says:
+            says("no plan to take part in")
+        # One that was approved before an upgrade is no plan of this version.
+        site.home.file("plan.yaml").write_text("job: of-before\n")
         with running(site, "start") as says:
             says("no plan to take part in")
 

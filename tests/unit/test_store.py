@@ -1,6 +1,5 @@
 """The coordinator's state: a round is there whole, or not at all."""
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -13,7 +12,6 @@ import pytest
 from aggregator.store import (
     Checkpoint,
     StepDamaged,
-    StepOfOlderVersion,
     Store,
     StoreDamaged,
     StoreOfAnotherPlan,
@@ -23,7 +21,7 @@ from federation.identity import COORDINATOR, Identity, Roster, RosterEntry
 from federation.secagg.messages import Offer, Shares
 from federation.secagg.server import Answers, Step
 from federation.tensors import digest
-from federation.wire import Signed, canonical_cbor
+from federation.wire import Signed
 
 PLAN = bytes(range(32))
 MASKED_SUM = "masked-sum.safetensors"
@@ -309,20 +307,6 @@ class TestShelves:
         store = reopened(store, folder)
         assert store.kept(1, Step.SHARES) is None
         assert store.open_shelf(1).put(b"") == 0
-
-
-def test_a_step_that_an_older_version_kept_is_refused_and_stays(store: Store, folder: Path) -> None:
-    """It had envelopes in the step's own record."""
-    offer = step(1, Step.SHARES).offer.to_plain()
-    record = canonical_cbor({"offer": offer, "statements": [[b"shares", bytes(64), bytes(1000)]], "sum": None})
-    row = (1, "shares", record, hashlib.sha256(record).digest())
-    with sqlite3.connect(folder / "coordinator.sqlite") as database:
-        database.execute("INSERT INTO steps VALUES (?, ?, ?, ?)", row)
-    with pytest.raises(StepOfOlderVersion, match="let that version finish") as caught:
-        store.kept(1, Step.SHARES)
-    assert caught.value.exit_code == 3
-    with sqlite3.connect(folder / "coordinator.sqlite") as database:
-        assert database.execute("SELECT * FROM steps").fetchall() == [row]
 
 
 def test_a_roster_comes_back_by_its_digest_and_another_is_missed(store: Store, folder: Path) -> None:

@@ -25,6 +25,7 @@ from federation.errors import (
     TrainingDiverged,
     UnknownLoraTarget,
 )
+from federation.secagg.refusals import OutOfTime
 
 BASE = Path(__file__).parents[2] / "aggregator/simulate/demo/base"
 TEXTS = [
@@ -258,6 +259,18 @@ class TestTrain:
         long = pack([np.arange(10, 2000, dtype=np.int32)], 1024, 3)
         with pytest.raises(ModelFolderInvalid, match="at most 512 tokens"):
             trainer.evaluate(factors_for(trainer), long)
+
+
+def test_a_call_that_takes_too_long_ends_and_one_in_time_gives_the_same(trainer: Trainer, blocks: Blocks) -> None:
+    factors, names = factors_for(trainer), frozenset(factors_for(trainer))
+    late, punctual = Trainer(BASE, MODEL, LORA, 0.0), Trainer(BASE, MODEL, LORA, 1000.0)
+    with pytest.raises(OutOfTime, match="longer than the 0 s"):
+        late.train(factors, names, blocks, TRAIN, 1)
+    with pytest.raises(OutOfTime):
+        late.evaluate(factors, blocks)
+    expected = trainer.train(factors, names, blocks, TRAIN, 1)
+    actual = punctual.train(factors, names, blocks, TRAIN, 1)
+    assert all(np.array_equal(actual.tensors[name], expected.tensors[name]) for name in names)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from federation.identity import Identity, Roster, RosterEntry
-from federation.plan import quorum
+from federation.plan import least_quorum
 from federation.secagg import contexts
 from federation.secagg.graph import Parameters, graph_of, parameters
 from federation.secagg.messages import Claim
@@ -27,7 +27,7 @@ def test_numbers(found: dict[str, Any]) -> None:
     exact = {name: Fraction(found[name]) for name in ("not_private", "not_complete")}
     counts = {name: found[name] for name in ("degree", "threshold", "corrupt", "lost")}
     assert given == Parameters(**counts, **exact)
-    assert quorum(found["members"], found["corrupt"]) == found["quorum"]
+    assert least_quorum(found["members"], found["corrupt"]) == found["quorum"]
 
 
 @pytest.mark.parametrize("found", VECTORS["no_neighbourhoods"], ids=str)

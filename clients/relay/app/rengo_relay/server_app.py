@@ -1,10 +1,11 @@
 """At the coordinator: requests of the round loop out to nodes, each answer back as it arrives, none of them read.
 
-The round loop sends b"nodes" and hears who is connected; or a deadline in seconds and (node id, frame) pairs, one a
-message, ended by an empty one, and hears (node id, 1, frame) or (node id, 0, why there is none) until the deadline,
-ended by an empty one.
+The round loop sends b"nodes" and hears who is connected; or the seconds for which nodes may answer, and (node id,
+seconds that this one is waited for, frame), one a message, ended by an empty one. It hears (node id, 1, frame) or (node
+id, 0, why there is none) until nobody is waited for any more, ended by an empty one.
 """
 
+import struct
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Connection
@@ -15,6 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 
 app = ServerApp()
 POLL = 0.5  # seconds between looks for answers
+HEAD = struct.Struct(">Qd")
 
 
 @app.main()
@@ -37,23 +39,23 @@ def serve(grid: Grid, loop: Connection, asked: bytes) -> None:
             loop.send_bytes(node.to_bytes(8))
         loop.send_bytes(b"")
         return
-    deadline = time.monotonic() + float(asked)
-    asked_of = {}
+    began, asked_of = time.monotonic(), {}
     while request := loop.recv_bytes():
-        node, frame = int.from_bytes(request[:8]), request[8:]
+        (node, patience), frame = HEAD.unpack(request[: HEAD.size]), request[HEAD.size :]
         message = Message(RecordDict({"request": ConfigRecord({"frame": frame})}), node, "query", ttl=float(asked))
         for id in grid.push_messages([message]):
-            asked_of[id] = node
-    for node, answer in answers(grid, asked_of, deadline):
+            asked_of[id] = node, began + patience
+    for node, answer in answers(grid, asked_of):
         loop.send_bytes(node.to_bytes(8) + answer)
     loop.send_bytes(b"")
 
 
-def answers(grid: Grid, asked_of: dict[str, int], deadline: float) -> Iterator[tuple[int, bytes]]:
-    """(node id, what its message says) as they arrive."""
-    while asked_of and time.monotonic() < deadline:
+def answers(grid: Grid, asked_of: dict[str, tuple[int, float]]) -> Iterator[tuple[int, bytes]]:
+    """(node id, what its message says) as they arrive, until the last of `asked_of` (node id, until when it is waited
+    for) has answered or is waited for no more."""
+    while any(time.monotonic() < until for _, until in asked_of.values()):
         for message in grid.pull_messages(list(asked_of)):
-            node = asked_of.pop(message.metadata.reply_to_message_id, None)
+            node, _ = asked_of.pop(message.metadata.reply_to_message_id, (None, 0.0))
             if node is not None:
                 yield node, said(message)
         time.sleep(POLL)

@@ -1,0 +1,146 @@
+"""What strangers see of a SuperLink: the calls that a member's node makes, and none of its others.
+
+Flower serves everything at one port: beside what nodes call, an interface with which anybody could start an app of
+their own on the coordinator's machine, stop ours, or register a node. Behind the gate only registered nodes are heard,
+before a byte of a request's body is read, and each is bounded: in requests, in requests at a time, and in bytes.
+"""
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from aggregator.allowance import Allowance
+from aggregator.bounded_http import Tell
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Any, Receive, Send], Awaitable[None]]
+
+_FLEET = "/v1/fleet/"
+_PULL, _PUSH, _OBJECT = "pull-messages", "push-messages", "push-object"
+_CALLS = frozenset(
+    f"{_FLEET}{call}"
+    for call in (
+        *("activate-node", "deactivate-node", "send-node-heartbeat", "get-run", "get-fab"),
+        *(_PULL, _PUSH, _OBJECT, "pull-object", "confirm-message-received"),
+    )
+)
+REQUESTS = 200, 20.0
+"""Of one node: at once, and more each second. It looks for a message once a second, and each takes it a dozen more."""
+AT_A_TIME = 8
+"""Requests of one node; Flower's has up to four."""
+SMALL = 64 << 10
+"""Bytes of a request that carries no answer."""
+_TRIES = 3
+"""How often an answer may be sent, where the network fails in between."""
+
+
+@dataclass
+class _Due:
+    """What a node may still send for the last message that it took: bytes of objects, and announcements of them."""
+
+    bytes: int = 0
+    announcements: int = 0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A member's node: its public key, and how it stands in a request's head."""
+
+    member: str
+    key: ec.EllipticCurvePublicKey
+    as_sent: bytes
+
+
+class Gate:
+    """The ASGI application in front of Flower's. `largest`: bytes of the largest answer, with Flower's wrapping."""
+
+    def __init__(self, app: App, nodes: Iterable[Node], largest: int, tell: Tell) -> None:
+        self._app, self._largest, self._tell = app, largest, tell
+        self._nodes = {node.as_sent: node for node in nodes}
+        self._requests, self._open = Allowance(*REQUESTS), Counter[str]()
+        self._due = {node.member: _Due() for node in self._nodes.values()}
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request: 404, 401, 429 and 413 are the gate's own."""
+        if scope["path"] not in _CALLS or scope["method"] != "POST":
+            await answer(send, 404)
+            return
+        headers = dict(scope["headers"])
+        member = self._member(headers)
+        if member is None:
+            await answer(send, 401)
+            return
+        call = scope["path"].removeprefix(_FLEET)
+        if refusal := self._refusal(member, call, _size(headers)):
+            status, code = refusal
+            self._tell(member, code)
+            await answer(send, status)
+            return
+        self._open[member] += 1
+        try:
+            await self._app(scope, receive, self._noting(member, call, send))
+        finally:
+            self._open[member] -= 1
+
+    def _refusal(self, member: str, call: str, size: int | None) -> tuple[int, str] | None:
+        """The status with which a request of `size` bytes (None: of any) is turned away, and what is told; None where
+        it may pass, and then it counts."""
+        due = self._due[member]
+        if not self._requests.take(member):
+            return 429, "requests"
+        if self._open[member] >= AT_A_TIME:
+            return 429, "at-once"
+        if size is None or size > (min(self._largest, due.bytes) if call == _OBJECT else SMALL):
+            return 413, "bytes"
+        if call == _PUSH and due.announcements < 1:
+            return 429, "unasked"
+        due.announcements -= call == _PUSH
+        due.bytes -= size if call == _OBJECT else 0
+        return None
+
+    def _noting(self, member: str, call: str, send: Send) -> Send:
+        """`send`, which sees when a message is taken: from then on an answer is due. And when Flower does not want the
+        time that a node signed."""
+
+        async def noted(message: Message) -> None:
+            if message.get("status") == 401:
+                self._tell(member, "clock")
+            if call == _PULL and message.get("body"):
+                self._due[member] = _Due(_TRIES * self._largest, _TRIES)
+            await send(message)
+
+        return noted
+
+    def _member(self, headers: Mapping[bytes, bytes]) -> str | None:
+        """Whose node signed the time in the headers. Flower looks at the time, and at who is meant in the body."""
+        node = self._nodes.get(headers.get(b"flwr-public-key", b""))
+        if node is None:
+            return None
+        try:
+            signature = base64.b64decode(headers.get(b"flwr-signature", b""), validate=True)
+            node.key.verify(signature, headers.get(b"flwr-timestamp", b""), ec.ECDSA(hashes.SHA256()))
+        except (binascii.Error, InvalidSignature):
+            return None
+        return node.member
+
+
+def _size(headers: Mapping[bytes, bytes]) -> int | None:
+    """Bytes of the body; None where it comes in chunks, whatever length is stated too (RFC 9112 section 6.3)."""
+    length = headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() and b"transfer-encoding" not in headers else None
+
+
+async def answer(send: Send, status: int) -> None:
+    """No content, and no more on this connection: the rest of a body may be under way."""
+    headers = [(b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

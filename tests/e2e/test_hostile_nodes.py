@@ -1,0 +1,211 @@
+"""Members' nodes that misbehave with their real keys, at the real SuperLink: an honest node's answer comes as if they
+were not there, and each of them is named.
+
+Hostile nodes speak through Flower's own client, so that what they send is well-formed where nothing else is meant.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from logging.handlers import MemoryHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+from flwr.supernode.fleet_http_connection import http_request_response
+
+from aggregator import tls
+from aggregator.carriers import Exchange, flower
+from aggregator.carriers.flower import Flower, Servers
+from clients.node_process import NodeProcess
+from tests.e2e.sites import free_ports, wait_until
+from tests.e2e.test_relay import make_site
+
+pytestmark = pytest.mark.e2e
+DEADLINE = 20.0
+LARGEST = 200_000
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A node's connection to the SuperLink, as Flower's client has it."""
+
+    receive: Callable[[], Any]
+    send: Callable[..., tuple[set[str], str]]
+    push_object: Callable[..., None]
+
+    def answer(self, taken: Any, content: RecordDict, leave_out: int = 0) -> None:
+        """Announce an answer, and send its objects but for the last `leave_out`."""
+        message = Message(content, reply_to=taken)
+        message.metadata.__dict__["_message_id"] = message.object_id
+        objects = get_all_nested_objects(message)
+        wanted, session = self.send(message, get_object_tree(message), 0.0)
+        for id in sorted(wanted)[: len(wanted) - leave_out]:
+            self.push_object(taken.metadata.run_id, session, id, objects[id].deflate())
+
+
+def silent(node: Connection, taken: Any) -> None:
+    """Takes a message and never answers."""
+
+
+def half(node: Connection, taken: Any) -> None:
+    """Announces an answer and never sends the last part of it."""
+    node.answer(taken, RecordDict({"answer": ConfigRecord({"frame": b"answer"})}), leave_out=1)
+
+
+def garbage(node: Connection, taken: Any) -> None:
+    """An answer that holds no frame."""
+    node.answer(taken, RecordDict({"answer": MetricRecord({"frame": 1.0})}))
+
+
+def empty(node: Connection, taken: Any) -> None:
+    """An answer that holds nothing."""
+    node.answer(taken, RecordDict())
+
+
+def huge(node: Connection, taken: Any) -> None:
+    """An answer larger than any."""
+    node.answer(taken, RecordDict({"answer": ConfigRecord({"frame": bytes(10 * LARGEST)})}))
+
+
+def flooding(node: Connection, taken: Any) -> None:
+    """Asks again and again until it is turned away."""
+    while True:
+        node.receive()
+
+
+HOSTILE = {each.__name__: each for each in (silent, half, garbage, empty, huge, flooding)}
+
+
+def behave(key: ec.EllipticCurvePrivateKey, superlink: str, authority: Path, act: Callable[..., None]) -> None:
+    """A node that answers each message by `act`."""
+    connected = http_request_response(superlink, False, str(authority), (key, key.public_key()), max_retries=0)
+    with contextlib.suppress(Exception), connected as (_, receive, send, _, _, _, push_object, _):
+        while True:
+            if taken := receive():
+                with contextlib.suppress(httpx.HTTPStatusError):
+                    act(Connection(receive, send, push_object), taken[0])
+            time.sleep(0.5)
+
+
+@dataclass
+class Met:
+    """A carrier with one honest node and all hostile ones connected."""
+
+    carrier: Flower
+    superlink: str
+    authority: Path
+    heard: MemoryHandler
+
+    @property
+    def told(self) -> list[str]:
+        return [record.getMessage() for record in self.heard.buffer]
+
+
+@pytest.fixture(scope="module")
+def met(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
+    folder = tmp_path_factory.mktemp("hostile")
+    authority_key, authority = tls.make_authority("hostile")
+    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1"])
+    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
+    for path, data in zip(files, (certificate, key, authority), strict=True):
+        path.write_bytes(data)
+    honest, keys = make_site(folder / "honest"), {name: ec.generate_private_key(ec.SECP384R1()) for name in HOSTILE}
+    nodes = {
+        name: key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+        for name, key in keys.items()
+    }
+    heard = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)
+    logging.getLogger(flower.__name__).addHandler(heard)
+    port = free_ports(1)[0]
+    superlink = f"127.0.0.1:{port}"
+    servers = Servers("127.0.0.1", port, *files)
+    carrier = Flower(servers, nodes | {"honest": honest.public_key}, folder / "coordinator", LARGEST)
+    carrier.online()
+    node = NodeProcess(honest.node(superlink, files[2]))
+    try:
+        for name, act in HOSTILE.items():
+            threading.Thread(target=behave, args=(keys[name], superlink, files[2], act), daemon=True).start()
+        wait_until(lambda: carrier.online() == {"honest", *HOSTILE}, "all nodes are connected", 120)
+        yield Met(carrier, superlink, files[2], heard)
+    finally:
+        node.stop()
+        carrier.close()
+        logging.getLogger(flower.__name__).removeHandler(heard)
+
+
+def test_an_honest_answer_comes_in_every_exchange_whatever_others_send(met: Met) -> None:
+    superlink = met.carrier._superlink
+    for number in (1, 2):
+        began, after, answers = time.monotonic(), -1.0, {}
+        for member, answer in met.carrier.exchange(
+            Exchange(number, "keys", DEADLINE), dict.fromkeys(["honest", *HOSTILE], b"frame")
+        ):
+            answers[member] = answer
+            after = time.monotonic() - began if member == "honest" else after
+        print(f"exchange {number}: the honest answer after {after:.1f} s of {DEADLINE} s")
+        assert answers == {"honest": b"answer"}
+        assert after < DEADLINE - 2
+    assert met.carrier._superlink is superlink  # none of them ended it
+    assert superlink is not None
+    assert superlink.poll() is None
+
+
+def test_each_of_them_is_named_in_the_log_with_what_it_did(met: Met) -> None:
+    expected = {
+        "huge": "sends more bytes",
+        "flooding": "sends more requests",
+        "garbage": "sends an answer that is none",
+        "empty": "sends an answer that is none",
+    }
+    for name, deed in expected.items():
+        named = f"carrier: {name}: {deed}"
+        wait_until(lambda: any(line.startswith(named) for line in met.told), named)  # noqa: B023
+    assert not [line for line in met.told if "honest" in line]
+
+
+def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        f'[superlink.rengo]\naddress = "{met.superlink}"\nroot-certificates = "{met.authority}"\n'
+    )
+    program = str(Path(sys.executable).with_name("flwr"))
+    command = [program, "run", str(flower.RELAY), "rengo", "--format", "json"]
+    environment = {**met.carrier._environment(), "FLWR_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert "404" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_of_the_machine_does_not_reach_flower_at_its_local_port(met: Met) -> None:
+    assert status_of_a_list_of_runs(met, os.geteuid()) == 200
+    assert status_of_a_list_of_runs(met, NOBODY) == 404
+
+
+def status_of_a_list_of_runs(met: Met, user: int) -> int:
+    """What Flower's control interface answers to this user."""
+    us = os.geteuid()
+    os.seteuid(user)  # a socket belongs to whoever makes it
+    try:
+        plain = socket.create_connection(("127.0.0.1", met.carrier._local_port), timeout=10)
+    finally:
+        os.seteuid(us)
+    trust = ssl.create_default_context(cafile=str(met.authority))
+    head = "POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+    with plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+        connection.sendall(f"{head}Content-Type: {PROTOBUF_MEDIA_TYPE}\r\n\r\n".encode())
+        return int(connection.recv(4096).split()[1])
