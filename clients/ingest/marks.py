@@ -36,7 +36,7 @@ _SET_AS_MARK = {
 _AT_AN_END = {
     mark: re.compile(rf"(?:^|\s){_ORNAMENT}(?:{spelled}){_ORNAMENT}(?:\s|$)") for mark, spelled in _SPELLED.items()
 }
-_ENDS = 5  # lines
+_ENDS, _LONGEST_END = 5, 200  # lines; characters
 
 
 def in_name(name: str) -> frozenset[str]:
@@ -47,7 +47,8 @@ def in_name(name: str) -> frozenset[str]:
 def in_text(text: str, around: str) -> frozenset[str]:
     """Those in a file that was read."""
     lines = [line for line in text.split("\n") if line.strip()]
-    ends = (_found(_AT_AN_END, line) for line in lines[:_ENDS] + lines[-_ENDS:])
+    # Longer ones are no heads or feet, and a line of a million blanks would take the pattern its square.
+    ends = (_found(_AT_AN_END, line) for line in lines[:_ENDS] + lines[-_ENDS:] if len(line) <= _LONGEST_END)
     said = _found(_ANYWHERE, text)  # by far most files have none: the rest is for the others
     as_marks = _found({mark: _SET_AS_MARK[mark] for mark in said}, text.replace(" | ", "\n"))
     return _found(_ANYWHERE, around) | as_marks.union(*ends)

@@ -1,6 +1,7 @@
 """機密区分: a file that is marked confidential is left out, wherever the mark stands, unless the site permits it."""
 
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -56,8 +57,11 @@ def test_around_a_text_a_mark_counts_wherever_it_stands() -> None:
     assert in_text("本文", "弊社・社外秘・複写禁止") == {"社外秘"}
 
 
-def test_a_million_blank_lines_cost_nothing() -> None:
-    assert marks.in_text("社外秘の話\n" + " \n" * 10**6 + "終わり", "") == set()
+@pytest.mark.parametrize("filler", [" \n", " ", "【", "【 ", "-", "社外秘-", "区分 "])
+def test_a_long_text_takes_no_more_than_its_length(filler: str) -> None:
+    started = time.process_time()
+    marks.in_text("社外秘の話\n" + filler * 200_000 + "終わり", "")
+    assert time.process_time() - started < 5
 
 
 def word(header: str = "", label: str = "") -> bytes:
