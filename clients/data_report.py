@@ -29,20 +29,31 @@ def report(folder: Path, reading: Reading, language: Language) -> Result:
     """Counts by kind and encoding, and what was set aside, with reasons."""
     characters = sum(len(document.text) for document in reading.documents)
     unsure = [d.name for d in reading.documents if d.facts.sure < 0.6]
+    reasons = Counter(s.reason for s in reading.set_aside)
+    left_out = [(document.name, each) for document in reading.documents for each in document.left_out]
+    lost = Counter[str]()
+    for _, each in left_out:
+        lost[each.what] += each.count
     facts = {
         "folder": str(folder),
         "documents": len(reading.documents),
         "characters": characters,
         "kinds": counts(reading),
         "unsure_encoding": unsure,
+        "left_out": [{"name": name, "count": each.count, "what": each.what} for name, each in left_out],
         "set_aside": [{"name": s.name, "reason": s.reason} for s in reading.set_aside],
+        "totals": {"left_out": dict(lost.most_common()), "set_aside": dict(reasons.most_common())},
     }
+    read = len(reading.documents)
     words = {
-        "en": (f"{len(reading.documents)} documents, {characters:,} characters", "set aside", "encoding not certain"),
-        "ja": (f"文書 {len(reading.documents)} 件、{characters:,} 文字", "除外", "文字コードの判定が不確か"),
+        "en": (f"{read} documents, {characters:,} characters", "set aside", "encoding not certain", "not in the text"),
+        "ja": (f"文書 {read} 件、{characters:,} 文字", "除外", "文字コードの判定が不確か", "本文に含めていません"),
     }[language]
     lines = [f"{folder}: {words[0]}", *(f"  {count:6}  {how}" for how, count in counts(reading).items())]
     lines += [f"{words[2]}: {name}" for name in unsure]
+    lines += [f"{words[3]}: {name}: {each.text(language)}" for name, each in left_out]
+    told = Counter(s.text(language) for s in reading.set_aside)
+    lines += [f"{words[1]}: {count:6}  {reason}" for reason, count in told.most_common() if count > 1]
     lines += [f"{words[1]}: {s.name}: {s.text(language)}" for s in reading.set_aside]
     return Result(facts, "\n".join(lines))
 

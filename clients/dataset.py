@@ -7,7 +7,7 @@ nothing. Nothing downstream shifts them again. Every token of a document but its
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.ingest import Document, Documents, SetAside, read_documents
+from clients.ingest.parser import Parser
 from clients.splits import families, split
 from federation import plan
 from federation.errors import TooLittleText
@@ -147,9 +148,14 @@ class Parts:
     set_aside: tuple[SetAside, ...]
 
 
-def read_parts(folder: Path, evaluation: plan.Evaluation) -> Parts:
-    """A member's documents, split. Raises DataFolderInvalid: no folder, nothing readable, or too few documents."""
-    reading = read_documents(folder)
+def read_parts(
+    folder: Path, evaluation: plan.Evaluation, parser: Parser | None = None, permitted: Collection[str] = ()
+) -> Parts:
+    """A member's documents, split; `parser` and `permitted` as in `read_documents`.
+
+    Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
+    """
+    reading = read_documents(folder, parser, permitted)
     shares = (evaluation.test_share, evaluation.validation_share)
     train, test, validation = split(reading.documents, shares, folder)
     return Parts(train, validation, test, reading.set_aside)
@@ -177,9 +183,12 @@ def corpus_of(source: Source, parts: Parts, tokenizer: Tokenizer, length: int, e
     return Corpus(train, validation, test, tuple(measures), count, parts.set_aside)
 
 
-def read_corpus(source: Source, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation) -> Corpus:
+def read_corpus(
+    source: Source, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation, permitted: Collection[str] = ()
+) -> Corpus:
     """Everything from a member's folder to blocks. Raises as `read_parts` and `corpus_of` do."""
-    return corpus_of(source, read_parts(source.folder, evaluation), tokenizer, length, evaluation)
+    parts = read_parts(source.folder, evaluation, permitted=permitted)
+    return corpus_of(source, parts, tokenizer, length, evaluation)
 
 
 def tokenise(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Ids]:

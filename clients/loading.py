@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from clients.dataset import Corpus, Source, read_corpus
-from clients.home import DEMO, Settings
+from clients.home import DEMO, Home, Settings
 from clients.trainer import Trainer
 from federation import base_model
 from federation.errors import ModelMismatch
@@ -29,13 +29,15 @@ def require_model(settings: Settings, plan: Plan) -> None:
         raise ModelMismatch(path=folder, expected=plan.model.sha256, actual=actual)
 
 
-def load(settings: Settings, plan: Plan) -> tuple[Trainer, Corpus]:
+def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     """The model and the documents. Raises ModelMismatch before anything is loaded, and what model and data raise."""
+    settings = home.settings()
     require_model(settings, plan)
     learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
     learner.check_length(plan.train.sequence_length)
     source = Source(settings.id, Path(settings.data))
-    corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation)
+    permitted = home.policy().marks
+    corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation, permitted)
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from clients.ingest.marks import MARKS
 from clients.policy import Hours
 from federation import settings
 from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
 from federation.plan import Plan
 from federation.settings import Range
 
-ANY = "any"
+ANY, NONE = "any", "none"
 _LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 DEFAULT = """# What this site permits. Stop the member before you edit this, and start it again.
@@ -26,6 +27,7 @@ semi_malicious      = false   # true: permits plans that trust the coordinator w
 training_hours      = "any"   # when a round may begin, local time: "20:00-06:00"
 two_persons         = false   # true: who approves a plan has to be another person than who applied for it
 automatic_approval  = false   # true: a running member asks for plans and approves one within these limits by itself
+permitted_marks     = ["none"] # marks of confidentiality that documents may bear, such as ["社外秘"]: docs/ingest.md
 """
 
 
@@ -56,6 +58,12 @@ class SitePolicy:
     training_hours: str
     two_persons: bool
     automatic_approval: bool
+    permitted_marks: tuple[str, ...]
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """`permitted_marks`, none of them for `none`."""
+        return frozenset(self.permitted_marks) - {NONE}
 
     @property
     def hours(self) -> Hours | None:
@@ -141,6 +149,11 @@ def _faults(values: Mapping[str, Any]) -> list[Fault]:
                 f"{model!r} は SHA-256 ではありません",
             )
             faults.append(Inconsistent(where="base_models", detail=en, detail_ja=ja))
+    for mark in values.get("permitted_marks", ()):
+        if mark not in (*MARKS, NONE):
+            known = ", ".join((*MARKS, NONE))
+            en, ja = f"{mark!r} is none of {known}", f"{mark!r} は {known} のいずれでもありません"
+            faults.append(Inconsistent(where="permitted_marks", detail=en, detail_ja=ja))
     hours = values.get("training_hours", ANY)
     if hours != ANY and _hours(hours) is None:
         en, ja = f'{hours!r} is not "any" or "HH:MM-HH:MM"', f'{hours!r} は "any" でも "HH:MM-HH:MM" でもありません'

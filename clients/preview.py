@@ -158,7 +158,7 @@ def make(home: Home, plan: Plan, destination: str) -> Preview:
     Raises ModelMismatch and what model and data raise; a Refusal when this site's policy refuses the round.
     """
     me, site = home.settings().id, home.policy()
-    learner, corpus = load(home.settings(), plan)
+    learner, corpus = load(home, plan)
     keys = {id: Identity.create(id) for id in (*plan.members, COORDINATOR)}
     entries = tuple(RosterEntry(id, id, keys[id].public_key) for id in plan.members)
     roster = Roster(plan.consortium, 1, keys[COORDINATOR].public_key, entries)

@@ -66,7 +66,7 @@ def make_member(home: Home, identity: Identity, journal: Journal, destination: s
     """
     require_approved(home)
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
-    learner, corpus = load(settings, plan)
+    learner, corpus = load(home, plan)
     contribution = Contribution(plan, settings.id, learner, corpus)
     base = bytes.fromhex(plan.model.sha256)
     limits = site.minimum_cohort, site.rounds_per_data_set, site.hours, site.semi_malicious

@@ -23,6 +23,7 @@ from aggregator.workers import Workers
 from clients.contribution import Contribution
 from clients.dataset import Corpus, Source, corpus_of, read_parts
 from clients.ingest import Documents
+from clients.ingest.parser import Parser
 from clients.journal import Journal
 from clients.keys import load_or_create
 from clients.member import Member
@@ -80,7 +81,8 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     length = plan.train.sequence_length
     learner.check_length(length)
     step.first_state(plan, learner.shapes)  # the scheme's own conditions
-    parts = {name: read_parts(folder, plan.evaluation) for name, folder in folders.items()}
+    with Parser() as parser:
+        parts = {name: read_parts(folder, plan.evaluation, parser) for name, folder in folders.items()}
     corpora = {
         name: corpus_of(Source(name, folder), parts[name], learner.tokenizer, length, plan.evaluation)
         for name, folder in folders.items()

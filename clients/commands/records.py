@@ -67,8 +67,9 @@ def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -
 
 def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used."""
-    folder = Path(Home(options.home).settings().data)
-    reading = read_documents(folder)
+    home = Home(options.home)
+    folder = Path(home.settings().data)
+    reading = read_documents(folder, permitted=home.policy().marks)
     match options.what:
         case "report":
             return data_report.report(folder, reading, printer.language)

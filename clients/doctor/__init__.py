@@ -96,6 +96,7 @@ def _local(home: Home, plan: Plan | None, measure: bool) -> Iterator[Check]:
     checks = [
         tried("memory", lambda: machine.memory(home)),
         tried("base model", lambda: machine.model(home, plan)),
+        tried("parser", machine.parser),
         tried("data", lambda: machine.data(home)),
     ]
     yield from checks

@@ -97,6 +97,7 @@ _NAMES: Mapping[str, str] = {
     "coordinator": "事務局",
     "clock": "時計",
     "base model": "基盤モデル",
+    "parser": "文書の解析",
     "data": "データ",
     "training": "学習",
     "member": "参加拠点",

@@ -12,6 +12,7 @@ from clients.dataset import Blocks, Corpus
 from clients.doctor.check import Check, fine, warning
 from clients.home import Home
 from clients.ingest import read_documents
+from clients.ingest.parser import Parser
 from clients.loading import load, model_folder, require_model
 from clients.trainer import Trainer
 from federation import base_model, step
@@ -130,10 +131,23 @@ def model(home: Home, plan: Plan | None) -> Check:
     return fine("base model", f"{plan.model.name}, the plan's to the byte", f"{plan.model.name}（計画と一致）")
 
 
+def parser() -> Check:
+    """Does the process that reads documents start, and what does this kernel keep from it? Raises ParserNotStarted."""
+    with Parser() as started:
+        missing = ", ".join(started.missing_walls())
+    if not missing:
+        return fine("parser", "a process without files and sockets", "ファイルとソケットを使えない別プロセス")
+    return warning(
+        "parser",
+        (f"limited in time and memory, but without {missing}", f"時間とメモリの制限のみ（{missing} なし）"),
+        ("Linux 5.13 or later, on x86-64 or ARM64", "Linux 5.13 以降（x86-64、ARM64）で有効です"),
+    )
+
+
 def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
     folder = Path(home.settings().data)
-    reading = read_documents(folder)
+    reading = read_documents(folder, permitted=home.policy().marks)
     kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
     en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
     aside = reading.set_aside
@@ -149,7 +163,7 @@ def data(home: Home) -> Check:
 
 def training(home: Home, plan: Plan) -> Check:
     """How long will a round take here? One step is trained, times the plan's. Raises what model and data raise."""
-    learner, corpus = load(home.settings(), plan)
+    learner, corpus = load(home, plan)
     seconds = plan.train.steps * _seconds_a_step(learner, corpus, plan)
     device = plan.model.device
     en = f"a round takes about {_duration(seconds)} on {device} ({plan.train.steps} steps, measured on one)"

@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from federation.errors import Language
 
 LARGEST_FILE = 64 * 2**20  # bytes; larger ones are set aside unread, so that none fills a site's memory
 
@@ -12,7 +14,7 @@ _LONE_MARKS = str.maketrans({"\u3099": "゛", "\u309a": "゜"})
 
 @dataclass(frozen=True)
 class Facts:
-    """How a text was read. `kind`: text, html, pdf, docx, table or sensor log.
+    """How a text was read. `kind`: text, markdown, html, pdf, docx, xlsx, pptx, table or sensor log.
 
     `encoding` is empty where the format itself says it (PDF, DOCX). `sure`, from 0 to 1: how clear the choice of the
     encoding was; 1 where it was not a guess.
@@ -24,11 +26,31 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A part of a file that is not in its text: `count` of `what`, such as "hidden sheets"."""
+
+    count: int
+    what: str
+    what_ja: str
+
+    def text(self, language: Language) -> str:
+        """The count, for a person."""
+        return f"{self.what_ja} {self.count}" if language == "ja" else f"{self.count} {self.what}"
+
+
+@dataclass(frozen=True)
 class Content:
-    """One file's text, with LF between lines."""
+    """One file's text, with LF between lines.
+
+    `around`: what a reader saw and did not put into the text (headers, footers, stamps); `marks` of confidentiality are
+    found in both, once it is read.
+    """
 
     text: str
     facts: Facts
+    left_out: tuple[LeftOut, ...] = ()
+    around: str = field(default="", repr=False)
+    marks: frozenset[str] = frozenset()
 
 
 class Unusable(Exception):
@@ -37,6 +59,12 @@ class Unusable(Exception):
     def __init__(self, reason: str, reason_ja: str) -> None:
         super().__init__(reason)
         self.reason, self.reason_ja = reason, reason_ja
+
+
+def too_large() -> Unusable:
+    """The reason of a file that is larger than LARGEST_FILE."""
+    mebibytes = LARGEST_FILE // 2**20
+    return Unusable(f"larger than {mebibytes} MiB", f"{mebibytes} MiB を超えています")
 
 
 def full_width_kana(text: str) -> str:

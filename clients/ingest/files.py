@@ -1,12 +1,13 @@
-"""A folder's files by name, and one file's bytes. Nothing but regular files is ever opened."""
+"""A folder's files by name, and one file open. Nothing but regular files is ever opened."""
 
+import contextlib
 import os
 import stat
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from clients.ingest.content import LARGEST_FILE, Unusable
+from clients.ingest.content import LARGEST_FILE, Unusable, too_large
 
 NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです")
 
@@ -24,23 +25,28 @@ def listed(folder: Path) -> list[tuple[str, Path]]:
     return sorted((_name(file.relative_to(folder)), file) for file in found)
 
 
-def contents(file: Path) -> bytes:
-    """All bytes of a regular file (a link to one will do). Raises Unusable for anything else.
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[int]:
+    """The descriptor of a regular file (a link to one will do), to be read only.
+
+    Raises Unusable for anything else, and afterwards if it was written to meanwhile.
 
     A FIFO would wait for ever, a device may act when it is opened: so what it is, is asked before and after opening.
     """
     try:
-        before = file.stat()
-        _check(before, file.is_symlink())
+        _check(file.stat(), file.is_symlink())
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            _check(os.fstat(stream.fileno()), False)
-            data = stream.read(LARGEST_FILE + 1)
+        try:
+            before = os.fstat(descriptor)
+            _check(before, False)
+            yield descriptor
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise Unusable(f"cannot be read ({error.strerror})", f"読み取れません（{error.strerror}）") from error
-    if len(data) > LARGEST_FILE:  # it grew meanwhile
-        raise _too_large()
-    return data
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise Unusable("it changed while it was read", "読み取り中に変更されました")
 
 
 def _check(status: os.stat_result, link: bool) -> None:
@@ -55,12 +61,7 @@ def _check(status: os.stat_result, link: bool) -> None:
             "not a regular file (a pipe, socket or device)", "通常のファイルではありません（パイプ、ソケットなど）"
         )
     if status.st_size > LARGEST_FILE:
-        raise _too_large()
-
-
-def _too_large() -> Unusable:
-    mebibytes = LARGEST_FILE // 2**20
-    return Unusable(f"larger than {mebibytes} MiB", f"{mebibytes} MiB を超えています")
+        raise too_large()
 
 
 def _name(path: Path) -> str:

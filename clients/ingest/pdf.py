@@ -24,6 +24,7 @@ from clients.ingest.content import Content, Facts, Unusable
 logging.getLogger("pdfminer").setLevel(logging.CRITICAL)
 
 MOST_PAGES = 5_000
+_EDGE = 2  # lines at a page's top and foot in which a mark counts wherever it stands
 _GARBLED_SHARE = 0.05  # of a text's characters: replacement, private-use and control characters
 
 _PAGE_NUMBER = re.compile(
@@ -52,7 +53,7 @@ class Line:
 
 def read(data: bytes) -> Content:
     """Raises Unusable for an encrypted file, one without a text layer, and one whose text cannot be decoded."""
-    lines = _lines(data)
+    lines, stamps = _lines(data)
     text = _paragraphs(_without_running_heads(lines)) if lines else ""
     if not text.strip() or _is_garbled(text):
         text = _second_opinion(data) or text
@@ -62,10 +63,11 @@ def read(data: bytes) -> Content:
         raise Unusable(
             "its fonts do not say which characters they show", "フォントに文字の対応表がなく、読み取れません"
         )
-    return Content(text, Facts("pdf"))
+    return Content(text, Facts("pdf"), around="\n".join([*stamps, *(line.text for line in _edge_lines(lines))]))
 
 
-def _lines(data: bytes) -> list[Line]:
+def _lines(data: bytes) -> tuple[list[Line], list[str]]:
+    """All lines, and what is stamped on the pages."""
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
@@ -77,13 +79,38 @@ def _lines(data: bytes) -> list[Line]:
     try:
         if len(document) > MOST_PAGES:
             raise Unusable(f"more than {MOST_PAGES} pages", f"{MOST_PAGES} ページを超えています")
-        return [line for number in range(len(document)) for line in _lines_of_page(document, number)]
+        lines, stamps = list[Line](), list[str]()
+        for number in range(len(document)):
+            page = document[number]
+            try:
+                lines += _lines_of_page(page, number)
+                stamps += _stamps(page)
+            finally:
+                page.close()
+        return lines, stamps
     finally:
         document.close()
 
 
-def _lines_of_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Line]:
-    page = document[number]
+def _stamps(page: pypdfium2.PdfPage) -> Iterator[str]:
+    """What stamps and other annotations on a page say of themselves; a stamp that is a picture says nothing."""
+    for at in range(pdfium.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium.FPDFPage_GetAnnot(page.raw, at)
+        try:
+            yield from (_said(annotation, key) for key in (b"Contents", b"Name", b"Subj"))
+        finally:
+            pdfium.FPDFPage_CloseAnnot(annotation)
+
+
+def _said(annotation: object, key: bytes) -> str:
+    """One string of an annotation."""
+    size = pdfium.FPDFAnnot_GetStringValue(annotation, key, None, 0)  # bytes, UTF-16 with a NUL at its end
+    held = (pdfium.FPDF_WCHAR * (size // 2))()
+    pdfium.FPDFAnnot_GetStringValue(annotation, key, held, size)
+    return bytes(held).decode("utf-16-le", "replace").rstrip("\0")
+
+
+def _lines_of_page(page: pypdfium2.PdfPage, number: int) -> Iterator[Line]:
     text_page = page.get_textpage()
     try:
         count = pdfium.FPDFText_CountChars(text_page.raw)
@@ -97,7 +124,6 @@ def _lines_of_page(document: pypdfium2.PdfDocument, number: int) -> Iterator[Lin
             start = end + 1
     finally:
         text_page.close()
-        page.close()
 
 
 def _line(text_page: pypdfium2.PdfTextPage, page: int, characters: Sequence[str], start: int, end: int) -> Line | None:
@@ -119,11 +145,23 @@ def _line(text_page: pypdfium2.PdfTextPage, page: int, characters: Sequence[str]
     return Line(text, page, left, right, y, size if size > 1 else top - y, unit_end - left)
 
 
+def _edge_lines(lines: list[Line]) -> Iterator[Line]:
+    """The highest and the lowest few lines of each page: heads, feet and what is printed there."""
+    for page in _by_page(lines).values():
+        by_height = sorted(page, key=lambda line: line.y)
+        yield from by_height[:_EDGE] + by_height[-_EDGE:]
+
+
+def _by_page(lines: list[Line]) -> dict[int, list[Line]]:
+    pages: dict[int, list[Line]] = {}
+    for line in lines:
+        pages.setdefault(line.page, []).append(line)
+    return pages
+
+
 def _without_running_heads(lines: list[Line]) -> list[Line]:
     """Without what stands first or last on most pages but for its number, and without page numbers."""
-    by_page: dict[int, list[Line]] = {}
-    for line in lines:
-        by_page.setdefault(line.page, []).append(line)
+    by_page = _by_page(lines)
     edges = [line for page in by_page.values() for line in _edges(page)]
     pages_with = Counter(key for key, _ in {(_key(line), line.page) for line in edges})
     most = max(2, len(by_page) / 2)

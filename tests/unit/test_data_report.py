@@ -7,6 +7,7 @@ import pytest
 from clients import data_report
 from clients.data_report import NoSuchDocument
 from clients.ingest import Reading, read_documents
+from tests.unit.test_ingest_sheets import cell, rows, workbook
 
 
 @pytest.fixture
@@ -29,6 +30,18 @@ def test_report_counts_by_kind_and_encoding_and_says_what_is_set_aside(folder: P
     assert [aside["name"] for aside in result.facts["set_aside"]] == ["図.dwg"]
     assert "除外: 図.dwg: 対応する形式" in result.text
     assert "文書 2 件" in result.text
+
+
+def test_report_counts_what_is_set_aside_by_reason_and_what_of_a_file_is_not_in_its_text(folder: Path) -> None:
+    for name in ("一.xls", "二.xls"):
+        (folder / name).write_bytes(b"x" + name.encode())
+    sheet = {"1日": rows([cell("A1", "温度"), cell("B1", 23)])}
+    (folder / "日報.xlsx").write_bytes(workbook(sheet | {"控え": rows()}, states=["visible", "hidden"]))
+    result = data_report.report(folder, read_documents(folder), "ja")
+    assert result.facts["totals"]["set_aside"]["a .xls file: save it as .xlsx"] == 2
+    assert result.facts["totals"]["left_out"] == {"hidden sheets": 1}
+    assert "本文に含めていません: 日報.xlsx: 非表示シート 1" in result.text
+    assert "除外:      2  .xls 形式です（.xlsx で保存し直してください）" in result.text
 
 
 def test_where_lists_every_file(folder: Path, reading: Reading) -> None:

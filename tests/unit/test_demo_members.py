@@ -8,11 +8,13 @@ import pytest
 
 from aggregator.simulate.table import DEMO_MEMBERS
 from clients.ingest import Reading, read_documents
+from clients.ingest.parser import Parser
 
 
 @pytest.fixture(scope="module")
 def readings() -> dict[str, Reading]:
-    return {folder.name: read_documents(folder) for folder in sorted(DEMO_MEMBERS.iterdir())}
+    with Parser() as parser:
+        return {folder.name: read_documents(folder, parser) for folder in sorted(DEMO_MEMBERS.iterdir())}
 
 
 def test_every_file_of_thirty_members_is_read(readings: dict[str, Reading]) -> None:

@@ -129,7 +129,7 @@ class TestSite:
         rows = {check["check"]: check for check in facts["checks"]}
         assert list(rows) == [
             *("state folder", "disk", "terminal", "name server", "proxy", "TLS", "clock", "carrier", "coordinator"),
-            *("versions", "policy", "memory", "base model", "data", "training"),
+            *("versions", "policy", "memory", "base model", "parser", "data", "training"),
         ]
         assert "no GPU is used: a round takes about" in rows["training"]["found"]
         assert "15 documents: html cp932 2, html utf-8 2, text cp932 3, text utf-8 8" in rows["data"]["found"]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clients import ingest
-from clients.ingest import Document, files, read_documents
-from clients.ingest.content import Facts, full_width_kana
+from clients.ingest import Document, files, kinds, read_documents, readers
+from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from federation.errors import DataFolderInvalid
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -70,7 +69,7 @@ def test_what_cannot_be_used_is_set_aside_with_a_reason(folder: Path) -> None:
     (folder / "dead.txt").symlink_to(folder / "nowhere")
     found = reasons(folder)
     assert found.pop("binary.txt").startswith("in no encoding that is read")
-    assert found.pop("drawing.dwg").startswith("not a kind of file that is read (.csv, .docx, .htm")
+    assert found.pop("drawing.dwg").startswith("not a kind of file that is read (.csv, .docm, .docx, .htm")
     assert found == {
         ".hidden.txt": "a hidden or temporary file",
         "blank.txt": "empty",
@@ -153,19 +152,42 @@ def test_a_name_from_an_old_archive_can_be_printed(folder: Path) -> None:
     assert [document.name for document in read_documents(folder).documents] == ["good.txt", "日報.txt"]
 
 
-def test_a_parser_that_breaks_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(data: bytes, name: str) -> ingest.Content:
+def test_a_parser_that_breaks_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(data: bytes, name: str) -> Content:
         raise RecursionError("maximum depth")
 
-    monkeypatch.setitem(ingest._READERS, ".html", broken)
-    (folder / "page.html").write_text("<p>本文")
-    assert reasons(folder) == {"page.html": "damaged, or not a .html file (RecursionError: maximum depth)"}
+    monkeypatch.setitem(readers.READERS, ".html", broken)
+    with pytest.raises(Unusable, match=r"^damaged, or not a \.html file \(RecursionError: maximum depth\)$"):
+        readers.parse("<p>本文".encode(), "page.html")
+
+
+def test_there_is_a_reader_for_every_kind_of_file_that_is_said_to_be_read() -> None:
+    assert {*readers.READERS, ".zip"} == kinds.KINDS
+
+
+def test_old_formats_are_set_aside_with_a_way_out(folder: Path) -> None:
+    for name in ("表.xls", "表.xlsb", "手順.doc", "説明.ppt", "図面.xdw"):
+        (folder / name).write_bytes(b"\xd0\xcf\x11\xe0" + name.encode())
+    assert reasons(folder) == {
+        "表.xls": "a .xls file: save it as .xlsx",
+        "表.xlsb": "a .xlsb file: save it as .xlsx",
+        "手順.doc": "a .doc file: save it as .docx",
+        "説明.ppt": "a .ppt file: save it as .pptx",
+        "図面.xdw": "a DocuWorks file: export it as PDF",
+    }
+
+
+def test_a_file_that_changes_while_it_is_read(folder: Path) -> None:
+    changing = folder / "growing.txt"
+    changing.write_text("一行目", encoding="utf-8")
+    with pytest.raises(Unusable, match="it changed while it was read"), files.opened(changing):
+        changing.write_text("一行目と二行目", encoding="utf-8")
 
 
 def test_no_folder_or_nothing_readable(tmp_path: Path) -> None:
     with pytest.raises(DataFolderInvalid, match="no such folder"):
         read_documents(tmp_path / "nowhere")
-    (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.xlsx: not a kind of file") as caught:
+    (tmp_path / "a.dwg").write_bytes(b"PK")
+    with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.dwg: not a kind of file") as caught:
         read_documents(tmp_path)
     assert "対応する形式" in caught.value.text("ja")

@@ -26,14 +26,14 @@ def test_pdfminer_reads_it_too() -> None:
 
 
 def test_pdfminer_is_asked_when_pdfium_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdf, "_lines", lambda data: [])
+    monkeypatch.setattr(pdf, "_lines", lambda data: ([], []))
     assert "主軸ユニットの点検手順" in pdf.read((DATA / "wrapped.pdf").read_bytes()).text
 
 
 @pytest.mark.parametrize("text", ["\ufffd\ufffd検\ufffd", "\ue000\ue001あ", "(cid:12)(cid:7)(cid:99)"])
 def test_text_that_no_reader_can_decode_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     line = pdf.Line(text, 0, 50, 100, 700, 10, 10)
-    monkeypatch.setattr(pdf, "_lines", lambda data: [line])
+    monkeypatch.setattr(pdf, "_lines", lambda data: ([line], []))
     monkeypatch.setattr(pdf, "_second_opinion", lambda data: "")
     with pytest.raises(Unusable, match="fonts do not say"):
         pdf.read(b"")

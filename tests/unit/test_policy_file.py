@@ -101,7 +101,7 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         policy_file.read(path)
     text = str(caught.value)
-    assert text.startswith(f"{path} has 8 fault(s)")
+    assert text.startswith(f"{path} has 9 fault(s)")
     for part in (
         "`minimum_cohort` is 2; it has to be a whole number of at least 3",
         "`rounds_per_data_set` is 'many'",
@@ -110,11 +110,21 @@ def test_a_broken_file_lists_all_its_faults_and_its_name(path: Path) -> None:
         "`semi_malicious` is not set",
         "'abc' is not 'any' or a SHA-256",
         "'20-6' is not",
+        "`permitted_marks` is not set",
         "`automatic_approval`: two_persons = true needs persons",
     ):
         assert part in text
     assert caught.value.exit_code == 2
-    assert "8 件の誤り" in caught.value.text("ja")
+    assert "9 件の誤り" in caught.value.text("ja")
+
+
+def test_marks_of_confidentiality_are_permitted_by_name_and_none_by_default(path: Path) -> None:
+    assert policy_file.read(path).marks == set()
+    change(path, "permitted_marks", '["社外秘", "秘"]')
+    assert policy_file.read(path).marks == {"社外秘", "秘"}
+    change(path, "permitted_marks", '["社外極秘"]')
+    with pytest.raises(PolicyInvalid, match="'社外極秘' is none of 極秘, 社外秘"):
+        policy_file.read(path)
 
 
 @pytest.mark.parametrize("content", [b"minimum_cohort = ", b"\xff\xfe", None])

@@ -57,7 +57,7 @@ def test_is_what_a_real_round_sends(federation: tuple[Consortium, list[Site]], t
         site.run("approve", "--yes")
         journals.append(Journal(site.home.file("journal.sqlite")))
         members[id] = make_member(site.home, site.home.identity(), journals[-1], "host:1", "")[0].handle
-    learner, _ = load(sites[0].home.settings(), plan)
+    learner, _ = load(sites[0].home, plan)
     store = Store(tmp_path / "store", plan.digest())
     run(Job(plan, roster, made.home.identity(), learner.shapes), InProcess(members), store, lambda _: None)
     sent = [row for row in journals[0].sent() if row.job == plan.job][:5]

@@ -1,0 +1,59 @@
+"""What a parsing process answered, checked: a parser that a file has taken over may have written it."""
+
+import math
+from dataclasses import fields
+from typing import Any
+
+from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.marks import MARKS
+from clients.ingest.pipe import BadAnswer, Frame
+from federation.text import printable
+
+_LONGEST = 4_000  # characters of a name or a reason
+
+
+class MoreMemoryNeeded(Exception):
+    """The parser had not enough of it."""
+
+
+def name(frame: Frame) -> str:
+    """The name of the part that is read next. Raises BadAnswer."""
+    return _line(frame.head["part"])
+
+
+def result(frame: Frame) -> Content | Unusable:
+    """Raises MoreMemoryNeeded and BadAnswer."""
+    match frame.head:
+        case {"no_memory": True}:
+            raise MoreMemoryNeeded
+        case {"facts": dict(facts), "left_out": list(left_out), "marks": list(marks)}:
+            if not all(mark in MARKS for mark in marks):
+                raise BadAnswer("no marks")
+            return Content(frame.text, _facts(facts), tuple(map(_left_out, left_out)), marks=frozenset(marks))
+        case {"reason": reason, "reason_ja": reason_ja}:
+            return Unusable(_line(reason), _line(reason_ja))
+    raise BadAnswer("no answer")
+
+
+def _facts(given: dict[str, Any]) -> Facts:
+    default = Facts()
+    expected = {field.name: type(getattr(default, field.name)) for field in fields(Facts)}
+    if {key: type(value) for key, value in given.items()} != expected:
+        raise BadAnswer("no facts")
+    facts = Facts(**given)
+    if not math.isfinite(facts.sure):
+        raise BadAnswer("no share")
+    return Facts(_line(facts.kind), _line(facts.encoding), facts.sure)
+
+
+def _left_out(given: object) -> LeftOut:
+    match given:
+        case [int(count), what, what_ja]:
+            return LeftOut(count, _line(what), _line(what_ja))
+    raise BadAnswer("no count")
+
+
+def _line(text: object) -> str:
+    if not isinstance(text, str):
+        raise BadAnswer("no text")
+    return printable(text[:_LONGEST])

@@ -1,0 +1,60 @@
+"""The parsing process: takes open files from its parent, one at a time, and gives back their text.
+
+`python -m clients.ingest.worker SECONDS PATIENCE MEMORY TEXT`, with a socket as standard input. It holds no secret, and
+what it takes from itself (`confinement`) is what a parser that a file has taken over does not have.
+
+A request is one byte with the open file, then {"name", "skip"}. The answer: for each part of the file {"part": name},
+so that the parent knows what was being read should this process die, and then {"facts", "left_out", "marks"} with
+the text, or {"reason", "reason_ja"}, or {"no_memory"}; at the end {"end"}. A file that is no archive is one part with
+no name. The first `skip` parts are passed over.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, astuple
+from itertools import islice
+
+from clients.ingest.confinement import Limits, allow_seconds, confine
+from clients.ingest.content import LARGEST_FILE, Content, Unusable
+from clients.ingest.pipe import LARGEST_HEAD, Frame, receive, send
+from clients.ingest.readers import parts
+
+
+def main() -> None:
+    limits = Limits(*map(int, sys.argv[1:]))
+    door = socket.socket(fileno=os.dup(0))
+    send(door, Frame({"walls": confine(limits)}))
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(door, 1, 1)
+        if not descriptors:
+            return  # the parent is gone
+        request = receive(door, LARGEST_HEAD)
+        allow_seconds(limits.seconds)
+        with open(descriptors[0], "rb") as file:
+            file.seek(0)
+            data = file.read(LARGEST_FILE + 1)
+        for name, read in islice(parts(data, request.head["name"]), request.head["skip"], None):
+            send(door, Frame({"part": name}))
+            allow_seconds(limits.seconds)
+            send(door, _answer(read, limits))
+        send(door, Frame({"end": True}))
+
+
+def _answer(read: Callable[[], Content], limits: Limits) -> Frame:
+    try:
+        content = read()
+        if len(content.text.encode("utf-8", "replace")) > limits.text:
+            mebibytes = limits.text // 2**20
+            raise Unusable(f"its text has more than {mebibytes} MiB", f"抽出した文字が {mebibytes} MiB を超えています")
+    except Unusable as refusal:
+        return Frame({"reason": refusal.reason, "reason_ja": refusal.reason_ja})
+    except MemoryError:
+        return Frame({"no_memory": True})
+    said = {"left_out": list(map(astuple, content.left_out)), "marks": sorted(content.marks)}
+    return Frame({"facts": asdict(content.facts), **said}, content.text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""機密区分: a file that is marked confidential is left out, wherever the mark stands, unless the site permits it."""
+
+import io
+import time
+import zipfile
+from pathlib import Path
+
+import docx
+import pytest
+
+from clients.ingest import marks, read_documents
+from clients.ingest.marks import MARKS, in_name, in_text
+from tests.unit.test_ingest_parser import page_showing, stream
+from tests.unit.test_ingest_sheets import cell, rows, workbook
+from tests.unit.test_ingest_slides import NAMES, presentation, shape
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("社外秘/手順.txt", {"社外秘"}),
+        ("手順（極秘）.pdf", {"極秘"}),
+        ("秘_図面.pdf", {"秘"}),
+        ("【秘】図面.pdf", {"秘"}),
+        ("㊙原価.xlsx", {"秘"}),
+        ("関係者限り/客先支給図面/a.pdf", {"関係者限り", "客先支給"}),
+        ("持ち出し禁止.zip/a.txt", {"持出禁止"}),
+        ("Confidential_spec.docx", {"CONFIDENTIAL"}),
+        ("秘書室/便秘薬の神秘.txt", set()),
+        ("手順書.pdf", set()),
+    ],
+)
+def test_marks_in_names_of_files_and_folders(name: str, found: set[str]) -> None:
+    assert in_name(name) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("社外秘\n主軸の点検\n", {"社外秘"}),
+        ("a\n" * 20 + "【社 外 秘】\n" + "b\n" * 20, {"社外秘"}),
+        ("a\n" * 20 + "この項は【関係者限り】とする。\n" + "b\n" * 20, {"関係者限り"}),
+        ("a\n" * 20 + "文書番号 | 極秘 | 第3版\n" + "b\n" * 20, {"極秘"}),
+        ("a\n" * 20 + "機密区分: 秘\n" + "b\n" * 20, {"秘"}),
+        ("a\n" * 20 + "機密区分 | 持出禁止\n" + "b\n" * 20, {"持出禁止"}),
+        ("手順書　社外秘　文書番号 A-1\n" + "a\n" * 20, {"社外秘"}),
+        ("a\n" * 20 + "CONFIDENTIAL", {"CONFIDENTIAL"}),
+        ("a\n" * 20 + "社外秘の文書は施錠して保管する。\n秘密保持契約を結ぶ。極秘に進めた。\n" + "b\n" * 20, set()),
+        ("秘伝のたれ\n秘密の部屋\n", set()),
+    ],
+)
+def test_marks_in_a_text_are_set_as_marks(text: str, found: set[str]) -> None:
+    assert in_text(text, "") == found
+
+
+def test_around_a_text_a_mark_counts_wherever_it_stands() -> None:
+    assert in_text("本文", "弊社・社外秘・複写禁止") == {"社外秘"}
+
+
+@pytest.mark.parametrize("filler", [" \n", " ", "【", "【 ", "-", "社外秘-", "区分 "])
+def test_a_long_text_takes_no_more_than_its_length(filler: str) -> None:
+    started = time.process_time()
+    marks.in_text("社外秘の話\n" + filler * 200_000 + "終わり", "")
+    assert time.process_time() - started < 5
+
+
+def word(header: str = "", label: str = "") -> bytes:
+    document = docx.Document()
+    document.add_paragraph("主軸を点検する。" + header + label)
+    document.sections[0].header.paragraphs[0].text = header
+    document.core_properties.keywords = label
+    target = io.BytesIO()
+    document.save(target)
+    return target.getvalue()
+
+
+def watermarked() -> bytes:
+    """A DOCX with a watermark, as Word draws it in a header."""
+    target = io.BytesIO(word())
+    with zipfile.ZipFile(target, "a") as package:
+        package.writestr("word/header9.xml", '<hdr><p><r><pict><textpath string="社外秘"/></pict></r></p></hdr>')
+    return target.getvalue()
+
+
+def stamped() -> bytes:
+    annotation = "<</Type/Annot/Subtype/Stamp/Rect[0 0 9 9]/Contents<FEFF{}>>>".format(
+        "社外秘".encode("utf-16-be").hex()
+    )
+    page = page_showing(stream(b"BT /F 9 Tf 20 100 Td (Check the spindle.) Tj ET"))
+    return page.replace(b"/Contents 4 0 R", b"/Annots[%s]/Contents 4 0 R" % annotation.encode())
+
+
+def heading(number: int) -> bytes:
+    return b"BT /F 9 Tf 20 190 Td (A-1 Confidential rev %d) Tj 0 -90 Td (Step %d.) Tj ET" % (number, number)
+
+
+SHEET = rows([cell("A1", "温度"), cell("B1", 23)])
+MARKED = {
+    "header.docx": word(header="㈱髙橋 社外秘 A-1"),
+    "label.docx": word(label="社外秘"),
+    "watermark.docx": watermarked(),
+    "stamp.pdf": stamped(),
+    "head.pdf": page_showing(stream(heading(1))),
+    "foot.xlsx": workbook(
+        {"1日": SHEET + '<headerFooter><oddFooter>&amp;C&amp;"ＭＳ"&amp;10社外秘&amp;P</oddFooter></headerFooter>'}
+    ),
+    "cell.xlsx": workbook({"1日": SHEET.replace("</sheetData>", f"<row>{cell('A2', '社外秘')}</row></sheetData>")}),
+    "title.html": "<title>手順（社外秘）</title><p>弁を閉じる".encode(),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_mark_is_found_where_a_reader_leaves_it_out_of_the_text(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(MARKED[name])
+    (tmp_path / "zz.txt").write_text("ほかの文書", encoding="utf-8")
+    reading = read_documents(tmp_path)
+    mark = "CONFIDENTIAL" if name == "head.pdf" else "社外秘"
+    assert [(aside.name, aside.reason) for aside in reading.set_aside] == [
+        (name, f"marked {mark}, which is not permitted here")
+    ]
+    permitted = read_documents(tmp_path, permitted=[mark])
+    assert [(document.name, document.marks) for document in permitted.documents] == [
+        (name, {mark}),
+        ("zz.txt", frozenset()),
+    ]
+
+
+def test_a_mark_on_the_master_of_slides(tmp_path: Path) -> None:
+    target = io.BytesIO(presentation(shape("止める")))
+    with zipfile.ZipFile(target, "a") as package:
+        package.writestr("ppt/slideMasters/slideMaster1.xml", f"<p:sldMaster {NAMES}>{shape('社外秘')}</p:sldMaster>")
+    (tmp_path / "a.pptx").write_bytes(target.getvalue())
+    (tmp_path / "zz.txt").write_text("ほかの文書", encoding="utf-8")
+    assert [aside.name for aside in read_documents(tmp_path).set_aside] == ["a.pptx"]
+
+
+def test_what_a_marked_file_says_is_forbidden_under_every_name(tmp_path: Path) -> None:
+    (tmp_path / "社外秘").mkdir()
+    (tmp_path / "社外秘" / "手順.txt").write_bytes("弁を閉じる".encode("cp932"))
+    (tmp_path / "a.txt").write_text("弁を閉じる", encoding="utf-8")
+    (tmp_path / "z.txt").write_text("ほかの文書", encoding="utf-8")
+    reading = read_documents(tmp_path)
+    assert [document.name for document in reading.documents] == ["z.txt"]
+    assert {aside.name: aside.reason for aside in reading.set_aside} == {
+        "a.txt": "the same text as 社外秘/手順.txt, which is marked",
+        "社外秘/手順.txt": "marked 社外秘, which is not permitted here",
+    }
+
+
+def test_every_mark_must_be_permitted(tmp_path: Path) -> None:
+    (tmp_path / "社外秘 客先支給.txt").write_text("弁を閉じる", encoding="utf-8")
+    (tmp_path / "z.txt").write_text("ほかの文書", encoding="utf-8")
+    (aside,) = read_documents(tmp_path, permitted=["社外秘"]).set_aside
+    assert aside.reason == "marked 客先支給, which is not permitted here"
+    assert not read_documents(tmp_path, permitted=MARKS).set_aside
