@@ -50,6 +50,10 @@ COMPLAINTS = {
         "sends more answers than it was asked for; they are turned away (429)",
         "求められた回数を超えて応答を送信したため、拒否しました（429）",
     ),
+    "body": Complaint(
+        "sends a request that has nothing to do with the message it took; it is turned away (400)",
+        "受け取ったメッセージと関係のない内容の要求を送信したため、拒否しました（400）",
+    ),
     "clock": Complaint(
         "is refused: its clock is more than 5 s ahead of this machine's, or more than 5 minutes behind (401)",
         "を拒否しました: 拠点の時計がこの機械より 5 秒以上進んでいるか、5 分以上遅れています（401）",

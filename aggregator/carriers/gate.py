@@ -2,7 +2,8 @@
 
 Flower serves everything at one port: beside what nodes call, an interface with which anybody could start an app of
 their own on the coordinator's machine, stop ours, or register a node. Behind the gate only registered nodes are heard,
-before a byte of a request's body is read, and each is bounded: in requests, in requests at a time, and in bytes.
+before a byte of a request's body is read, and each is bounded: in requests, in requests at a time, and in bytes. What a
+body says has to do with the message that its node took last.
 """
 
 import base64
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from aggregator.allowance import Allowance
 from aggregator.bounded_http import Tell
+from aggregator.carriers.bodies import Taken, belongs, taken
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -49,6 +51,7 @@ class _Due:
 
     bytes: int = 0
     announcements: int = 0
+    message: Taken | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Gate:
         self._due = {node.member: _Due() for node in self._nodes.values()}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
-        """Answer one request: 404, 401, 429 and 413 are the gate's own."""
+        """Answer one request: 404, 401, 429, 413 and 400 are the gate's own."""
         if scope["path"] not in _CALLS or scope["method"] != "POST":
             await answer(send, 404)
             return
@@ -87,9 +90,21 @@ class Gate:
             return
         self._open[member] += 1
         try:
-            await self._app(scope, receive, self._noting(member, call, send))
+            await self._pass(scope, member, receive, send)
         finally:
             self._open[member] -= 1
+
+    async def _pass(self, scope: Any, member: str, receive: Receive, send: Send) -> None:
+        """Give Flower the request, if its body is one that this node may send."""
+        body = await _body(receive)
+        if body is None:
+            return  # whoever sent it is gone
+        call = scope["path"].removeprefix(_FLEET)
+        if not belongs(scope["path"], body, self._due[member].message):
+            self._tell(member, "answer" if call == _PUSH else "body")
+            await answer(send, 400)
+            return
+        await self._app(scope, _again(body, receive), self._noting(member, call, send))
 
     def _refusal(self, member: str, call: str, size: int | None) -> tuple[int, str] | None:
         """The status with which a request of `size` bytes (None: of any) is turned away, and what is told; None where
@@ -108,14 +123,22 @@ class Gate:
         return None
 
     def _noting(self, member: str, call: str, send: Send) -> Send:
-        """`send`, which sees when a message is taken: from then on an answer is due. And when Flower does not want the
-        time that a node signed."""
+        """`send`, which sees when a message is taken, before the node does: from then on an answer is due. And when
+        Flower does not want the time that a node signed."""
+        status, body = 0, b""
 
         async def noted(message: Message) -> None:
+            nonlocal status, body
+            status = message.get("status", status)
             if message.get("status") == 401:
                 self._tell(member, "clock")
-            if call == _PULL and message.get("body"):
-                self._due[member] = _Due(_TRIES * self._largest, _TRIES)
+            if call == _PULL and message["type"] == "http.response.body":
+                body += message.get("body", b"")
+                if message.get("more_body", False):
+                    return
+                message = {**message, "body": body}
+                if status == 200 and (pulled := taken(body)):
+                    self._due[member] = _Due(_TRIES * self._largest, _TRIES, pulled)
             await send(message)
 
         return noted
@@ -137,6 +160,26 @@ def _size(headers: Mapping[bytes, bytes]) -> int | None:
     """Bytes of the body; None where it comes in chunks, whatever length is stated too (RFC 9112 section 6.3)."""
     length = headers.get(b"content-length", b"")
     return int(length) if length.isdigit() and b"transfer-encoding" not in headers else None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """All of a request's body, whose length is bounded; None where the connection ends before it does."""
+    parts = []
+    while (part := await receive())["type"] == "http.request":
+        parts.append(part.get("body", b""))
+        if not part.get("more_body", False):
+            return b"".join(parts)
+    return None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """`receive`, from before the body was read."""
+    unread = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return received
 
 
 async def answer(send: Send, status: int) -> None:

@@ -9,10 +9,11 @@ does too much is written to the file descriptor TOLD, a JSON pair a line: who, a
 import base64
 import json
 import os
+import re
 import resource
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from flwr.app import ConfigRecord, Message
 from flwr.supercore.corestate import in_memory_corestate
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import (
+    get_object_head_values_from_object_content,
+    iterate_object_tree,
+)
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.superlink import main as flower
 from flwr.superlink.cli.flower_superlink import flower_superlink
 
 from aggregator.bounded_http import BoundedServer, Bounds, Tell
-from aggregator.carriers.gate import Gate, Node
+from aggregator.carriers.gate import SMALL, Gate, Node
 from aggregator.carriers.own_process import OwnProcesses
 from aggregator.complaints import Once
 
@@ -38,6 +42,14 @@ _HEAD_SECONDS = 60.0
 _FILES = 4096
 _UPLOAD = "OBJECT_PUSH_SESSION_TTL_SECONDS"
 """Flower's name for the seconds in which all parts of an answer have to be there."""
+
+_FORM = ["Message", "RecordDict", "ConfigRecord"]
+"""An answer's objects, each in the one before; of an error there is only the first."""
+_VARINT = rb"[\x80-\xff]{0,9}[\x00-\x7f]"
+_FRAME = re.compile(
+    rb"ConfigRecord  [0-9]{1,20}\x00\n" + _VARINT + rb"\n\x05frame\x12" + _VARINT + b"2(" + _VARINT + b")"
+)
+"""What stands before the bytes of a frame: map entry, its key, its value of type bytes (flwr's recorddict.proto)."""
 
 
 def main(host: str, port: str, local_port: str, told: str, certificate: str, key: str, authority: str) -> None:
@@ -88,32 +100,59 @@ def give_whole_answers_only(state: Any, nodes: list[Node], tell: Tell) -> None:
         answer = state.message_ins_id_to_message_res_id.get(asked)
         if answer is None:
             return True  # Flower may have an error to tell about it
-        store = state.object_store
-        objects = iterate_object_tree(store.get_object_tree(answer))
-        contents = {each.object_id: store.get(each.object_id) for each in objects}
-        if not all(contents.values()):
-            return False
-        if not is_answer(answer, contents, asked):
+        try:
+            contents = stored(answer)
+            if contents is None:
+                return False
+            wrong = not is_answer(answer, contents, asked)
+        except Exception:  # whatever Flower says of objects that a stranger named
+            wrong = True
+        if wrong:
             malformed.add(asked)
-            node = state.message_ins_store[asked].metadata.dst_node_id
-            tell(_named(state, nodes, node), "answer")
-        return asked not in malformed
+            request = state.message_ins_store.get(asked)
+            tell(_named(state, nodes, request.metadata.dst_node_id) if request else "a node", "answer")
+        return not wrong
+
+    def stored(answer: str) -> dict[str, bytes] | None:
+        objects = iterate_object_tree(state.object_store.get_object_tree(answer))
+        contents = {each.object_id: state.object_store.get(each.object_id) for each in objects}
+        return contents if all(contents.values()) else None
 
     state.get_message_res = whole
 
 
-def is_answer(id: str, contents: dict[str, bytes], asked: str) -> bool:
-    """Whether these objects are an answer to the message `asked`: a frame in bytes, or an error."""
-    try:
-        message = inflate_object_from_contents(id, contents)
-        if not isinstance(message, Message) or message.metadata.reply_to_message_id != asked:
-            return False
-        if message.has_error():
-            return True
-        answer = message.content["answer"]
-        return isinstance(answer, ConfigRecord) and isinstance(answer["frame"], bytes)
-    except Exception:  # whatever Flower says of bytes that a stranger made up
+def is_answer(id: str, contents: Mapping[str, bytes], asked: str) -> bool:
+    """Whether these objects are an answer to the message `asked`: a frame in bytes, or an error. Nothing is inflated
+    that could become larger than it is. Raises what Flower says of bytes that a stranger made up."""
+    types, last = [], id
+    while True:
+        type_of, children, _ = get_object_head_values_from_object_content(contents[last])
+        types.append(type_of)
+        if len(children) != 1 or len(types) == len(_FORM):
+            break
+        (last,) = children
+    if children or len(types) != len(contents) or types not in (_FORM, _FORM[:1]):
         return False
+    if any(len(content) > SMALL for each, content in contents.items() if len(types) == 1 or each != last):
+        return False
+    if len(types) > 1 and not _is_frame(contents[last]):
+        return False
+    message = inflate_object_from_contents(id, dict(contents))
+    if not isinstance(message, Message) or message.metadata.reply_to_message_id != asked:
+        return False
+    return message.has_error() or (len(types) > 1 and isinstance(message.content["answer"], ConfigRecord))
+
+
+def _is_frame(content: bytes) -> bool:
+    """Whether a ConfigRecord is one value in bytes, "frame", and nothing else: a list of numbers would become many
+    times as large as it is."""
+    found = _FRAME.match(content)
+    return found is not None and _varint(found[1]) == len(content) - found.end()
+
+
+def _varint(digits: bytes) -> int:
+    """Protocol Buffers' integer: seven bits a byte, the least first."""
+    return sum((digit & 0x7F) << 7 * place for place, digit in enumerate(digits))
 
 
 def _named(state: Any, nodes: list[Node], id: int) -> str:

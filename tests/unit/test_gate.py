@@ -1,11 +1,13 @@
-"""What a node may ask of the carrier, over real TLS, with real keys; behind the gate stands an application that says
-what reached it."""
+"""What a node may ask of the carrier, over real TLS, with real keys and Flower's own bodies; behind the gate stands an
+application that says what reached it."""
 
 import base64
+import hashlib
+import math
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,18 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.proto.error_pb2 import Error
+from flwr.proto.fab_pb2 import GetFabRequest
+from flwr.proto.fleet_pb2 import PullMessagesResponse, PushMessagesRequest
+from flwr.proto.message_pb2 import (
+    ConfirmMessageReceivedRequest,
+    Message,
+    Metadata,
+    ObjectTree,
+    PullObjectRequest,
+    PushObjectRequest,
+)
+from flwr.proto.recorddict_pb2 import RecordDict
 
 from aggregator import tls
 from aggregator.bounded_http import BoundedServer, Bounds
@@ -26,6 +40,61 @@ from tests.unit.site import free_port
 
 LARGEST = 100_000
 TIME = b"2026-11-22T10:00:00+00:00"
+NODE, SUPERLINK = 77, 1
+
+
+def object_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def chain(*names: str) -> ObjectTree:
+    """Objects, each in the one before."""
+    return ObjectTree(object_id=object_id(names[0]), children=[chain(*names[1:])] if names[1:] else [])
+
+
+def doubling(levels: int) -> ObjectTree:
+    """Each level names the one below twice: Flower would look each of them up."""
+    ids = [object_id(f"level {level}") for level in range(levels)]
+    named = [[]] + [[ObjectTree(object_id=id)] * 2 for id in ids]
+    below = [ObjectTree(object_id=id, children=twice) for id, twice in zip(ids, named, strict=False)]
+    return ObjectTree(object_id=object_id("an answer"), children=below)
+
+
+ASKED = Metadata(run_id=5, message_id=object_id("asked"), src_node_id=SUPERLINK, dst_node_id=NODE, ttl=60.0)
+PULLED = PullMessagesResponse(
+    messages_list=[Message(metadata=ASKED)], message_object_trees=[chain("asked", "request", "frame")]
+).SerializeToString()
+TREE = chain("an answer", "record", "its frame")
+
+
+def answer_to(asked: str = "asked", tree: ObjectTree = TREE, error: str = "", **differing: Any) -> PushMessagesRequest:
+    """The announcement of an answer, as a node of ours makes it but for what differs."""
+    metadata = Metadata(
+        run_id=5,
+        message_id=tree.object_id,
+        src_node_id=NODE,
+        dst_node_id=SUPERLINK,
+        reply_to_message_id=object_id(asked),
+        ttl=50.0,
+    )
+    metadata.MergeFrom(Metadata(**differing))
+    message = Message(metadata=metadata, error=Error(code=1, reason=error) if error else None)
+    return PushMessagesRequest(messages_list=[message], message_object_trees=[tree])
+
+
+def padding(size: int) -> bytes:
+    """`size` bytes (130 to 16386) of fields that Flower does not know, in every one of its bodies."""
+    length = size - 4
+    return b"\xa2\x06" + bytes([length & 0x7F | 0x80, length >> 7]) + bytes(length)
+
+
+def part(name: str, size: int) -> bytes:
+    """The request of `size` bytes that pushes an object of that name."""
+    content, request = size, b""
+    while len(request) != size:
+        request = PushObjectRequest(object_id=object_id(name), object_content=bytes(content)).SerializeToString()
+        content -= len(request) - size
+    return request
 
 
 @dataclass
@@ -33,7 +102,7 @@ class Behind:
     """Flower's place: answers everything with `answer`."""
 
     reached: list[tuple[str, int]] = field(default_factory=list)
-    answer: bytes = b"a message"
+    answer: bytes = PULLED
     status: int = 200
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -59,7 +128,7 @@ class Gated:
         plain = socket.create_connection(("127.0.0.1", self.http.base_url.port or 0), timeout=10)
         return self.trust.wrap_socket(plain, server_hostname="127.0.0.1")
 
-    def call(self, name: str, size: int = 10, key: ec.EllipticCurvePrivateKey | None = None, **headers: str) -> int:
+    def call(self, name: str, body: bytes = b"", key: ec.EllipticCurvePrivateKey | None = None, **headers: str) -> int:
         """The status of a call as the node of this key makes it."""
         key = key or self.key
         signature = base64.b64encode(key.sign(TIME, ec.ECDSA(hashes.SHA256()))).decode()
@@ -68,7 +137,7 @@ class Gated:
             "flwr-timestamp": TIME.decode(),
             "flwr-signature": signature,
         }
-        return self.http.post(f"/v1/fleet/{name}", content=bytes(size), headers=signed | headers).status_code
+        return self.http.post(f"/v1/fleet/{name}", content=body, headers=signed | headers).status_code
 
 
 def as_sent(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -125,7 +194,7 @@ def test_nothing_of_flowers_is_reached_but_what_nodes_call(path: str, gated: Gat
 
 def test_a_registered_node_passes(gated: Gated) -> None:
     assert gated.call("pull-messages") == 200
-    assert gated.behind.reached == [("pull-messages", 10)]
+    assert gated.behind.reached == [("pull-messages", 0)]
 
 
 def test_a_node_that_is_not_registered_is_turned_away_before_its_bytes_are_read(gated: Gated) -> None:
@@ -140,35 +209,141 @@ def test_a_members_key_without_its_signature_is_turned_away(signature: str, gate
     assert gated.behind.reached == []
 
 
+def announce(gated: Gated, announcement: PushMessagesRequest | None = None) -> int:
+    return gated.call("push-messages", (announcement or answer_to()).SerializeToString())
+
+
 def test_an_answer_is_due_only_to_a_message_that_was_taken(gated: Gated) -> None:
-    assert gated.call("push-object", 10) == 413
-    assert gated.call("push-messages") == 429
+    assert gated.call("push-object", part("record", 200)) == 413
+    assert announce(gated) == 429
     gated.behind.answer = b""  # nothing for this node
     gated.call("pull-messages")
-    assert gated.call("push-messages") == 429
-    gated.behind.answer = b"a message"
+    assert announce(gated) == 429
+    gated.behind.answer, gated.behind.status = PULLED, 415
     gated.call("pull-messages")
-    assert [gated.call("push-messages") for _ in range(4)] == [200, 200, 200, 429]
-    assert gated.call("push-object", LARGEST) == 200
+    assert announce(gated) == 429
+    gated.behind.status = 200
+    gated.call("pull-messages")
+    assert [announce(gated) for _ in range(4)] == [200, 200, 200, 429]
+    assert gated.call("push-object", part("record", LARGEST)) == 200
     assert {code for _, code in gated.told} == {"bytes", "unasked"}
     assert {who for who, _ in gated.told} == {"toyo"}
 
 
 def test_an_answer_larger_than_the_largest_is_turned_away_unread(gated: Gated) -> None:
     gated.call("pull-messages")
-    assert gated.call("push-object", LARGEST + 1) == 413
+    announce(gated)
+    assert gated.call("push-object", part("record", LARGEST + 1)) == 413
     assert ("push-object", LARGEST + 1) not in gated.behind.reached
     assert gated.told == [("toyo", "bytes")]
 
 
 def test_many_large_answers_to_one_message_are_turned_away(gated: Gated) -> None:
     gated.call("pull-messages")
-    assert [gated.call("push-object", LARGEST) for _ in range(4)] == [200, 200, 200, 413]
+    announce(gated)
+    large = part("its frame", LARGEST)
+    assert [gated.call("push-object", large) for _ in range(4)] == [200, 200, 200, 413]
+
+
+def test_an_error_is_an_answer_of_one_object_however_much_it_says(gated: Gated) -> None:
+    gated.call("pull-messages")
+    assert announce(gated, answer_to(tree=chain("an error"), error="because " * 1000)) == 200
+    assert gated.told == []
+
+
+WRONG: dict[str, Callable[[], PushMessagesRequest]] = {
+    "in-the-superlinks-name": lambda: answer_to(src_node_id=SUPERLINK),
+    "in-anothers-name": lambda: answer_to(src_node_id=NODE + 1),
+    "to-another-node": lambda: answer_to(dst_node_id=NODE + 1),
+    "to-another-message": lambda: answer_to("what nobody asked"),
+    "of-another-run": lambda: answer_to(run_id=6),
+    "for-ever": lambda: answer_to(ttl=math.inf),
+    "until-nobody-knows-when": lambda: answer_to(created_at=math.nan),
+    "another-identifier": lambda: answer_to(message_id=object_id("something else")),
+    "long-identifiers": lambda: answer_to(group_id="A" * 129),
+    "doubling-tree": lambda: answer_to(tree=doubling(20)),
+    "no-frame": lambda: answer_to(tree=chain("an answer", "record")),
+    "too-deep": lambda: answer_to(tree=chain("an answer", "record", "its frame", "more")),
+    "in-itself": lambda: answer_to(tree=chain("an answer", "record", "an answer")),
+    "two-at-once": lambda: PushMessagesRequest(
+        messages_list=[*answer_to().messages_list] * 2, message_object_trees=[TREE, TREE]
+    ),
+    "none": PushMessagesRequest,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_an_announcement_that_is_no_answer_to_the_message_taken_is_turned_away_and_named(
+    wrong: str, gated: Gated
+) -> None:
+    gated.call("pull-messages")
+    assert announce(gated, WRONG[wrong]()) == 400
+    assert gated.told == [("toyo", "answer")]
+    assert gated.behind.reached == [("pull-messages", 0)]
+    assert announce(gated) == 200  # the true one may still come
+
+
+def test_content_does_not_come_with_the_announcement(gated: Gated) -> None:
+    gated.call("pull-messages")
+    announcement, content = answer_to(), RecordDict()
+    content.items.add(key="answer")
+    announcement.messages_list[0].content.CopyFrom(content)
+    assert announce(gated, announcement) == 400
+
+
+def test_a_second_answer_to_the_same_message_is_turned_away(gated: Gated) -> None:
+    gated.call("pull-messages")
+    assert announce(gated) == 200
+    assert announce(gated, answer_to(tree=chain("another", "record", "its frame"))) == 400
+    assert gated.told == [("toyo", "answer")]
+
+
+def test_only_the_message_that_was_taken_is_confirmed(gated: Gated) -> None:
+    def confirm(name: str) -> int:
+        body = ConfirmMessageReceivedRequest(message_object_id=object_id(name))
+        return gated.call("confirm-message-received", body.SerializeToString())
+
+    assert confirm("asked") == 400
+    gated.call("pull-messages")
+    announce(gated)
+    assert [confirm(name) for name in ("asked", "an answer", "its frame", "request")] == [200, 400, 400, 400]
+    assert set(gated.told) == {("toyo", "body")}
+
+
+def test_only_objects_of_the_message_that_was_taken_are_pulled(gated: Gated) -> None:
+    gated.call("pull-messages")
+    pulled = [
+        gated.call("pull-object", PullObjectRequest(object_id=object_id(name)).SerializeToString())
+        for name in ("asked", "request", "frame", "of another")
+    ]
+    assert pulled == [200, 200, 200, 400]
+
+
+def test_only_objects_of_the_announced_answer_are_pushed(gated: Gated) -> None:
+    gated.call("pull-messages")
+    assert gated.call("push-object", part("record", 200)) == 400  # not announced yet
+    announce(gated)
+    assert [gated.call("push-object", part(name, 200)) for name in ("record", "its frame", "frame")] == [200, 200, 400]
+
+
+def test_long_identifiers_do_not_reach_flowers_log(gated: Gated) -> None:
+    assert gated.call("get-fab", GetFabRequest(hash_str="A" * 64).SerializeToString()) == 200
+    assert gated.call("get-fab", GetFabRequest(hash_str="A" * 60_000).SerializeToString()) == 400
+    assert gated.told == [("toyo", "body")]
+
+
+@pytest.mark.parametrize("call", sorted(gate._CALLS))
+def test_a_body_that_is_none_is_turned_away(call: str, gated: Gated) -> None:
+    gated.call("pull-messages")
+    announce(gated)
+    assert gated.call(call.rpartition("/")[2], b"\xff" * 20) == 400
+    assert len(gated.behind.reached) == 2
 
 
 def test_a_call_without_an_answer_is_small(gated: Gated) -> None:
-    assert gated.call("send-node-heartbeat", gate.SMALL) == 200
-    assert gated.call("send-node-heartbeat", gate.SMALL + 1) == 413
+    small = padding(gate.SMALL // 4) * 4
+    assert gated.call("send-node-heartbeat", small) == 200
+    assert gated.call("send-node-heartbeat", small + b"\0") == 413
 
 
 @pytest.mark.parametrize("stated", [{}, {"content-length": "2"}], ids=["nothing", "a-lie"])
