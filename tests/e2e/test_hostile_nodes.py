@@ -5,6 +5,8 @@ Hostile nodes speak through Flower's own client, so that what they send is well-
 """
 
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import socket
@@ -23,7 +25,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supernode.fleet_http_connection import http_request_response
@@ -48,10 +51,12 @@ class Connection:
     receive: Callable[[], Any]
     send: Callable[..., tuple[set[str], str]]
     push_object: Callable[..., None]
+    confirm: Callable[[int, str], None]
 
-    def answer(self, taken: Any, content: RecordDict, leave_out: int = 0) -> None:
-        """Announce an answer, and send its objects but for the last `leave_out`."""
+    def answer(self, taken: Any, content: RecordDict, leave_out: int = 0, **changed: Any) -> None:
+        """Announce an answer, its metadata changed, and send its objects but for the last `leave_out`."""
         message = Message(content, reply_to=taken)
+        message.metadata.__dict__.update({f"_{name}": value for name, value in changed.items()})
         message.metadata.__dict__["_message_id"] = message.object_id
         objects = get_all_nested_objects(message)
         wanted, session = self.send(message, get_object_tree(message), 0.0)
@@ -65,7 +70,7 @@ def silent(node: Connection, taken: Any) -> None:
 
 def half(node: Connection, taken: Any) -> None:
     """Announces an answer and never sends the last part of it."""
-    node.answer(taken, RecordDict({"answer": ConfigRecord({"frame": b"answer"})}), leave_out=1)
+    node.answer(taken, framed(), leave_out=1)
 
 
 def garbage(node: Connection, taken: Any) -> None:
@@ -89,17 +94,68 @@ def flooding(node: Connection, taken: Any) -> None:
         node.receive()
 
 
-HOSTILE = {each.__name__: each for each in (silent, half, garbage, empty, huge, flooding)}
+def delete_own(node: Connection, taken: Any) -> None:
+    """Announces an answer, sends it, and deletes it before the relay comes for it."""
+    message = Message(framed(), reply_to=taken)
+    message.metadata.__dict__["_message_id"] = message.object_id
+    node.send(message, ObjectTree(object_id=message.object_id), 0.0)
+    node.confirm(taken.metadata.run_id, message.object_id)
+
+
+def to_superlink_half(node: Connection, taken: Any) -> None:
+    """A message to the SuperLink in its own name, whose last part never comes."""
+    node.answer(taken, framed(), leave_out=1, src_node_id=1, dst_node_id=1, reply_to_message_id="")
+
+
+def dag20(node: Connection, taken: Any) -> None:
+    """An answer of objects each of which names the one below twice, and so on for twenty levels."""
+    below = [ObjectTree(object_id=_hash("level 0"))]
+    for level in range(1, 20):
+        twice = [ObjectTree(object_id=_hash(f"level {level - 1}"))] * 2
+        below.append(ObjectTree(object_id=_hash(f"level {level}"), children=twice))
+    message = Message(framed(), reply_to=taken)
+    message.metadata.__dict__["_message_id"] = message.object_id
+    node.send(message, ObjectTree(object_id=message.object_id, children=below), 0.0)
+
+
+class Bomb(Array):
+    """An array that is said to be one chunk, 9,000 times."""
+
+    def deflate(self) -> bytes:
+        head, body = super().deflate().split(b"\0", 1)
+        body = json.dumps(json.loads(body) | {"arraychunk_ids": [0] * 9000}).encode()
+        _, chunks, _ = head.split(b" ")
+        return b" ".join((b"Array", chunks, str(len(body)).encode())) + b"\0" + body
+
+
+def bomb9000(node: Connection, taken: Any) -> None:
+    """A good answer, and beside it an array that is 800 MB when it is inflated."""
+    bomb = Bomb(dtype="uint8", shape=(90_000,), stype="numpy.ndarray", data=os.urandom(90_000))
+    node.answer(taken, RecordDict({**framed(), "more": ArrayRecord({"a": bomb})}))
+
+
+def framed() -> RecordDict:
+    return RecordDict({"answer": ConfigRecord({"frame": b"answer"})})
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+HOSTILE = {
+    each.__name__: each
+    for each in (silent, half, garbage, empty, huge, flooding, delete_own, to_superlink_half, dag20, bomb9000)
+}
 
 
 def behave(key: ec.EllipticCurvePrivateKey, superlink: str, authority: Path, act: Callable[..., None]) -> None:
     """A node that answers each message by `act`."""
     connected = http_request_response(superlink, False, str(authority), (key, key.public_key()), max_retries=0)
-    with contextlib.suppress(Exception), connected as (_, receive, send, _, _, _, push_object, _):
+    with contextlib.suppress(Exception), connected as (_, receive, send, _, _, _, push_object, confirm):
         while True:
             if taken := receive():
                 with contextlib.suppress(httpx.HTTPStatusError):
-                    act(Connection(receive, send, push_object), taken[0])
+                    act(Connection(receive, send, push_object, confirm), taken[0])
             time.sleep(0.5)
 
 
@@ -171,7 +227,9 @@ def test_each_of_them_is_named_in_the_log_with_what_it_did(met: Met) -> None:
         "huge": "sends more bytes",
         "flooding": "sends more requests",
         "garbage": "sends an answer that is none",
-        "empty": "sends an answer that is none",
+        **dict.fromkeys(
+            ("empty", "delete_own", "to_superlink_half", "dag20", "bomb9000"), "sends an answer that is none"
+        ),
     }
     for name, deed in expected.items():
         named = f"carrier: {name}: {deed}"

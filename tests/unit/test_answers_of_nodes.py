@@ -16,7 +16,7 @@ ASKED = "ab" * 32
 
 @pytest.fixture(autouse=True)
 def as_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("run_id", "node_id", "task_id"):
+    for name in ("_run_id", "_node_id", "_task_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)
 
 
