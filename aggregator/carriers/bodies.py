@@ -25,8 +25,8 @@ from google.protobuf.message import Message as Body
 
 _TEXT, _KEY = 128, 1024
 """Bytes of an identifier or a hash; bytes of a public key. Flower writes them into its log."""
-_OBJECTS = 1, 3
-"""What an answer is made of: a message with an error; or a message, its record, and the frame in that."""
+_OBJECTS = 3
+"""What an answer is made of, each in the one before: message, record and frame. An error is in the message."""
 
 
 @dataclass
@@ -77,14 +77,14 @@ def _announces(request: PushMessagesRequest, message: Taken) -> bool:
     (answer,), (tree,) = request.messages_list, request.message_object_trees
     if not _mirrors(answer.metadata, message.metadata) or answer.content.ByteSize():
         return False
-    ids = _ids(tree)
-    chain = all(len(each.children) <= 1 for each in iterate_object_tree(tree))
+    ids, objects = _ids(tree), 1 if answer.HasField("error") else _OBJECTS
     if (
-        not chain
-        or len(ids) not in _OBJECTS
-        or len(set(ids)) != len(ids)
-        or tree.object_id != answer.metadata.message_id
+        len(ids) != objects
+        or len(set(ids)) != objects
+        or any(len(each.children) > 1 for each in iterate_object_tree(tree))
     ):
+        return False
+    if tree.object_id != answer.metadata.message_id:
         return False
     if message.announced is None:
         message.announced = request

@@ -262,6 +262,7 @@ WRONG: dict[str, Callable[[], PushMessagesRequest]] = {
     "another-identifier": lambda: answer_to(message_id=object_id("something else")),
     "long-identifiers": lambda: answer_to(group_id="A" * 129),
     "doubling-tree": lambda: answer_to(tree=doubling(20)),
+    "no-record": lambda: answer_to(tree=chain("an answer")),
     "no-frame": lambda: answer_to(tree=chain("an answer", "record")),
     "too-deep": lambda: answer_to(tree=chain("an answer", "record", "its frame", "more")),
     "in-itself": lambda: answer_to(tree=chain("an answer", "record", "an answer")),
