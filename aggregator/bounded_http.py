@@ -23,6 +23,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 _quiet = logging.getLogger(f"{__name__}.uvicorn")
 _quiet.setLevel(logging.ERROR)  # a line for each request that is none would be as many as strangers like
 
+_PIECE = 64 << 10
+"""Bytes of an answer that are handed over at a time, and that may lie here for a client that is slow to take them."""
+
 Tell = Callable[[str, str], None]
 """Hears who did too much (an address, or a member), and of what: a key of COMPLAINTS."""
 
@@ -51,7 +54,7 @@ class BoundedServer:
     ) -> None:
         self._admitting = _Admitting(listening, bounds, tell)
         config = uvicorn.Config(
-            app,
+            in_pieces(app),
             loop="asyncio",  # uvloop does not ask _Admitting
             http=partial(_Impatient, bounds, tell),  # type: ignore[arg-type]  # it is called with what is missing
             ssl_certfile=str(certificate),
@@ -59,6 +62,7 @@ class BoundedServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who connects is who it is: nobody else's word for it
             ws="none",
             lifespan="off",
             timeout_keep_alive=5,
@@ -85,6 +89,23 @@ class BoundedServer:
         """No more answers; waits for those under way."""
         self._server.should_exit = True
         self._thread.join(timeout=10)
+
+
+def in_pieces(app: Any) -> Any:
+    """`app`, whose answers are over when they are taken, all but the last pieces. uvicorn takes a body as a whole;
+    then the connection passes for idle while most of it is still on its way, and is closed."""
+
+    async def apart(scope: Any, receive: Any, send: Any) -> None:
+        async def send_apart(message: Any) -> None:
+            body = message.get("body", b"") if message["type"] == "http.response.body" else b""
+            for start in range(0, len(body) - _PIECE, _PIECE):
+                await send({**message, "body": body[start : start + _PIECE], "more_body": True})
+            rest = (len(body) - 1) // _PIECE * _PIECE if body else 0
+            await send({**message, "body": body[rest:]} if rest else message)
+
+        await app(scope, receive, send_apart)
+
+    return apart
 
 
 class _Admitting(socket.socket):
@@ -137,6 +158,7 @@ class _Impatient(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_PIECE)
         self._cut_in(self._bounds.head_seconds)
 
     def data_received(self, data: bytes) -> None:
@@ -144,10 +166,15 @@ class _Impatient(H11Protocol):
         super().data_received(data)
         if before is h11.IDLE and self.conn.their_state is not h11.IDLE:  # its head is whole
             self._cut_in(self._bounds.request_seconds)
+        elif before is h11.IDLE and self._cutting is None:  # its head has begun
+            self._cut_in(self._bounds.head_seconds)
 
     def on_response_complete(self) -> None:
-        self._cut_in(self._bounds.head_seconds)
+        # Until more is said, nobody is slow: uvicorn closes what is idle.
+        self._cut_in(None)
         super().on_response_complete()
+        if self.conn.their_state is not h11.IDLE:  # a request that came behind the last one
+            self._cut_in(self._bounds.request_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cut_in(None)

@@ -7,10 +7,12 @@ TLS 1.3 with the coordinator's own certificate. A request that is not well-forme
 address may ask for, hold open and take its time with is bounded here; what one member may ask for, by the registry.
 """
 
+import errno
 import logging
 import os
 import socket
 import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +39,7 @@ _WORDS = "registry", "参加受付"
 _TYPE = "application/octet-stream"
 _HEADERS = {VERSION_HEADER: version("rengo")}
 BOUNDS = Bounds(request_seconds=30)
+LEFT_BEHIND_SECONDS = 15.0
 
 
 class CannotListen(RengoError):
@@ -51,8 +54,19 @@ class CannotListen(RengoError):
 
 
 def require_free_port(host: str, port: int) -> None:
-    """The carrier's port is free now, long before the carrier starts. Raises CannotListen."""
-    _listening(host, port, "carrier", "通信路").close()
+    """The carrier's port is free, long before the carrier starts. The SuperLink of a coordinator that was killed holds
+    it for some seconds: so long it is waited for. Raises CannotListen."""
+    until = time.monotonic() + LEFT_BEHIND_SECONDS
+    while True:
+        try:
+            _listening(host, port, "carrier", "通信路").close()
+        except CannotListen as error:
+            taken = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+            if not taken or time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _listening(host: str, port: int, what: str, what_ja: str) -> socket.socket:

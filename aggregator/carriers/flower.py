@@ -292,7 +292,8 @@ class Flower:
     def _environment(self) -> dict[str, str]:
         # Flower looks for its own programs on PATH. A proxy is for members; here everything is local.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        return {**os.environ, **QUIET, "PATH": path, "FLWR_HOME": str(self._folder), "NO_PROXY": "127.0.0.1,localhost"}
+        local = {"NO_PROXY": "127.0.0.1,localhost", "FORWARDED_ALLOW_IPS": ""}  # nobody speaks for another's address
+        return {**os.environ, **QUIET, **local, "PATH": path, "FLWR_HOME": str(self._folder)}
 
     def _failed(self, program: str, detail: str) -> FlowerFailed:
         return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")

@@ -218,7 +218,7 @@ PLANTED: tuple[Fault, ...] = (
     Fault("envelopes not compared when read", DEALT, "if zlib.crc32(data) != self._checks[at]:", "if False:",
           (unit("dealt"),)),
     Fault("a member blamed for the disk", EXCHANGE, "except ShelfDamaged:\n                raise",
-          "except ZeroDivisionError:\n                raise", (COORDINATOR,)),
+          "except ZeroDivisionError:\n                raise", ("tests/protocol/test_restarts_disk.py",)),
     Fault("a sum taken twice", SERVER, "self._sum += answers.total", "self._sum += 2 * answers.total", (COORDINATOR,)),
     Fault("too few vectors kept", SERVER, "if masked and not self.ready:", "if False:", (ROLLBACK,)),
     # Numbers and bytes

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
+_WRITING = (os.write, os.pwrite)
+
 Fault = Literal["no space", "no space once", "io error", "io error once", "torn", "read-only"]
 FAULTS: tuple[Fault, ...] = ("no space", "no space once", "io error", "io error once", "torn", "read-only")
 _ERRNO: dict[Fault, int] = {"io error": errno.EIO, "io error once": errno.EIO, "read-only": errno.EROFS}
@@ -78,9 +80,12 @@ class FailingDisk:
 
     def _wrapped(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(where: Any, *args: Any, **options: Any) -> Any:
-            if self._turn(where):
-                raise OSError(self._error(), os.strerror(self._error()))
-            return real(where, *args, **options)
+            if not self._turn(where):
+                return real(where, *args, **options)
+            if self._fault == "torn" and real in _WRITING:
+                data, *rest = args
+                real(where, memoryview(data)[: len(data) // 2], *rest)
+            raise OSError(self._error(), os.strerror(self._error()))
 
         return call
 

@@ -4,14 +4,17 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+import pytest
 
 from aggregator.carriers import Exchange
 from aggregator.store import Checkpoint
 from federation.secagg.messages import Revealed
 from federation.secagg.server import Answers
 from federation.wire import read_body, read_frame
-from tests.protocol.consortium import Consortium, Killed, Losing, Recorded
+from tests.protocol.consortium import Consortium, Killed, Losing, Lost, Recorded, digest, make_consortium
 from tests.protocol.play import LIMITS
 
 When = Literal["before", "within", "after"]
@@ -90,3 +93,38 @@ def check_said_once(carriers: Sequence[Losing]) -> None:
     assert all(len(different) == 1 for different in said.values())
     assert all(len(sums) == 1 for sums in opened.values())
     assert len({(round, *sums) for (_, round), sums in opened.items()}) == len({round for _, round in opened})
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a job gives when its coordinator is not killed."""
+
+    adapter: bytes
+    sums: list[bytes]
+
+
+def run_undisturbed(folder: Path, lost: Mapping[tuple[int, str, str], Lost]) -> Undisturbed:
+    """The usual job, with what the carrier loses."""
+    consortium = make_consortium(folder)
+    adapter = digest(consortium.run(Losing(consortium, lost)))
+    return Undisturbed(adapter, [checkpoint.total.tobytes() for checkpoint in consortium.checkpoints])
+
+
+def two_lives(consortium: Consortium, first: Losing, second: Losing, dies: Moment | None = None) -> bytes:
+    """A coordinator that is killed, and another one over what the first has left on its disk."""
+    with pytest.raises(Killed):
+        consortium.run(first, Dying(consortium, dies) if dies else None)
+    return digest(consortium.run(second))
+
+
+def check_nothing_shows(consortium: Consortium, expected: Undisturbed, adapter: bytes, lives: list[Losing]) -> None:
+    """The same sums and adapter, in one attempt; nobody was asked two things, and no data was in two vectors."""
+    assert adapter == expected.adapter
+    assert [checkpoint.total.tobytes() for checkpoint in consortium.checkpoints] == expected.sums
+    assert not consortium.failed
+    assert all(done.aggregation.offer.attempt == 1 for done in consortium.rounds)
+    check_said_once(lives)
+    asked = {(exchange, member): request for life in lives for exchange, member, request in life.requests}
+    assert all(asked[exchange, member] == request for life in lives for exchange, member, request in life.requests)
+    assert not any(journal.evidence() for journal in consortium.journals.values())
+    assert max(journal.contributions() for journal in consortium.journals.values()) == 3

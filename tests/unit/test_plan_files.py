@@ -2,12 +2,13 @@
 
 import json
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aggregator import serving
+from aggregator import registry_server, serving
 from aggregator.home import Home
 from aggregator.planning import PlanUnreadable, make_plan
 from aggregator.registry_server import CannotListen
@@ -45,7 +46,10 @@ def test_what_cannot_be_read_as_a_plan_is_named_and_nothing_is_started(
         assert words in caught.value.text(language)
 
 
-def test_a_carrier_port_that_is_taken_is_told_before_anyone_is_asked_to_approve(tmp_path: Path) -> None:
+def test_a_carrier_port_that_is_taken_is_told_before_anyone_is_asked_to_approve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_server, "LEFT_BEHIND_SECONDS", 0.0)
     made = consortium(tmp_path)
     root = Identity.from_private_bytes("root", made.home.root_key.read_bytes())
     with made.registry() as registry, socket.create_server(("127.0.0.1", 0)) as taken:
@@ -61,6 +65,14 @@ def test_a_carrier_port_that_is_taken_is_told_before_anyone_is_asked_to_approve(
         assert not any("plan" in event for _, _, event in registry.log())
     assert told.value.exit_code == 5
     assert "通信路が 0.0.0.0" in told.value.text("ja")
+
+
+def test_a_carrier_port_that_a_killed_coordinator_has_left_taken_is_waited_for() -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    leaving = threading.Timer(0.3, taken.close)
+    leaving.start()
+    registry_server.require_free_port("127.0.0.1", taken.getsockname()[1])
+    leaving.join()
 
 
 def test_a_model_that_is_not_there_is_told_with_the_other_faults(tmp_path: Path) -> None:

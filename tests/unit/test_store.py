@@ -13,25 +13,15 @@ from aggregator.store import (
     Checkpoint,
     StepDamaged,
     Store,
-    StoreDamaged,
     StoreOfAnotherPlan,
     StoreUnreadable,
 )
 from federation.identity import COORDINATOR, Identity, Roster, RosterEntry
-from federation.secagg.messages import Offer, Shares
+from federation.secagg.messages import Shares
 from federation.secagg.server import Answers, Step
 from federation.tensors import digest
 from federation.wire import Signed
-
-PLAN = bytes(range(32))
-MASKED_SUM = "masked-sum.safetensors"
-
-
-def checkpoint(round: int) -> Checkpoint:
-    draw = np.random.default_rng(round)
-    adapter = {"層.lora_A": draw.normal(size=(2, 4)).astype(np.float32), "層.lora_B": np.zeros((5, 2), np.float32).T}
-    total = draw.integers(0, 2**16, 25).astype("<u2")
-    return Checkpoint(round, adapter, total, 21, ("0x1.0p-3", "0x1.8p-4"), ("held_out_loss",), bytes([round] * 32))
+from tests.unit.storing import MASKED_SUM, PLAN, checkpoint, step
 
 
 @pytest.fixture
@@ -119,12 +109,6 @@ class TestCrash:
             store.commit(checkpoint(2))
         assert (folder / "round-00002.safetensors").exists()
         assert round_of(reopened(store, folder)) == 1
-
-
-def step(round: int, step: Step, total: bool = False) -> Answers:
-    offer = Offer("suite", "名古屋", "溶接", round, 3, bytes(32), bytes(32), PLAN, bytes(32))
-    statements = tuple(Signed(f"{step.value} {n}".encode(), bytes([n] * 64)) for n in range(3))
-    return Answers(offer, step, statements, np.arange(round, 25, dtype="<u4") if total else None)
 
 
 class TestSteps:
@@ -316,118 +300,6 @@ def test_a_roster_comes_back_by_its_digest_and_another_is_missed(store: Store, f
     assert store.roster(roster.digest()) == roster
     with pytest.raises(StoreUnreadable, match="is not in it"):
         store.roster(bytes(32))
-
-
-class TestDamagedSteps:
-    @pytest.fixture
-    def kept(self, store: Store) -> Store:
-        store.keep([step(1, Step.MASKED, True)])
-        return store
-
-    def test_by_a_changed_row_are_noticed(self, kept: Store, folder: Path) -> None:
-        with sqlite3.connect(folder / "coordinator.sqlite") as database:
-            (record,) = database.execute("SELECT record FROM steps").fetchone()
-            changed = record[:100] + bytes([record[100] ^ 1]) + record[101:]
-            assert database.execute("UPDATE steps SET record = ?", (changed,)).rowcount == 1
-        with pytest.raises(StepDamaged, match="masked in round 1") as caught:
-            kept.kept(1, Step.MASKED)
-        assert caught.value.exit_code == 10
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            "UPDATE statements SET record = zeroblob(9) WHERE number = 1",
-            "DELETE FROM statements WHERE number = 2",
-            "DELETE FROM statements",
-            "UPDATE statements SET number = 9 - number",
-        ],
-    )
-    def test_by_changed_lost_or_reordered_statements_are_noticed(self, kept: Store, folder: Path, change: str) -> None:
-        with sqlite3.connect(folder / "coordinator.sqlite") as database:
-            assert database.execute(change).rowcount > 0
-        with pytest.raises(StepDamaged, match="masked in round 1"):
-            kept.kept(1, Step.MASKED)
-
-    @pytest.mark.parametrize("torn", [b"", b"half", None])
-    def test_by_a_torn_sum_are_noticed(self, kept: Store, folder: Path, torn: bytes | None) -> None:
-        (folder / MASKED_SUM).unlink()
-        if torn is not None:
-            (folder / MASKED_SUM).write_bytes(torn)
-        with pytest.raises(StepDamaged, match=MASKED_SUM):
-            kept.kept(1, Step.MASKED)
-
-    def test_by_a_changed_sum_are_noticed(self, kept: Store, folder: Path) -> None:
-        data = (folder / MASKED_SUM).read_bytes()
-        (folder / MASKED_SUM).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        with pytest.raises(StepDamaged):
-            kept.kept(1, Step.MASKED)
-
-
-class TestUnreadable:
-    """The database itself, told when it is opened and not in the middle of a round."""
-
-    @pytest.fixture
-    def database(self, store: Store, folder: Path) -> Path:
-        store.keep([step(1, s) for s in Step])
-        store.commit(checkpoint(1))
-        store.keep([step(2, s) for s in Step])
-        store.close()
-        return folder / "coordinator.sqlite"
-
-    @pytest.mark.parametrize("at", [0, 24, 4096, 4100])
-    def test_when_pages_were_overwritten(self, database: Path, folder: Path, at: int) -> None:
-        data = bytearray(database.read_bytes())
-        data[at : at + 2000] = b"\xaa" * 2000
-        database.write_bytes(data)
-        with pytest.raises(StoreUnreadable) as caught:
-            Store(folder, PLAN)
-        assert caught.value.exit_code == 10
-
-    @pytest.mark.parametrize("left", [100, 5000])
-    def test_when_it_was_cut(self, database: Path, folder: Path, left: int) -> None:
-        os.truncate(database, left)
-        with pytest.raises(StoreUnreadable):
-            Store(folder, PLAN)
-
-    def test_when_it_is_empty_and_rounds_are_beside_it(self, database: Path, folder: Path) -> None:
-        """Otherwise the job would begin again at round 1, and members would refuse without saying what is wrong."""
-        os.truncate(database, 0)
-        with pytest.raises(StoreUnreadable, match="files of rounds are beside it"):
-            Store(folder, PLAN)
-
-
-class TestDamage:
-    @pytest.fixture
-    def file(self, store: Store, folder: Path) -> Path:
-        store.commit(checkpoint(1))
-        return folder / "round-00001.safetensors"
-
-    def test_of_any_byte_is_noticed(self, store: Store, file: Path) -> None:
-        """Header, adapter and sum alike: from a wrong sum members would compute another adapter."""
-        whole = file.read_bytes()
-        for at in range(len(whole)):
-            file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-            with pytest.raises(StoreDamaged, match="round 1 committed"):
-                store.latest()
-        file.write_bytes(whole)
-        assert round_of(store) == 1
-
-    @pytest.mark.parametrize("kept", [0, 7, -1])
-    def test_of_the_end_is_noticed(self, store: Store, file: Path, kept: int) -> None:
-        file.write_bytes(file.read_bytes()[:kept])
-        with pytest.raises(StoreDamaged):
-            store.latest()
-
-    def test_by_loss_is_noticed(self, store: Store, file: Path) -> None:
-        file.unlink()
-        with pytest.raises(StoreDamaged):
-            store.latest()
-
-    def test_by_the_file_of_another_round_is_noticed(self, store: Store, folder: Path, file: Path) -> None:
-        store.commit(checkpoint(2))
-        (folder / "round-00002.safetensors").write_bytes(file.read_bytes())
-        with pytest.raises(StoreDamaged):
-            store.latest()
 
 
 def test_another_plan_is_refused_and_nothing_changed(store: Store, folder: Path) -> None:
