@@ -251,9 +251,18 @@ def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> No
 def test_another_user_of_the_machine_does_not_reach_flower_at_its_local_port(met: Met) -> None:
     assert status_of_a_list_of_runs(met, os.geteuid()) == 200
     assert status_of_a_list_of_runs(met, NOBODY) == 404
+    # Nor in the name of a connection of ours, as anybody can read them off the kernel's list.
+    assert status_of_a_list_of_runs(met, NOBODY, f"X-Forwarded-For: {own_connection(met.carrier._local_port)}") == 404
 
 
-def status_of_a_list_of_runs(met: Met, user: int) -> int:
+def own_connection(port: int) -> str:
+    """Whence a connection of this user's comes that is open to a local port."""
+    listed = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    found = next(line[1] for line in listed if line[2] == f"0100007F:{port:04X}" and line[3] == "01")
+    return f"127.0.0.1:{int(found.partition(':')[2], 16)}"
+
+
+def status_of_a_list_of_runs(met: Met, user: int, header: str = "X-Nothing: 0") -> int:
     """What Flower's control interface answers to this user."""
     us = os.geteuid()
     os.seteuid(user)  # a socket belongs to whoever makes it
@@ -262,7 +271,7 @@ def status_of_a_list_of_runs(met: Met, user: int) -> int:
     finally:
         os.seteuid(us)
     trust = ssl.create_default_context(cafile=str(met.authority))
-    head = "POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+    head = f"POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{header}\r\n"
     with plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
         connection.sendall(f"{head}Content-Type: {PROTOBUF_MEDIA_TYPE}\r\n\r\n".encode())
         return int(connection.recv(4096).split()[1])
