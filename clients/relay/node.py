@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ POLL = 1.0
 """Seconds between two looks for a request, instead of Flower's 3. A look costs the coordinator some milliseconds."""
 _TASK_POLL = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.25"}
 """Seconds between two looks of the node's own child for something to start, instead of 1: local, and cheaper still."""
+_ENDING_SECONDS = 5.0
+"""What Flower gives itself where it ends on purpose."""
 _PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
@@ -102,6 +105,20 @@ def app_sha256() -> str:
     return hashlib.sha256(build_fab_from_disk(APP)).hexdigest()
 
 
+def end_for_certain(seconds: float = _ENDING_SECONDS) -> None:
+    """Let this process end, whatever a thread of Flower's still waits for. After a 502 one can wait for ever, and so
+    would whoever starts the node again when it has ended."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
 if __name__ == "__main__":
     os.umask(0o077)
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    finally:
+        end_for_certain()

@@ -18,6 +18,7 @@ from typing import Any
 
 import aggregator.home
 import clients.home
+from aggregator import tls
 
 RENGO = Path(sys.executable).with_name("rengo")
 CONSORTIUM = "名古屋製造業コンソーシアム"
@@ -76,6 +77,16 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
     while not condition():
         assert time.monotonic() < until, f"{what}: not within {seconds:.0f} s"
         time.sleep(0.1)
+
+
+def server_files(folder: Path, *hosts: str) -> list[Path]:
+    """A certificate for `hosts` (of nobody but this machine, where none is named), its key and its authority's."""
+    authority_key, authority = tls.make_authority("tests")
+    key, certificate = tls.make_server(authority_key, authority, list(hosts) or ["127.0.0.1"])
+    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
+    for path, data in zip(files, (certificate, key, authority), strict=True):
+        path.write_bytes(data)
+    return files
 
 
 def free_ports(count: int) -> list[int]:

@@ -31,11 +31,10 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, 
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supernode.fleet_http_connection import http_request_response
 
-from aggregator import tls
 from aggregator.carriers import Exchange, flower
 from aggregator.carriers.flower import Flower, Servers
 from clients.node_process import NodeProcess
-from tests.e2e.sites import free_ports, wait_until
+from tests.e2e.sites import free_ports, server_files, wait_until
 from tests.e2e.test_relay import make_site
 
 pytestmark = pytest.mark.e2e
@@ -176,11 +175,7 @@ class Met:
 @pytest.fixture(scope="module")
 def met(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Met]:
     folder = tmp_path_factory.mktemp("hostile")
-    authority_key, authority = tls.make_authority("hostile")
-    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1"])
-    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
-    for path, data in zip(files, (certificate, key, authority), strict=True):
-        path.write_bytes(data)
+    files = server_files(folder)
     honest, keys = make_site(folder / "honest"), {name: ec.generate_private_key(ec.SECP384R1()) for name in HOSTILE}
     nodes = {
         name: key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

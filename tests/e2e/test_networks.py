@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from aggregator import tls
 from aggregator.carriers import Exchange
 from aggregator.carriers.flower import Flower, Servers
 from clients.node_process import NodeProcess
 from tests.e2e.network import OFFICE, Link, linked, why_not
-from tests.e2e.sites import Consortium, Done, free_ports, rengo, wait_until
+from tests.e2e.sites import Consortium, Done, free_ports, rengo, server_files, wait_until
 from tests.e2e.test_relay import Site, make_site
 from tests.unit.proxies import BAD_GATEWAY, Proxy
 
@@ -118,11 +117,7 @@ class Connected:
 
 @pytest.fixture
 def connected(link: Link, proxy: Proxy, tmp_path: Path) -> Iterator[Connected]:
-    authority_key, authority = tls.make_authority("networks")
-    key, certificate = tls.make_server(authority_key, authority, [OFFICE, "127.0.0.1"])
-    files = [tmp_path / name for name in ("server.pem", "tls.key", "authority.pem")]
-    for path, data in zip(files, (certificate, key, authority), strict=True):
-        path.write_bytes(data)
+    files = server_files(tmp_path, OFFICE, "127.0.0.1")
     port = free_ports(1)[0]
     near, far = make_site(tmp_path / "near"), make_site(tmp_path / "far")
     nodes = {"near": near.public_key, "far": far.public_key}

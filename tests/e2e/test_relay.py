@@ -21,11 +21,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from aggregator import tls
 from aggregator.carriers import Exchange, flower
 from aggregator.carriers.flower import Flower, Servers
 from clients.node_process import QUIET, Node, NodeProcess
-from tests.e2e.sites import PATIENCE, free_ports, wait_until
+from tests.e2e.sites import PATIENCE, free_ports, server_files, wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -109,11 +108,7 @@ class Shipped:
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
     folder = tmp_path_factory.mktemp("relay")
-    authority_key, authority = tls.make_authority("hostile")
-    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1"])
-    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
-    for path, data in zip(files, (certificate, key, authority), strict=True):
-        path.write_bytes(data)
+    files = server_files(folder)
     (folder / "secret").write_bytes(SECRET)
     calls: list[bytes] = []
     heard = MemoryHandler(capacity=1000, flushLevel=logging.CRITICAL + 1)

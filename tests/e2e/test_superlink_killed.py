@@ -16,14 +16,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from aggregator import tls
 from aggregator.carriers import Exchange
 from aggregator.carriers.flower import Flower, Servers
 from aggregator.rounds import run
 from clients.home import Home
 from clients.node_process import Node, NodeProcess
 from clients.service import Service
-from tests.e2e.sites import PATIENCE, free_ports, wait_until
+from tests.e2e.sites import PATIENCE, free_ports, server_files, wait_until
 from tests.protocol.consortium import Consortium, digest, make_consortium
 
 pytestmark = pytest.mark.e2e
@@ -53,11 +52,7 @@ class Killing:
 @contextlib.contextmanager
 def sites(consortium: Consortium, folder: Path) -> Iterator[Flower]:
     """Members' services, their nodes, and the carrier to which all of them are connected."""
-    authority_key, authority = tls.make_authority("研究会")
-    key, certificate = tls.make_server(authority_key, authority, ["127.0.0.1"])
-    files = [folder / name for name in ("server.pem", "tls.key", "authority.pem")]
-    for path, data in zip(files, (certificate, key, authority), strict=True):
-        path.write_bytes(data)
+    files = server_files(folder)
     port, *ports = free_ports(1 + COUNT)
     keys, services, nodes = {}, [], []
     for name, own_port in zip(consortium.names, ports, strict=True):

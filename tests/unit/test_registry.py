@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from aggregator import registry
 from aggregator.registry import Registry
 from aggregator.registry_refusals import NameTaken, RosterOutOfOrder, UnknownToRegistry
 from federation.errors import SignatureInvalid
 from federation.identity import COORDINATOR, Identity, RosterEntry, SignedRoster
-from federation.registry import LIMITS, PROTOCOL, Ask, Consent, Introduction, Joined, Noted, Standing, context
+from federation.registry import LIMITS, PROTOCOL, Ask, Introduction, Joined, Noted, Standing, context
 from federation.secagg.messages import Refused
 from federation.wire import Header, Malformed, Signed, read_body, read_frame, write_frame, write_header
 from tests.unit.registering import Office, join_body, open_office
@@ -354,49 +353,3 @@ class TestIntroduction:
         assert isinstance(message, Signed)
         assert message.header.sender == COORDINATOR
         assert message.header.digest == office.context
-
-
-class TestWhatASenderWrites:
-    """Into the coordinator's log and tables: short, escaped, and not without end."""
-
-    def test_as_its_name_is_short_and_escaped_in_the_log(self, office: Office) -> None:
-        stranger = Identity.create("\x1b[2J\u202e" + "x" * 1000)
-        assert isinstance(office.standing(stranger), Refused)
-        event = office.log()[-1]
-        assert event.startswith("refused ask of \\x1b[2J\\u202e")
-        assert len(event) < 100
-
-    def test_as_a_reason_or_version_is_escaped(self, office: Office) -> None:
-        member = office.member("toyo")
-        assert office.ask(Consent(PLAN, OTHER, "refused", "no\x1b[2J\nb approved"), member, Noted) == Noted()
-        assert office.registry.consents(PLAN, OTHER)["toyo"] == ("refused", "no\\x1b[2J\\nb approved")
-        office.ask(Ask(0, PROTOCOL, "\x1b[2J" + "9" * 900), member, Standing)
-        version = office.registry.members()[0].rengo
-        assert version is not None
-        assert version.startswith("\\x1b[2J9")
-        assert len(version) < 50
-
-    def test_a_thousand_times_a_day_fills_no_disk(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(registry, "_MOST_REFUSALS", 5)
-        before = len(office.log())
-        for address in range(20):
-            assert isinstance(office.standing(Identity.create("stranger"), peer=f"192.0.2.{address}"), Refused)
-        rows = office.log()[before:]
-        assert rows == ["refused ask of stranger: unknown-to-registry"] * 4 + [
-            "refused 5 requests today; more are not logged before tomorrow (UTC)"
-        ]
-        office.member("toyo")
-        assert office.log()[-1] == "toyo joined"
-
-    def test_from_one_address_hides_nobody_else(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(registry, "_MOST_REFUSALS_OF_ONE", 3)
-        before = len(office.log())
-        for peer in ("192.0.2.1",) * 10 + ("192.0.2.2",):
-            assert isinstance(office.standing(Identity.create("stranger"), peer=peer), Refused)
-        one = "refused ask of stranger: unknown-to-registry"
-        assert [(peer, event) for _, peer, event in office.registry.log()][before:] == [
-            ("192.0.2.1", one),
-            ("192.0.2.1", one),
-            ("192.0.2.1", "refused 3 requests from here today; more are not logged before tomorrow (UTC)"),
-            ("192.0.2.2", one),
-        ]

@@ -1,6 +1,8 @@
-"""The node's two conditions: it vouches for the wheel's own relay alone, and looks for requests at our pace."""
+"""The node vouches for the wheel's own relay alone, looks for requests at our pace, and ends when it has to."""
 
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,3 +82,15 @@ def test_requests_are_looked_for_until_there_is_one(monkeypatch: pytest.MonkeyPa
         assert (number, receive(), rest) == (1, "request", ["pull", "push", "confirm"])
         assert looks == []
         assert get_fab("hash", 1).verifications == {"valid_license": "Valid"}  # fetched, and not vouched for
+
+
+def test_a_thread_that_waits_for_ever_does_not_keep_a_node_that_failed_from_ending() -> None:
+    failing = (
+        "import threading; from clients.relay import node\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "try: raise ValueError('502')\n"
+        "finally: node.end_for_certain(0.1)"
+    )
+    ended = subprocess.run([sys.executable, "-c", failing], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "ValueError: 502" in ended.stderr
