@@ -5,11 +5,14 @@ what is dealt is families: documents that share half of their character 5-grams,
 by MinHash (Broder 1997).
 """
 
-import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-from rensa import RMinHash, RMinHashLSH
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash
 
 from clients.ingest import Document, Documents
 from federation.errors import DataFolderInvalid
@@ -18,6 +21,8 @@ NEAR_DUPLICATE = 0.5
 """The Jaccard similarity of two sets of character 5-grams from which documents count as versions of one."""
 
 _GRAM, _PERMUTATIONS, _BANDS = 5, 128, 32  # 32 bands of 4: finds 87 % of pairs at 0.5, all but 1 in 1,000 at 0.65
+_SKETCH = f"minhash of {_GRAM}-grams, rensa {RMinHash.ALGORITHM_VERSION}, {_PERMUTATIONS} permutations"
+_AT_ONCE = 100_000  # grams of a text in memory
 
 Family = tuple[Document, ...]
 
@@ -36,7 +41,7 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
 
     Raises DataFolderInvalid (about `folder`) for fewer families than parts.
     """
-    left = sorted(families, key=lambda family: _digest(family[0]))
+    left = sorted(families, key=lambda family: family[0].digest)
     if len(left) <= len(shares):
         raise _too_few(len(left), len(shares) + 1, folder)
     total = sum(map(_characters, left))
@@ -44,14 +49,15 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
     for index, share in enumerate(shares):
         most = len(left) - (len(shares) - index)  # a family for each part that is still to come, training included
         taken = list(_taken(left, share * total, most))
-        left = [family for family in left if family not in taken]
+        firsts = {family[0].digest for family in taken}
+        left = [family for family in left if family[0].digest not in firsts]
         held.append(_in_order(taken))
     return _in_order(left), *held
 
 
 def families(documents: Sequence[Document]) -> list[Family]:
     """Documents grouped with their near-duplicates; exact repeats are one document. Each family in order of SHA-256."""
-    distinct = sorted({_digest(document): document for document in documents}.items())
+    distinct = sorted({document.digest: document for document in documents}.items())
     unique = [document for _, document in distinct]
     family_of = list(range(len(unique)))  # the smallest index that a document is linked with
 
@@ -60,7 +66,7 @@ def families(documents: Sequence[Document]) -> list[Family]:
             index = family_of[index]
         return index
 
-    for one, other in _near_duplicates([document.text for document in unique]):
+    for one, other in _near_duplicates([_sketch(document) for document in unique]):
         low, high = sorted((first(one), first(other)))
         family_of[high] = low
     grouped: dict[int, list[Document]] = {}
@@ -69,19 +75,32 @@ def families(documents: Sequence[Document]) -> list[Family]:
     return [tuple(family) for family in grouped.values()]
 
 
-def _near_duplicates(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of indices, the smaller one first."""
-    index = RMinHashLSH(threshold=NEAR_DUPLICATE, num_perm=_PERMUTATIONS, num_bands=_BANDS)
-    sketches = list[RMinHash]()
-    for number, text in enumerate(texts):
-        squeezed = "".join(text.split())  # another line width makes no other document
-        sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
-        sketch.update([squeezed[i : i + _GRAM] for i in range(max(1, len(squeezed) - _GRAM + 1))])
-        for earlier in sorted(index.query(sketch)):
-            if sketch.jaccard(sketches[earlier]) >= NEAR_DUPLICATE:
+def _near_duplicates(sketches: Sequence[NDArray[np.uint32]]) -> Iterator[tuple[int, int]]:
+    """Pairs of indices, the smaller one first: of sketches that agree in a band, those that agree in enough."""
+    alike = defaultdict[tuple[int, bytes], list[int]](list)
+    for number, sketch in enumerate(sketches):
+        bands = [(band, part.tobytes()) for band, part in enumerate(np.split(sketch, _BANDS))]
+        for earlier in sorted({index for band in bands for index in alike[band]}):
+            if np.mean(sketch == sketches[earlier]) >= NEAR_DUPLICATE:
                 yield earlier, number
-        index.insert(number, sketch)
-        sketches.append(sketch)
+        for band in bands:
+            alike[band].append(number)
+
+
+def _sketch(document: Document) -> NDArray[np.uint32]:
+    """The MinHash of a document's text, (_PERMUTATIONS,); kept where the text is kept."""
+    body = document.body
+    sketch = _sketch_of(body) if isinstance(body, str) else body.derived(_SKETCH, _sketch_of)
+    return np.frombuffer(sketch, dtype="<u4")
+
+
+def _sketch_of(text: str) -> bytes:
+    squeezed = "".join(text.split())  # another line width makes no other document
+    sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
+    grams = (squeezed[i : i + _GRAM] for i in range(max(1, len(squeezed) - _GRAM + 1)))
+    while some := list(islice(grams, _AT_ONCE)):
+        sketch.update(some)
+    return np.array(sketch.digest(), dtype="<u4").tobytes()
 
 
 def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterator[Family]:
@@ -97,15 +116,11 @@ def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterato
 
 
 def _in_order(parts: Iterable[Family]) -> Documents:
-    return tuple(sorted((document for family in parts for document in family), key=_digest))
+    return tuple(sorted((document for family in parts for document in family), key=lambda document: document.digest))
 
 
 def _characters(family: Family) -> int:
-    return sum(len(document.text) for document in family)
-
-
-def _digest(document: Document) -> bytes:
-    return hashlib.sha256(document.text.encode()).digest()
+    return sum(document.characters for document in family)
 
 
 def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:
