@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.ingest import Document, Documents, SetAside, read_documents
+from clients.ingest import Document, Documents, Reading, SetAside, read_documents
 from clients.ingest.parser import Parser
 from clients.splits import families, split
 from federation import plan
@@ -155,7 +155,11 @@ def read_parts(
 
     Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
     """
-    reading = read_documents(folder, parser, permitted)
+    return parts_of(read_documents(folder, parser, permitted), evaluation, folder)
+
+
+def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path) -> Parts:
+    """What was read, split. Raises DataFolderInvalid (about `folder`) for too few documents."""
     shares = (evaluation.test_share, evaluation.validation_share)
     train, test, validation = split(reading.documents, shares, folder)
     return Parts(train, validation, test, reading.set_aside)

@@ -19,11 +19,11 @@ from federation.errors import Language, RengoError
 _HEADER: Mapping[Language, tuple[str, ...]] = {
     "en": (
         "number", "utc", "local time", "job", "round", "content", "host:port", "bytes out", "bytes in",
-        "SHA-256 of the message", "SHA-256 of the app", "note", "chain",
+        "SHA-256 of the message", "SHA-256 of the app", "note", "SHA-256 of the manifest", "chain",
     ),
     "ja": (
         "番号", "日時（UTC）", "日時（現地）", "ジョブ", "学習回", "内容", "送信先", "送信バイト", "受信バイト",
-        "メッセージの SHA-256", "アプリの SHA-256", "備考", "連鎖値",
+        "メッセージの SHA-256", "アプリの SHA-256", "備考", "学習データ台帳の SHA-256", "連鎖値",
     ),
 }  # fmt: skip
 
@@ -49,9 +49,9 @@ def to_csv(rows: Sequence[Sent], language: Language) -> bytes:
     writer = csv.writer(text)
     writer.writerow(_HEADER[language])
     for row in rows:
-        sha256, chain = row.sha256.hex(), row.chain.hex()
+        sha256, chain, manifest = row.sha256.hex(), row.chain.hex(), row.manifest.hex()
         cells = (row.number, row.utc, _local(row.utc), row.job, _rounds(row), row.kinds, row.destination)
-        writer.writerow(map(_inert, (*cells, row.size, row.received, sha256, row.app, row.note, chain)))
+        writer.writerow(map(_inert, (*cells, row.size, row.received, sha256, row.app, row.note, manifest, chain)))
     return text.getvalue().encode("utf-8-sig")
 
 
@@ -80,6 +80,7 @@ def facts(row: Sent) -> dict[str, Any]:
         "sha256": row.sha256.hex(),
         "app": row.app,
         "note": row.note,
+        "manifest": row.manifest.hex(),
         "chain": row.chain.hex(),
     }
 

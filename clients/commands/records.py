@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from clients import data_report, journal_export
+from clients import data_report, extracted, journal_export
 from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere
-from clients.ingest import read_documents
-from clients.journal import Journal, JournalDamaged, Sent, read_unverified
+from clients.journal import Journal, Sent, read_unverified
+from clients.journal_errors import JournalDamaged
 from federation.commands import Printer, Result, Verb, option
 from federation.errors import Language, UsageError
 from federation.output import disk_errors
@@ -68,14 +68,15 @@ def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -
 def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used."""
     home = Home(options.home)
-    folder = Path(home.settings().data)
-    reading = read_documents(folder, permitted=home.policy().marks)
-    match options.what:
-        case "report":
-            return data_report.report(folder, reading, printer.language)
-        case "where":
-            return data_report.where(folder, reading, printer.language)
-    return data_report.sample(folder, reading, options.file, options.lines, printer.language)
+    with extracted.opened(home) as texts:
+        reading = extracted.read(home, texts)
+        folder = home.settings().folders[0]
+        match options.what:
+            case "report":
+                return data_report.report(folder, reading, printer.language)
+            case "where":
+                return data_report.where(folder, reading, printer.language)
+        return data_report.sample(folder, reading, options.file, options.lines, printer.language)
 
 
 def _verified(options: argparse.Namespace, path: Path, facts: Mapping[str, object], language: Language) -> Result:

@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _EVERY = 5.0
@@ -29,11 +29,11 @@ def untold(_: Progress) -> None:
 
 @dataclass
 class Pace:
-    """Between two files. `rate`: bytes a second at most, over the whole reading; 0 for any. `hours`: when files may be
-    read, local time. `tell` hears of progress every few seconds."""
+    """Between two files. `rate`: bytes a second at most, over the whole reading; 0 for any. `hours`: whether files may
+    be read at a time of day, local. `tell` hears of progress every few seconds."""
 
     rate: float = 0
-    hours: Container[datetime.time] | None = None
+    hours: Callable[[datetime.time], bool] | None = None
     tell: Callable[[Progress], None] = untold
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], datetime.datetime] = datetime.datetime.now
@@ -51,11 +51,11 @@ class Pace:
 
     def wait(self) -> None:
         """Before a file is opened: until the hours have come."""
-        if self.hours is None or self.now().time() in self.hours:
+        if self.hours is None or self.hours(self.now().time()):
             return
         self.tell(self._progress(paused=True))
         began = self.clock()
-        while self.now().time() not in self.hours:
+        while not self.hours(self.now().time()):
             self.sleep(_LOOK)
         self._paused += self.clock() - began
 

@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from clients.journal import (
-    MOST_EVIDENCE,
-    MOST_EVIDENCE_BYTES,
-    Departure,
-    Journal,
-    JournalDamaged,
-    JournalInUse,
-    NoOpenJob,
-)
+from clients.journal import MOST_EVIDENCE, MOST_EVIDENCE_BYTES, Departure, Journal
+from clients.journal_errors import JournalDamaged, JournalInUse, NoOpenJob
 from federation.secagg.history import History
 from federation.secagg.refusals import DataSetBusy, JobClosed
 
