@@ -60,7 +60,7 @@ def report(folder: Path, reading: Reading, language: Language) -> Result:
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
-    rows = [{"file": str(folder / d.name), "as": _how(d), "characters": len(d.text)} for d in reading.documents]
+    rows = [{"file": d.place, "as": _how(d), "characters": len(d.text)} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
     lines = [f"  {d.name}  ({_how(d)}, {len(d.text):,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))

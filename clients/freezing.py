@@ -106,7 +106,7 @@ def _in_order(documents: list[Document]) -> Documents:
 
 def _file(entry: Entry) -> File:
     """The owner stays what the manifest says: nobody asks again."""
-    return File(entry.folder, entry.file, entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256))
+    return File(entry.folder, "", entry.file, entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256))
 
 
 def _same(home: Home, made: Manifest) -> Manifest | None:

@@ -140,7 +140,7 @@ class Home:
         """Remove keys and settings; the records (journal and approvals) stay, for this folder's owner alone."""
         # First: without it, there is no member here.
         self.file("member.toml").unlink()
-        for name in ("keys", "flower"):
+        for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
         for name in ("policy.toml", "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
             self.file(name).unlink(missing_ok=True)

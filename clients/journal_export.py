@@ -35,12 +35,27 @@ class HeadNotInJournal(RengoError):
     exit_code = 10
 
 
+class ManifestNotInJournal(RengoError):
+    """No row of the journal {path} names {file}: its SHA-256 is {sha256}. It was changed, or is of another site."""
+
+    ja = "送信記録簿 {path} に {file}（SHA-256 {sha256}）を示す行はありません。改変されたか、別の拠点の台帳です。"
+    exit_code = 10
+
+
 def verified(rows: Sequence[Sent], path: Path, head: str | None) -> dict[str, Any]:
     """Facts about an opened journal. Raises HeadNotInJournal unless `head`, when given, is the link of some row."""
     links = [row.chain.hex() for row in rows]
     if head is not None and head.strip().lower() not in links:
         raise HeadNotInJournal(head=head.strip()[:64], path=path)
     return {"path": str(path), "rows": len(rows), "head": links[-1] if links else ""}
+
+
+def naming(rows: Sequence[Sent], path: Path, manifest: bytes, file: Path) -> dict[str, Any]:
+    """Facts about the rows that name a manifest by its SHA-256. Raises ManifestNotInJournal unless there are any."""
+    numbers = [row.number for row in rows if row.manifest == manifest]
+    if not numbers:
+        raise ManifestNotInJournal(file=file, sha256=manifest.hex(), path=path)
+    return {"manifest": manifest.hex(), "first_row": numbers[0], "last_row": numbers[-1], "naming": len(numbers)}
 
 
 def to_csv(rows: Sequence[Sent], language: Language) -> bytes:

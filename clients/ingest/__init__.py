@@ -95,7 +95,7 @@ class _File:
     def found(self) -> list[Found]:
         """What is in it: of an archive, each file within."""
         size, mtime_ns, _ = self.stamp
-        facts = self.label, File(str(self.folder), self.name, size, mtime_ns, self.uid, self.digest)
+        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
         return [
             Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
             for name, result in self.parts or ()

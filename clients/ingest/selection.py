@@ -12,9 +12,11 @@ from federation.errors import Language
 
 @dataclass(frozen=True)
 class File:
-    """A file on disk as it was when it was read. `sha256` is empty where nothing was read of it; `uid`: its owner."""
+    """A file on disk as it was when it was read. `label`: what comes before `name` in a document's. `sha256` is empty
+    where nothing was read of it; `uid`: its owner."""
 
     folder: str
+    label: str
     name: str
     size: int
     mtime_ns: int
@@ -48,6 +50,11 @@ class Document:
     def digest(self) -> bytes:
         """SHA-256 of the text's UTF-8."""
         return hashlib.sha256(self.body.encode()).digest() if isinstance(self.body, str) else self.body.digest
+
+    @property
+    def place(self) -> str:
+        """Where it is on disk, archives being folders; of a text from nowhere its name."""
+        return f"{self.file.folder}/{self.name.removeprefix(self.file.label)}" if self.file else self.name
 
     def with_text(self, text: str) -> "Document":
         """The same document with another text, which lies where the old one does."""

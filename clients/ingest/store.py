@@ -57,8 +57,15 @@ class TextsUnreadable(RengoError):
     exit_code = 7
 
 
-class TextMissing(Exception):
-    """A text is not in the store, or is not what it was."""
+class TextMissing(RengoError):
+    """A document's text is missing in {path}, or is not what it was (SHA-256 {sha256}). Nothing is trained on it.
+    Remove the store, and the documents are read anew: `rengo member data purge`."""
+
+    ja = (
+        "{path} にある文書のテキスト（SHA-256 {sha256}）が失われたか改変されています。学習には使いません。"
+        "`rengo member data purge` で削除すると、文書を読み直します。"
+    )
+    exit_code = 10
 
 
 class Stamp(NamedTuple):
@@ -211,14 +218,14 @@ class Texts:
         """A text that is here. Raises TextMissing."""
         row = self._db.execute("SELECT characters FROM texts WHERE sha256 = ?", (digest,)).fetchone()
         if row is None:
-            raise TextMissing(digest.hex())
+            raise TextMissing(path=self.path, sha256=digest.hex()[:16])
         return Stored(digest, row[0], self)
 
     def text(self, digest: bytes) -> str:
         """The text of this SHA-256. Raises TextMissing."""
         row = self._db.execute("SELECT text FROM texts WHERE sha256 = ?", (digest,)).fetchone()
         if row is None or hashlib.sha256(row[0].encode()).digest() != digest:
-            raise TextMissing(digest.hex())
+            raise TextMissing(path=self.path, sha256=digest.hex()[:16])
         return str(row[0])
 
     def derived(self, digest: bytes, kind: str, make: Callable[[str], bytes]) -> bytes:
