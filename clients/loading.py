@@ -9,6 +9,7 @@ from clients.dataset import Corpus, Parts, Source, corpus_of, parts_of
 from clients.home import DEMO, Home, Settings
 from clients.ingest.pace import Progress, untold
 from clients.journal import Journal
+from clients.token_cache import TokenCache
 from clients.trainer import Trainer
 from federation import base_model
 from federation.errors import ModelMismatch
@@ -39,7 +40,7 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
         parts = parts_of(extracted.read(home, texts), plan.evaluation, home.settings().folders[0])
-        return learner, _corpus(home, plan, learner, parts)
+        return learner, _corpus(home, plan, learner, parts, _cache(home))
 
 
 def load_frozen(
@@ -50,7 +51,9 @@ def load_frozen(
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
         frozen = freezing.frozen(home, plan, journal, texts, tell)
-        corpus = _corpus(home, plan, learner, frozen.parts)
+        cache = _cache(home)
+        corpus = _corpus(home, plan, learner, frozen.parts, cache)
+    cache.keep_only_used()
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus, frozen.digest
@@ -64,7 +67,12 @@ def _learner(home: Home, plan: Plan) -> Trainer:
     return learner
 
 
-def _corpus(home: Home, plan: Plan, learner: Trainer, parts: Parts) -> Corpus:
+def _cache(home: Home) -> TokenCache:
+    return TokenCache(extracted.folder(home) / "tokens", base_model.tokenizer_digest(model_folder(home.settings())))
+
+
+def _corpus(home: Home, plan: Plan, learner: Trainer, parts: Parts, cache: TokenCache) -> Corpus:
     settings = home.settings()
     source = Source(settings.id, settings.folders[0])
-    return corpus_of(source, parts, learner.tokenizer, plan.train.sequence_length, plan.evaluation)
+    length = plan.train.sequence_length
+    return corpus_of(source, parts, learner.tokenizer, length, plan.evaluation, cache.packed)
