@@ -1,8 +1,8 @@
 """What a member's folder costs that does not fit into memory: the first reading, the second, tokens, and peak memory.
 
-One JSON line. A folder of `--files` texts of `--mb` MB together is made, half of them CP932; each step is a process of its
-own, whose peak memory (the parsing process aside) and seconds of computing (it included) are told. `--kill`: the first
-reading is killed in the middle, with SIGKILL, and goes on.
+One JSON line. A folder of `--files` texts of `--mb` MB together is made, half of them CP932; each step is a process of
+its own, whose peak memory (the parsing process aside) and seconds of computing (it included) are told. `--kill`: the
+first reading is killed in the middle, with SIGKILL, and goes on.
 
     .venv/bin/python scripts/bench_store.py --kill
 """
@@ -51,7 +51,7 @@ def main() -> None:
 
 def _write(work: Path, files: int, megabytes: float) -> float:
     """Texts of which none repeats another; what they are together, in MB."""
-    draw = random.Random(1)
+    draw = random.Random(1)  # noqa: S311
     words = [
         "".join(draw.choices([chr(c) for c in range(0x3042, 0x3093)], k=draw.randrange(2, 7))) for _ in range(5000)
     ]
