@@ -96,17 +96,20 @@ def _where(home: Home, files: Result, language: Language) -> Result:
     kept = {name: {"files": count, "bytes": size} for name, (count, size) in sizes.items()}
     manifests = [str(path) for path in manifest.kept(home)]
     facts = {"folders": list(map(str, home.settings().folders)), "kept_in": str(extracted.folder(home)), "kept": kept}
-    head, records = {
+    head, nothing, records = {
         "en": (
-            "kept of it, for this user alone, until `rengo member data purge`, in",
+            "kept of them, for this user alone, until `rengo member data purge`:",
+            "nothing is kept of them",
             "manifests, which stay (one for each job):",
         ),
         "ja": (
             "抽出済みデータ（このユーザーのみ閲覧可、`rengo member data purge` で削除）:",
+            "抽出済みデータはありません",
             "学習データ台帳（削除されません）:",
         ),
     }[language]
-    lines = [f"{head} {extracted.folder(home)}:", *(f"  {name}  {size:,} bytes" for name, (_, size) in sizes.items())]
+    lines = [head if sizes else nothing]
+    lines += [f"  {extracted.folder(home)}/{name}  {size:,} bytes" for name, (_, size) in sizes.items()]
     lines += [records, *(f"  {path}" for path in manifests)] if manifests else []
     return Result({**files.facts, **facts, "manifests": manifests}, "\n".join([files.text, *lines]))
 
