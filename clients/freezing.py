@@ -48,13 +48,15 @@ class Frozen:
 
 
 def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callable[[Progress], None] = untold) -> Frozen:
-    """What the approved job trains on here; frozen now if it has not begun.
+    """What the approved job trains on here; frozen now if it has not begun, or began by another plan.
 
     Raises what `extracted.read` and `parts_of` raise, ManifestMissing, ManifestChanged or FrozenTextMissing.
     """
     named = journal.manifest(plan.job)
     if named and journal.history(plan.job).keyed != NOWHERE:
-        return _as_before(home, plan, named, texts, tell)
+        found = manifest.of_job(home, plan.job, named)
+        if found.head.plan == plan.digest().hex():
+            return _as_before(home, plan, found, texts, tell)
     parts = parts_of(extracted.read(home, texts, tell), plan.evaluation, home.settings().folders[0])
     made = manifest.made(home, plan, parts)
     if earlier := _same(home, made):
@@ -70,16 +72,15 @@ def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callabl
     return Frozen(made.digest, parts)
 
 
-def _as_before(home: Home, plan: Plan, named: bytes, texts: Texts, tell: Callable[[Progress], None]) -> Frozen:
+def _as_before(home: Home, plan: Plan, found: Manifest, texts: Texts, tell: Callable[[Progress], None]) -> Frozen:
     """The job as it began: by the manifest that the journal names."""
-    found = manifest.of_job(home, plan.job, named)
     try:
         parts = _thawed(plan, found, texts)
     except FrozenTextMissing:
         extracted.read(home, texts, tell)  # purged, perhaps: what is still in the folders comes back
         parts = _thawed(plan, found, texts)
     _tell_of_changes(plan.job, found)
-    return Frozen(named, parts)
+    return Frozen(found.digest, parts)
 
 
 def _thawed(plan: Plan, found: Manifest, texts: Texts) -> Parts:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from clients import extracted, manifest
 from clients.freezing import FrozenTextMissing, frozen
 from clients.home import Approval, Home, Settings
 from clients.ingest import read_documents
-from clients.ingest.store import TextMissing, Texts
+from clients.ingest.store import TextMissing, Texts, TextsUnreadable
 from clients.journal import Departure, Journal
 from clients.journal_export import ManifestNotInJournal
 from clients.manifest import ManifestChanged, ManifestMissing
@@ -180,6 +181,13 @@ class TestFrozen:
         assert "there is no such folder" in told[0]
         assert "it is empty" in told[1]
 
+    def test_a_job_of_the_same_name_under_another_plan_is_frozen_anew(self, site: Site) -> None:
+        before = freeze(site, begin=True)
+        other = replace(PLAN, evaluation=replace(PLAN.evaluation, test_share=0.3))
+        after = freeze(site, plan=other)
+        assert after.head.plan == other.digest().hex() != before.head.plan
+        assert {entry.text for entry in after.entries} == {entry.text for entry in before.entries}
+
     def test_documents_are_in_the_order_that_they_were_split_in(self, site: Site) -> None:
         made = freeze(site)
         with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
@@ -241,6 +249,14 @@ class TestPurge:
         assert facts["kept"] == {}
         assert len(facts["files"]) == len(kept["files"]) + 1  # the marked one is not read, and is there
         assert not extracted.folder(site.home).exists()
+
+    def test_mends_a_store_that_cannot_be_read(self, site: Site) -> None:
+        made = freeze(site)
+        (extracted.folder(site.home) / "texts.sqlite").write_bytes(b"damaged" * 1000)
+        with pytest.raises(TextsUnreadable):
+            freeze(site)
+        site.run("data", "purge", "--yes")
+        assert freeze(site).entries == made.entries
 
     def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
         freeze(site)

@@ -10,7 +10,7 @@ import pytest
 from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import Job, run
 from aggregator.store import Store
-from clients import extracted, preview
+from clients import extracted, manifest, preview
 from clients.home import NothingApproved
 from clients.ingest import read_documents
 from clients.journal import Journal
@@ -69,6 +69,9 @@ def test_is_what_a_real_round_sends(federation: tuple[Consortium, list[Site]], t
     assert [(" ".join(s["kind"] for s in f["statements"]), f["bytes"]) for f in shown["frames"]] == [
         (row.kinds, row.size) for row in sent
     ]
+    # Each row of the round names the manifest that was frozen at the start.
+    (frozen,) = (path for path in manifest.kept(sites[0].home) if path.name.startswith(plan.job))
+    assert {row.manifest for row in sent} == {hashlib.sha256(frozen.read_bytes()).digest()}
     # And nothing of the documents is stored at any site, but in the folder for it.
     for id, site in zip(DOCUMENTS, sites, strict=True):
         lines = [max(d.text.split("\n"), key=len).encode() for d in read_documents(MEMBERS / id).documents]
