@@ -114,8 +114,9 @@ class StoredPart(NamedTuple):
 def _readers() -> bytes:
     """What decides, beside a file, what is read of it: our own code, Python and the libraries. By the code itself, so
     that nobody has to remember to raise a number."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    code = [hashlib.sha256(source.read_bytes()).digest() for source in sources]
+    package = Path(__file__).parent
+    sources = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    code = [[str(path.relative_to(package)), hashlib.sha256(path.read_bytes()).digest()] for path in sources]
     return canonical_cbor([code, sys.version, [version(name) for name in _READERS]])
 
 
