@@ -45,8 +45,8 @@ _ENDING_SECONDS = 5.0
 """What Flower gives itself where it ends on purpose."""
 _TAKEN_SECONDS, _SLOWEST = 30.0, 8 << 10
 """How long a push may take from when this machine's kernel has its last byte: so much, and its bytes at so many a
-second. Flower's own 30 s are not enough where megabytes of it still lie in buffers before a slow line; it then sends all
-again. The coordinator's servers are as patient (`aggregator.carriers.superlink`)."""
+second. Flower's own 30 s are not enough where megabytes of it still lie in buffers before a slow line; it then
+sends all again. The coordinator's servers are as patient (`aggregator.carriers.superlink`)."""
 _PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
