@@ -29,7 +29,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def folder(text: str) -> Path:
-    """A folder of the command line. Raises ValueError for an empty one (`--home "$UNSET"`), which Path takes for `.`."""
+    """A folder of the command line. Raises ValueError for an empty one (`--home "$UNSET"`), to Path the current one."""
     if not text:
         raise ValueError("no folder")
     return Path(text).expanduser()
