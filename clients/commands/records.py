@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from clients import data_folders, data_report, extracted, journal_export, manifest, purging
+from clients.commands.report import report
 from clients.commands.site import HOME, YES, opened_journal
 from clients.home import Home, NoMemberHere
 from clients.ingest.files import listed
@@ -73,6 +74,8 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used; and what is kept of it."""
     home = Home(options.home.absolute())
     match options.what:
+        case "report":
+            return report(options, printer)
         case "add":
             return _added(home, options.folders, printer.language)
         case "purge":
@@ -82,11 +85,8 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
     with disk_errors(home.path), extracted.opened(home) as texts:
         reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))
         folder = home.settings().folders[0]
-        match options.what:
-            case "report":
-                return data_report.report(folder, reading, printer.language)
-            case "where":
-                return _where(home, data_report.where(folder, reading, printer.language), printer.language)
+        if options.what == "where":
+            return _where(home, data_report.where(folder, reading, printer.language), printer.language)
         return data_report.sample(folder, reading, options.file, options.lines, printer.language)
 
 
@@ -232,7 +232,15 @@ VERBS = {
                 ja="add DIR（フォルダー追加）・report（集計）・where（ファイルと保存場所）・sample（本文の例）・"
                 "purge（抽出済みデータの削除）",
             ),
-            option("folders", metavar="DIR", nargs="*", type=Path, en="add: folders", ja="add: フォルダー"),
+            option(
+                "folders",
+                metavar="DIR",
+                nargs="*",
+                type=Path,
+                en="add: folders; report: other folders, for a trial",
+                ja="add: 追加するフォルダー、report: 試しに読むフォルダー",
+            ),
+            option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),
             option("--lines", type=int, default=5, en="sample: lines a file (default 5)", ja="sample: 行数（既定 5）"),
             option(

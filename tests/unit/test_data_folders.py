@@ -50,9 +50,9 @@ def test_a_folder_is_added_and_all_else_in_the_file_stays(site: Site, logs: Path
 
 
 def test_documents_of_all_folders_are_read(site: Site, logs: Path) -> None:
-    assert site.run("data", "report")["documents"] == 3
+    assert site.run("data", "report")["totals"]["used"] == 3
     site.run("data", "add", logs)
-    assert site.run("data", "report")["documents"] == 4
+    assert site.run("data", "report")["totals"]["used"] == 4
     files = {file["file"] for file in site.run("data", "where")["files"]}
     assert str(logs / "日報.txt") in files
     assert all(Path(file).is_file() for file in files)

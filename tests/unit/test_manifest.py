@@ -164,7 +164,7 @@ class TestFrozen:
         changed.write_text("書き換えた", encoding="utf-8")
         gone.unlink()
         (data / "追加.txt").write_text("後から加えた手順書。", encoding="utf-8")
-        site.run("data", "report")  # reads the folder as it is now
+        site.run("data", "sample")  # reads the folder as it is now
         assert texts_of(site) == texts
         (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
         assert "1 file(s) changed, 1 came and 1 went" in told
