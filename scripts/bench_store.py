@@ -1,8 +1,8 @@
 """What a member's folder costs that does not fit into memory: the first reading, the second, tokens, and peak memory.
 
 One JSON line. A folder of `--files` texts of `--mb` MB together is made, half of them CP932; each step is a process of
-its own, whose peak memory (the parsing process aside) and seconds of computing (it included) are told. `--kill`: the
-first reading is killed in the middle, with SIGKILL, and goes on.
+its own, whose peak memory (the parsing process aside) and seconds of computing (it included) are told. `programs_mb` of
+the peak are there before any document is. `--kill`: the first reading is killed in the middle and goes on.
 
     .venv/bin/python scripts/bench_store.py --kill
 """
@@ -102,21 +102,33 @@ def _step(step: str, work: Path) -> dict[str, float]:
     from federation.plan import Evaluation
 
     evaluation = Evaluation(1, 512, 0.1, 0.1)
+    if step.startswith("tokens"):
+        from clients.loading import DEMO_BASE
+        from clients.trainer import LocalTokenizer  # it brings torch along
+
+        tokenizer = LocalTokenizer(DEMO_BASE)
+    began, before = _seconds(), _peak()
     with Texts(work / "kept" / "texts.sqlite") as texts:
         reading = read_folders([work / "data"], texts)
         documents = len(reading.documents)
         if step in ("split", "tokens", "tokens_again"):
             parts = parts_of(reading, evaluation, work / "data")
         if step.startswith("tokens"):
-            from clients.loading import DEMO_BASE
-            from clients.trainer import LocalTokenizer
-
             cache = TokenCache(work / "kept" / "tokens", "demo")
             source = Source("bench", work / "data")
-            corpus_of(source, parts, LocalTokenizer(DEMO_BASE), 256, evaluation, cache.packed)
+            corpus_of(source, parts, tokenizer, 256, evaluation, cache.packed)
+    seconds = round(_seconds() - began, 1)
+    return {"seconds": seconds, "peak_mb": _peak(), "programs_mb": before, "documents": documents}
+
+
+def _seconds() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    seconds = sum(each.ru_utime + each.ru_stime for each in used)
-    return {"seconds": round(seconds, 1), "peak_mb": round(used[0].ru_maxrss / 1024), "documents": documents}
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def _peak() -> int:
+    """MB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,8 @@ class Texts:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._db.close()
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise TextsUnreadable(path=self.path, detail=str(error)) from error
 
     def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
         """SHA-256 of a file, as long as its stamp is what it was when it was read."""

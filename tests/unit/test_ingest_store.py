@@ -175,6 +175,16 @@ class TestIncremental:
             Texts(path)
         assert caught.value.exit_code == 7
 
+    def test_so_does_one_that_is_damaged_inside(self, folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "texts.sqlite"
+        with Texts(path) as texts:
+            read_folders([folder], texts)
+        data = bytearray(path.read_bytes())
+        data[4096:] = b"\xff" * (len(data) - 4096)
+        path.write_bytes(data)
+        with pytest.raises(TextsUnreadable), Texts(path) as texts:
+            read_folders([folder], texts)
+
 
 class TestFileServers:
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])

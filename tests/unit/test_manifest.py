@@ -269,6 +269,13 @@ class TestPurge:
         assert (elsewhere / "keep.txt").exists()
 
 
+def test_leaving_removes_the_text_and_keeps_the_manifests(site: Site) -> None:
+    freeze(site)
+    site.home.leave()
+    assert not extracted.folder(site.home).exists()
+    assert len(manifest.kept(site.home)) == 1
+
+
 def test_a_text_that_was_changed_in_the_store_is_not_trained_on(site: Site) -> None:
     freeze(site, begin=True)
     with sqlite3.connect(extracted.folder(site.home) / "texts.sqlite") as database:
