@@ -5,12 +5,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from clients import data_report, journal_export
 from clients.commands.site import HOME
-from clients.home import Home, NoMemberHere
-from clients.ingest import read_documents
+from clients.home import Home, NoMemberHere, write
+from clients.ingest import Reading
+from clients.ingest.personal import review
+from clients.ingest.preparing import prepared_documents
 from clients.journal import Journal, JournalDamaged, Sent, read_unverified
 from federation.commands import Printer, Result, Verb, option
 from federation.errors import Language, UsageError
@@ -69,13 +72,36 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used."""
     home = Home(options.home)
     folder = Path(home.settings().data)
-    reading = read_documents(folder, permitted=home.policy().marks)
+    prepared = prepared_documents(folder, permitted=home.policy().marks, personal=home.personal())
+    reading = prepared.reading
     match options.what:
         case "report":
-            return data_report.report(folder, reading, printer.language)
+            found = home.file(review.NAME)
+            with disk_errors(home.path):
+                write(found, review.text(reading.redactions, prepared.sightings, printer.language).encode())
+            return _with_changes(
+                data_report.report(folder, reading, printer.language), reading, found, printer.language
+            )
         case "where":
             return data_report.where(folder, reading, printer.language)
     return data_report.sample(folder, reading, options.file, options.lines, printer.language)
+
+
+def _with_changes(result: Result, reading: Reading, review_file: Path, language: Language) -> Result:
+    """The report, and what was redacted and cleaned; the finds themselves are in the review file alone."""
+    facts = {
+        **result.facts,
+        "redactions": [asdict(redaction) for redaction in reading.redactions],
+        "cleaning": asdict(reading.cleaning),
+        "review": str(review_file),
+    }
+    found = {"en": "personal or secret", "ja": "個人情報・秘密情報"}[language]
+    words = {
+        "en": f"each of them, for you to check: {review_file} (holds the data itself)",
+        "ja": f"確認用の一覧: {review_file}（個人情報そのものを含みます）",
+    }[language]
+    lines = [f"{found}: {redaction.text(language)}" for redaction in reading.redactions]
+    return Result(facts, "\n".join([result.text, reading.cleaning.text(language), *lines, words]))
 
 
 def _verified(options: argparse.Namespace, path: Path, facts: Mapping[str, object], language: Language) -> Result:

@@ -5,19 +5,24 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from clients.ingest import marks, revisions
+from clients.ingest.changes import Cleaning, Redaction
 from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from federation.errors import Language
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read."""
+    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read.
+
+    `origin`: SHA-256 of the text as it was read, where something was changed since; see `preparing`.
+    """
 
     name: str
     text: str
     facts: Facts = field(default=Facts(), compare=False)
     left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
     marks: frozenset[str] = field(default=frozenset(), compare=False)
+    origin: bytes = field(default=b"", compare=False, repr=False)
 
 
 Documents = tuple[Document, ...]
@@ -38,10 +43,12 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder held, both parts sorted by name."""
+    """What a folder held, both parts sorted by name, and what `preparing` changed in it."""
 
     documents: Documents
     set_aside: tuple[SetAside, ...]
+    redactions: tuple[Redaction, ...] = ()
+    cleaning: Cleaning = field(default=Cleaning())
 
 
 @dataclass(frozen=True)

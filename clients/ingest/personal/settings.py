@@ -1,0 +1,115 @@
+"""personal.toml: what this site does with personal and secret data in its documents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+from clients.ingest.personal.own import SHORTEST, Vocabulary
+from federation import settings
+from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
+from federation.settings import Range
+
+Mode = Literal["off", "report", "mask", "drop"]
+_LANGUAGES: tuple[Language, Language] = ("en", "ja")
+
+DEFAULT = """# Personal and secret data in the documents here. Stop the member before you edit this, and start it again.
+# Not everything is found: see what is with `rengo member data report`, and docs/ingest.md for what is missed.
+
+own   = [] # words and numbers of this site's own: ["得意先名", "E-#####"]; # is a digit, ? a letter from A to Z
+allow = [] # what is not personal though it looks so: ["高田工場", "03-####"]
+
+[modes]    # off: not looked for; report: counted; mask: replaced, as by ［電話番号］; drop: the document is set aside
+name      = "mask"   # names of persons
+phone     = "mask"   # telephone, fax and extension numbers
+mail      = "mask"   # mail addresses
+address   = "mask"   # postal addresses with a house's number
+my_number = "mask"   # マイナンバー
+employee  = "mask"   # employee numbers that are called so
+secret    = "mask"   # passwords, keys, tokens
+ip        = "report" # addresses of machines
+own       = "mask"   # what stands in `own` above
+"""
+
+
+class PersonalSettingsInvalid(RengoError):
+    """{path} has {count} fault(s); nothing was started:
+    {listing}"""
+
+    ja = "{path} に {count} 件の誤りがあります（何も開始していません）:\n{listing_ja}"
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What is done with each kind of `kinds.KINDS`."""
+
+    name: Mode
+    phone: Mode
+    mail: Mode
+    address: Mode
+    my_number: Mode
+    employee: Mode
+    secret: Mode
+    ip: Mode
+    own: Mode
+
+    def of(self, kind: str) -> Mode:
+        """The mode of one kind."""
+        return cast(Mode, getattr(self, kind))
+
+
+@dataclass(frozen=True)
+class PersonalSettings:
+    """personal.toml; see DEFAULT for what each means."""
+
+    own: Annotated[tuple[str, ...], Range(0)]
+    allow: Annotated[tuple[str, ...], Range(0)]
+    modes: Modes
+
+    @cached_property
+    def own_vocabulary(self) -> Vocabulary:
+        """`own`, ready to be looked for."""
+        return Vocabulary(self.own)
+
+    @cached_property
+    def allowed_vocabulary(self) -> Vocabulary:
+        """`allow`, ready to be looked for."""
+        return Vocabulary(self.allow)
+
+
+OFF = PersonalSettings((), (), Modes(**dict.fromkeys((field.name for field in fields(Modes)), get_args(Mode)[0])))
+"""Nothing is looked for: what `rengo simulate` does, whose texts all lie on one machine anyway."""
+
+
+def read(path: Path) -> PersonalSettings:
+    """What the file says; what DEFAULT says where there is none, as at a site that joined before there was this file.
+
+    Raises SettingsFileInvalid, or PersonalSettingsInvalid with every fault.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = DEFAULT.encode()
+    except OSError as error:
+        raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+    raw = settings.parse_toml(path, data)
+    try:
+        return settings.read(PersonalSettings, raw, _faults)
+    except ConfigInvalid as error:
+        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
+        raise PersonalSettingsInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
+
+
+def _faults(values: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with values of the right type."""
+    faults: list[Fault] = []
+    for key in ("own", "allow"):
+        for number, entry in enumerate(values.get(key, ()), 1):
+            if len(entry.strip()) < SHORTEST or entry != entry.strip():
+                # By its number: an entry may be what must not be told.
+                en = f"entry {number} has fewer than {SHORTEST} characters, or blanks around it"
+                ja = f"{number} 番目が {SHORTEST} 文字未満か、前後に空白があります"
+                faults.append(Inconsistent(where=key, detail=en, detail_ja=ja))
+    return faults
