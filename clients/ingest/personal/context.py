@@ -34,7 +34,7 @@ class Context:
         near = self.text[max(0, place - _NEAR) : place]
         line = near.rpartition("\n")[2]
         clause = re.split(r"[|、。;]", line)[-1].strip()
-        if clause or "\n" not in near:
+        if clause or line.strip() or "\n" not in near:
             return clause
         above = near.rpartition("\n")[0].rpartition("\n")
         whole = above[1] or place - _NEAR <= 0

@@ -31,8 +31,9 @@ _WORD = (
     r"|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?key))"
 )
 _VALUE = r"[!#-&(-+\--:=?-{}~]{4,128}"
+_MIXED = r"(?=[!-~]{0,64}[0-9])(?=[!-~]{0,64}[A-Za-z])"
 _ASSIGNED = re.compile(
-    rf"{_WORD}[\"']?\s{{0,3}}(?:[:=|]|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
+    rf"{_WORD}[\"']?\s{{0,3}}(?:[:=|]|(?<=\s)(?={_MIXED})|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
 )
 _HEADING = re.compile(_WORD.replace(r"(?=\s?[はが:=])", ""))
 _ONE_VALUE = re.compile(rf"\s*({_VALUE})\s*")

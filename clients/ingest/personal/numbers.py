@@ -18,7 +18,7 @@ _TELEPHONE = re.compile(
     re.IGNORECASE,
 )
 _OTHER_NUMBER = re.compile(
-    r"(?<!電話)(?<!携帯)(?<!FAX)番|型|図|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
+    r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
     r"|(?<![A-Za-z])(?:lot|s/n|no|ver|rev|jis|iso|id|code|serial|p/n)(?![A-Za-z])",
     re.IGNORECASE,
 )
@@ -53,9 +53,11 @@ def telephones(context: Context) -> Iterator[Find]:
         labelled = _label(context, shape.start())
         if labelled is _OTHER_NUMBER:
             continue
-        groups = re.findall(r"\d+", shape[0])
-        if _is_telephone(groups, "+" in shape[0], labelled is _TELEPHONE):
-            yield Find("phone", shape.start() + (shape[0][0] == "(" and ")" not in shape[0]), shape.end())
+        # 0568-00-6600 9:00: what follows after a blank may not be part of it.
+        for said in (shape[0], *(shape[0][: blank.start()] for blank in reversed([*re.finditer(" ", shape[0])]))):
+            if _is_telephone(re.findall(r"\d+", said), "+" in said, labelled is _TELEPHONE):
+                yield Find("phone", shape.start() + (said[0] == "(" and ")" not in said), shape.start() + len(said))
+                break
     for number in _UNDER_TELEPHONE.finditer(context.text):
         if _label(context, number.start()) is _TELEPHONE:
             yield Find("phone", *number.span())

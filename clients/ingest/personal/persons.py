@@ -10,13 +10,14 @@ from importlib import resources
 KANJI = "々ヶ一-龥﨑"
 ROLES = (
     "代表取締役|取締役|工場長|事業部長|副部長|副課長|課長代理|本部長|部長|次長|課長|係長|主任|主査|主事|職長|組長|班長|室長|所長"
-    "|店長|社長|会長|専務|常務|工長|作業長|直長|技師|先生|書記|リーダー|マネージャー|マネジャー"
+    "|店長|社長|会長|専務|常務|工長|作業長|直長|技師|先生|書記|委員長?|リーダー|マネージャー|マネジャー"
 )
 HONORIFICS = "さん|さま|様|氏|殿|君|くん|ちゃん"
-_VARIANTS = str.maketrans("髙﨑濵德邉邊齋齊廣澤濱嶋", "高崎浜徳辺辺斎斉広沢浜島")
+_VARIANTS = dict(zip("髙﨑濵德邉邊齋齊廣澤濱嶋", "高崎浜徳辺辺斎斉広沢浜島", strict=True))
 
 _LISTS = resources.files("clients.ingest.personal") / "lists"
-SURNAMES = frozenset((_LISTS / "surnames.txt").read_text(encoding="utf-8").split())
+_LISTED = (_LISTS / "surnames.txt").read_text(encoding="utf-8").split()
+_SURNAMES = frozenset([*_LISTED, *(name.replace(usual, v) for v, usual in _VARIANTS.items() for name in _LISTED)])
 _FIRST, _LAST = map(frozenset, (_LISTS / "given_names.txt").read_text(encoding="utf-8").split())
 
 _RUN = re.compile(f"[{KANJI}]{{1,12}}")
@@ -29,12 +30,13 @@ _TITLE = re.compile(f"(?:{ROLES}|{HONORIFICS}|印|組)")
 _UNLISTED = re.compile(f"[{KANJI}]{{1,4}}[ ][{KANJI}]{{1,3}}(?![{KANJI}])")
 _NO_PERSON = re.compile(
     f"[部課係班室者員長社店組会局科区省庁所場内外上下前後中未済要可否無有同各全毎再仮新旧側用機品線]$|{ROLES}|担当|会社|工場"
+    "|作業|作成|点検|確認|承認|検査|記録|記入|報告|測定|設備|製造|保全|品質|生産|技術|設計|検印|氏名|所属"
 )
 
 
 def is_surname(text: str) -> bool:
     """Whether the list has it, in one of its spellings."""
-    return text in SURNAMES or text.translate(_VARIANTS) in SURNAMES
+    return text in _SURNAMES
 
 
 def is_given(text: str) -> bool:
@@ -73,7 +75,7 @@ def _end(text: str, place: int, rest: str, labelled: bool) -> int | None:
     title = _TITLE.match(rest)
     if not rest:
         spaced = _SPACED_BEFORE_TITLE.match(text, place) or _SPACED_GIVEN.match(text, place)
-        if spaced and _may_be_given(spaced[1], labelled):
+        if spaced and _may_be_given(spaced[1], labelled and "\n" not in spaced[0]):
             return spaced.end(1)
         kana = _KANA_GIVEN.match(text, place) if labelled and is_surname(text[place - 2 : place]) else None
         return kana.end() if kana else place if labelled else None

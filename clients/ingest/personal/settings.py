@@ -1,5 +1,6 @@
 """personal.toml: what this site does with personal and secret data in its documents."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -84,14 +85,14 @@ OFF = PersonalSettings((), (), Modes(**dict.fromkeys((field.name for field in fi
 
 
 def read(path: Path) -> PersonalSettings:
-    """What the file says; what DEFAULT says where there is none, as at a site that joined before there was this file.
+    """What the file says; DEFAULT_SETTINGS where there is none, as at a site that joined before there was this file.
 
     Raises SettingsFileInvalid, or PersonalSettingsInvalid with every fault.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        data = DEFAULT.encode()
+        return DEFAULT_SETTINGS
     except OSError as error:
         raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
     raw = settings.parse_toml(path, data)
@@ -113,3 +114,7 @@ def _faults(values: Mapping[str, Any]) -> list[Fault]:
                 ja = f"{number} 番目が {SHORTEST} 文字未満か、前後に空白があります"
                 faults.append(Inconsistent(where=key, detail=en, detail_ja=ja))
     return faults
+
+
+DEFAULT_SETTINGS = settings.read(PersonalSettings, tomllib.loads(DEFAULT), _faults)
+"""What DEFAULT says."""
