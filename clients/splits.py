@@ -4,7 +4,6 @@ A revised manual repeats most of the old one: trained on the one and measured on
 what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -82,12 +81,12 @@ def _in_order(parts: Iterable[Family]) -> Documents:
 
 
 def _characters(family: Family) -> int:
-    return sum(len(document.text) for document in family)
+    return sum(document.as_read.characters for document in family)
 
 
 def _digest(document: Document) -> bytes:
     # As it was read: what is masked or cleaned, which depends on other documents, moves none from test to training.
-    return document.origin or hashlib.sha256(document.text.encode()).digest()
+    return document.as_read.sha256
 
 
 def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:

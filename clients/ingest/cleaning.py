@@ -4,7 +4,6 @@ Each step takes only what is worth nothing: docs/ingest.md says what that is, an
 what has to stay. All of Unicode's NFKC is none of it: it makes 1 of ①, ~ of ～ and mm of ㎜.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections import Counter
@@ -50,7 +49,7 @@ def in_usual_forms(documents: Documents) -> tuple[Documents, int]:
     changed, count = list[Document](), 0
     for document in documents:
         text, here = usual_forms(document.text)
-        changed.append(with_text(document, text) if here else document)
+        changed.append(document.with_text(text) if here else document)
         count += here
     return tuple(changed), count
 
@@ -78,14 +77,16 @@ def without_boilerplate(documents: Documents) -> tuple[Documents, int, int]:
             continue
         count, characters = count + len(gone), characters + sum(len(lines[number]) for number in gone)
         removed = LeftOut(len(gone), "repeated paragraphs", "繰り返しの定型文（段落）")
-        left.append(replace(with_text(document, text), left_out=(*document.left_out, removed)))
+        left.append(replace(document.with_text(text), left_out=(*document.left_out, removed)))
     return tuple(left), count, characters
 
 
 def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetAside, ...]]:
     """Documents without those that are nearly the same as another and say no number that it does not say; the longer
     one is kept, of equally long ones the first by hash. So no measured or set value is lost."""
-    order = sorted(range(len(documents)), key=lambda index: (-len(documents[index].text), origin(documents[index])))
+    order = sorted(
+        range(len(documents)), key=lambda index: (-len(documents[index].text), documents[index].as_read.sha256)
+    )
     ranked = [documents[index] for index in order]
     gone: dict[int, int] = {}
     for longer, shorter in alike([document.text for document in ranked], NEARLY_THE_SAME):
@@ -94,16 +95,6 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     aside = [_nearly(ranked[shorter], ranked[longer]) for shorter, longer in gone.items()]
     names = {each.name for each in aside}
     return tuple(d for d in documents if d.name not in names), tuple(sorted(aside, key=lambda each: each.name))
-
-
-def with_text(document: Document, text: str) -> Document:
-    """The document with another text; `origin` stays that of the text as it was read."""
-    return replace(document, text=text, origin=origin(document))
-
-
-def origin(document: Document) -> bytes:
-    """SHA-256 of its text as it was read."""
-    return document.origin or hashlib.sha256(document.text.encode()).digest()
 
 
 def _removable(document: Document) -> dict[int, str]:

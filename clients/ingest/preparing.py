@@ -1,8 +1,8 @@
 """From a folder to the documents that are trained on: read, redacted, cleaned. Whatever trains, measures, previews,
 samples or reports takes its documents from here, so that what a person is shown is what is trained on.
 
-What is held out must not depend on what is changed here: `Document.origin` keeps the hash of the text as it was read,
-and `clients.splits` goes by it.
+What is held out must not depend on what is changed here: `Document.origin` keeps hash and length of the text as
+it was read, and `clients.splits` goes by them.
 """
 
 from collections.abc import Collection

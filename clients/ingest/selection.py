@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from clients.ingest import marks, revisions
 from clients.ingest.changes import Cleaning, Redaction
@@ -11,10 +12,18 @@ from federation.errors import Language
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A text as it was read: what tells it from others, and its length. What is held out is chosen by these alone."""
+
+    sha256: bytes
+    characters: int
+
+
+@dataclass(frozen=True)
 class Document:
     """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read.
 
-    `origin`: SHA-256 of the text as it was read, where something was changed since; see `preparing`.
+    `origin`: what the text was when it was read, if something was changed since; see `preparing`.
     """
 
     name: str
@@ -22,7 +31,16 @@ class Document:
     facts: Facts = field(default=Facts(), compare=False)
     left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
     marks: frozenset[str] = field(default=frozenset(), compare=False)
-    origin: bytes = field(default=b"", compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def as_read(self) -> Origin:
+        """What the text was when it was read."""
+        return self.origin or Origin(hashlib.sha256(self.text.encode()).digest(), len(self.text))
+
+    def with_text(self, text: str) -> Self:
+        """The document with another text."""
+        return replace(self, text=text, origin=self.as_read)
 
 
 Documents = tuple[Document, ...]

@@ -1,8 +1,7 @@
 """Documents -> documents without what the site wants masked, and what was found in them."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from clients.ingest.changes import Redaction
 from clients.ingest.personal import addresses, credentials, names, numbers
@@ -137,8 +136,7 @@ def _masked(document: Document, found: Sequence[Find], settings: PersonalSetting
             place = each.end
     if not pieces:
         return document
-    text = "".join([*pieces, document.text[place:]])
-    return replace(document, text=text, origin=document.origin or hashlib.sha256(document.text.encode()).digest())
+    return document.with_text("".join([*pieces, document.text[place:]]))
 
 
 def _note(document: Document, found: Sequence[Find], sightings: dict[tuple[str, str], Sighting]) -> None:
