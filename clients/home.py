@@ -3,6 +3,7 @@
 member.toml         names, addresses and data folders; written by `join`, a person may edit it
 policy.toml         what this site permits
 personal.toml       what it does with personal and secret data in its documents
+personal-review.txt what of that was found when it was reported last
 keys/               member.key (identity), node.key (Flower node)
 root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last

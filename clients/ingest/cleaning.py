@@ -1,7 +1,7 @@
 """Documents -> documents in usual characters, without what many of them repeat; one of those that are nearly the same.
 
 Each step takes only what is worth nothing: docs/ingest.md says what that is, and the tests hold it against examples of
-what has to stay. All of Unicode's NFKC is none of it: it makes 1 of ①, ~ of ～ and mm of ㎜.
+what has to stay.
 """
 
 import re
@@ -10,17 +10,9 @@ from collections import Counter
 from dataclasses import replace
 
 from clients.ingest.content import LeftOut
+from clients.ingest.forms import usual_forms
 from clients.ingest.selection import Document, Documents, SetAside
 from clients.similarity import alike
-
-_UNUSUAL = re.compile(
-    "[か-と\u3046\u306f-\u307bカ-トウハ-ホワ-ヲゝヽ][\u3099\u309a]"  # か + ゛, as in names and texts from a Mac
-    "|[\u2f00-\u2fd5\u2e9f\u2ef3]"  # radicals for the kanji that look the same, as some PDFs have them
-    "|[\ufb00-\ufb06]"  # ﬁ
-    "|\u00a0"  # a blank that does not break
-    "|[\u00ad\u200b\u2060\ufeff]"  # what cannot be seen
-)
-_INVISIBLE = frozenset("\u00ad\u200b\u2060\ufeff")
 
 _FEWEST = 5
 """Documents that a paragraph has to be in before it counts as boilerplate."""
@@ -37,11 +29,6 @@ _TABULAR = frozenset({"sensor log", "table", "xlsx"})
 NEARLY_THE_SAME = 0.9
 """Of two documents' sets of 5-grams (Jaccard); below it lie revisions, which are both trained on."""
 _NUMBER = re.compile(r"[0-9０-９]+(?:[.,．，][0-9０-９]+)*")
-
-
-def usual_forms(text: str) -> tuple[str, int]:
-    """`text` with characters that are written in an unusual way as everybody writes them, and how many there were."""
-    return _UNUSUAL.subn(lambda found: "" if found[0] in _INVISIBLE else _usual(found[0]), text)
 
 
 def in_usual_forms(documents: Documents) -> tuple[Documents, int]:
@@ -124,7 +111,3 @@ def _numbers(document: Document) -> Counter[str]:
 
 def _nearly(document: Document, other: Document) -> SetAside:
     return SetAside(document.name, f"nearly the same text as {other.name}", f"{other.name} とほぼ同じ内容です")
-
-
-def _usual(found: str) -> str:
-    return unicodedata.normalize("NFKC", found)

@@ -7,13 +7,14 @@ import pytest
 from clients.ingest import Document, Reading
 from clients.ingest.cleaning import (
     in_usual_forms,
-    usual_forms,
     without_boilerplate,
     without_near_duplicates,
 )
 from clients.ingest.content import Facts
+from clients.ingest.forms import usual_forms
 from clients.ingest.personal.settings import OFF
 from clients.ingest.preparing import prepared
+from clients.ingest.readers import parse
 from clients.splits import split
 from tests.unit.test_splits import HERE, revised, texts
 
@@ -61,6 +62,10 @@ class TestUsualForms:
     )
     def test_ranges_call_outs_units_part_numbers_and_names_stay(self, text: str) -> None:
         assert usual_forms(text) == (text, 0)
+
+    @pytest.mark.parametrize("mark", ["客先⽀給", "社\u200b外秘"])
+    def test_a_mark_of_confidentiality_is_seen_in_them(self, mark: str) -> None:
+        assert parse(f"【{mark}】\n本文".encode(), "a.txt").marks
 
     def test_are_counted(self) -> None:
         assert in_usual_forms(documents("か\u3099か\u3099", "a\u00a0b", "c"))[1] == 3
