@@ -5,14 +5,12 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from clients import data_report, journal_export
+from clients.commands.report import report
 from clients.commands.site import HOME
-from clients.home import Home, NoMemberHere, write
-from clients.ingest import Reading
-from clients.ingest.personal import review
+from clients.home import Home, NoMemberHere
 from clients.ingest.preparing import prepared_documents
 from clients.journal import Journal, JournalDamaged, Sent, read_unverified
 from federation.commands import Printer, Result, Verb, option
@@ -70,38 +68,14 @@ def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -
 
 def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used."""
+    if options.what == "report":
+        return report(options, printer)
     home = Home(options.home)
     folder = Path(home.settings().data)
-    prepared = prepared_documents(folder, permitted=home.policy().marks, personal=home.personal())
-    reading = prepared.reading
-    match options.what:
-        case "report":
-            found = home.file(review.NAME)
-            with disk_errors(home.path):
-                write(found, review.text(reading.redactions, prepared.sightings, printer.language).encode())
-            return _with_changes(
-                data_report.report(folder, reading, printer.language), reading, found, printer.language
-            )
-        case "where":
-            return data_report.where(folder, reading, printer.language)
+    reading = prepared_documents(folder, permitted=home.policy().marks, personal=home.personal()).reading
+    if options.what == "where":
+        return data_report.where(folder, reading, printer.language)
     return data_report.sample(folder, reading, options.file, options.lines, printer.language)
-
-
-def _with_changes(result: Result, reading: Reading, review_file: Path, language: Language) -> Result:
-    """The report, and what was redacted and cleaned; the finds themselves are in the review file alone."""
-    facts = {
-        **result.facts,
-        "redactions": [asdict(redaction) for redaction in reading.redactions],
-        "cleaning": asdict(reading.cleaning),
-        "review": str(review_file),
-    }
-    found = {"en": "personal or secret", "ja": "個人情報・秘密情報"}[language]
-    words = {
-        "en": f"each of them, for you to check: {review_file} (holds the data itself)",
-        "ja": f"確認用の一覧: {review_file}（個人情報そのものを含みます）",
-    }[language]
-    lines = [f"{found}: {redaction.text(language)}" for redaction in reading.redactions]
-    return Result(facts, "\n".join([result.text, reading.cleaning.text(language), *lines, words]))
 
 
 def _verified(options: argparse.Namespace, path: Path, facts: Mapping[str, object], language: Language) -> Result:
@@ -144,6 +118,14 @@ VERBS = {
                 en="report (counts), where (files) or sample (text)",
                 ja="report（集計）・where（ファイル一覧）・sample（本文の例）",
             ),
+            option(
+                "folders",
+                nargs="*",
+                type=Path,
+                en="report: other folders, for a trial",
+                ja="report: 試しに読むフォルダー",
+            ),
+            option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),
             option("--lines", type=int, default=5, en="sample: lines a file (default 5)", ja="sample: 行数（既定 5）"),
         ),

@@ -1,6 +1,8 @@
 """What was changed between what the readers gave and what is trained on: counts, without a word of the text."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 
 from clients.ingest.personal.kinds import KINDS
 from federation.errors import Language
@@ -23,6 +25,16 @@ class Redaction:
         return f"{kind}: {self.finds:,} in {self.documents:,} documents, mode {self.mode}"
 
 
+def of_all(readings: Iterable[Sequence[Redaction]]) -> tuple[Redaction, ...]:
+    """The redactions of several readings under the same settings as those of one."""
+    finds, documents, modes = Counter[str](), Counter[str](), dict[str, str]()
+    for redaction in (each for redactions in readings for each in redactions):
+        finds[redaction.kind] += redaction.finds
+        documents[redaction.kind] += redaction.documents
+        modes[redaction.kind] = redaction.mode
+    return tuple(Redaction(kind, modes[kind], finds[kind], documents[kind]) for kind in KINDS if kind in finds)
+
+
 @dataclass(frozen=True)
 class Cleaning:
     """How often each step of `cleaning` changed something. `forms`: characters; `paragraphs`: repeated ones that were
@@ -32,6 +44,9 @@ class Cleaning:
     paragraphs: int = 0
     paragraph_characters: int = 0
     near_duplicates: int = 0
+
+    def __add__(self, other: "Cleaning") -> "Cleaning":
+        return Cleaning(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     def text(self, language: Language) -> str:
         """For a person."""

@@ -4,6 +4,7 @@ Each step takes only what is worth nothing: docs/ingest.md says what that is, an
 what has to stay.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections import Counter
@@ -48,18 +49,17 @@ def without_boilerplate(documents: Documents) -> tuple[Documents, int, int]:
     A paragraph is a line of 40 characters or more. A line with a digit or in a table is a value, a line that is a step
     or beside one is an instruction: those stay in every document.
     """
-    paragraphs = [_removable(document) for document in documents]
-    holders = Counter(paragraph for each in paragraphs for paragraph in {_squeezed(line) for line in each.values()})
+    holders = Counter(paragraph for each in documents for paragraph in set(_removable(each).values()))
     repeated = {paragraph for paragraph, count in holders.items() if count >= _FEWEST}
-    kept = Counter[str]()
+    kept = Counter[bytes]()
     left, count, characters = list[Document](), 0, 0
-    for document, removable in zip(documents, paragraphs, strict=True):
-        here = {number: squeezed for number, line in removable.items() if (squeezed := _squeezed(line)) in repeated}
-        gone = {number for number, squeezed in here.items() if kept[squeezed] >= _KEPT}
+    for document in documents:
+        here = {number: found for number, found in _removable(document).items() if found in repeated}
+        gone = {number for number, found in here.items() if kept[found] >= _KEPT}
         kept.update(set(here.values()))
-        lines = document.text.split("\n")
+        lines = document.text.split("\n") if gone else []
         text = "\n".join(line for number, line in enumerate(lines) if number not in gone)
-        if not gone or not text.strip():
+        if not text.strip():  # nothing goes, or everything would
             left.append(document)
             continue
         count, characters = count + len(gone), characters + sum(len(lines[number]) for number in gone)
@@ -72,11 +72,11 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     """Documents without those that are nearly the same as another and say no number that it does not say; the longer
     one is kept, of equally long ones the first by hash. So no measured or set value is lost."""
     order = sorted(
-        range(len(documents)), key=lambda index: (-len(documents[index].text), documents[index].as_read.sha256)
+        range(len(documents)), key=lambda index: (-documents[index].as_read.characters, documents[index].as_read.sha256)
     )
     ranked = [documents[index] for index in order]
     gone: dict[int, int] = {}
-    for longer, shorter in alike([document.text for document in ranked], NEARLY_THE_SAME):
+    for longer, shorter in alike((document.text for document in ranked), NEARLY_THE_SAME):
         if shorter not in gone and longer not in gone and _numbers(ranked[shorter]) <= _numbers(ranked[longer]):
             gone[shorter] = longer
     aside = [_nearly(ranked[shorter], ranked[longer]) for shorter, longer in gone.items()]
@@ -84,25 +84,21 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     return tuple(d for d in documents if d.name not in names), tuple(sorted(aside, key=lambda each: each.name))
 
 
-def _removable(document: Document) -> dict[int, str]:
-    """By number, the lines that may go if others have them too."""
+def _removable(document: Document) -> dict[int, bytes]:
+    """By number, the lines that may go if others have them too; as hashes, since those of all documents are kept."""
     if document.facts.kind in _TABULAR:
         return {}
     lines = document.text.split("\n")
     filled = [number for number, line in enumerate(lines) if line.strip()]
     steps = [bool(_STEP.match(lines[number])) for number in filled]
     return {
-        number: lines[number]
+        number: hashlib.sha256("".join(lines[number].split()).encode()).digest()
         for place, number in enumerate(filled)
         if len(lines[number].strip()) >= _SHORTEST
         and not any(steps[max(0, place - 1) : place + 2])
         and "|" not in lines[number]
         and not _VALUE.search(lines[number])
     }
-
-
-def _squeezed(line: str) -> str:
-    return "".join(line.split())
 
 
 def _numbers(document: Document) -> Counter[str]:
