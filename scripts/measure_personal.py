@@ -2,10 +2,10 @@
 
     python scripts/measure_personal.py [FOLDER]
 
-Prints the table of docs/ingest.md, or what is found in a folder of documents. The set is tests/personal: documents of a factory with made persons and numbers, in
-which ⟦kind:text⟧ marks what has to be found. The rules were mended on `tuned`; `fresh` was written afterwards, and
-nothing was mended on it. Found is what is covered whole, by a find of whatever kind; right is a find that touches
-something marked.
+Prints the table of docs/ingest.md, or what is found in a folder of documents. The set is tests/personal: documents of
+a factory with made persons and numbers, in which ⟦kind:text⟧ marks what has to be found. The rules were mended on
+`tuned`; `fresh` was written afterwards, and nothing was mended on it. Found is what is covered whole, by a find of
+whatever kind; right is a find that touches something marked.
 """
 
 import re

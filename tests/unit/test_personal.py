@@ -103,6 +103,30 @@ class TestFinding:
     def test_names_by_label_title_heading_list_and_repetition(self, text: str, kept: str) -> None:
         assert masked(text) == kept
 
+    @pytest.mark.parametrize(
+        ("text", "hidden"),
+        [
+            ("氏名 | 山 田　太 郎 | 所属", "太"),
+            ("姓 | 名 | 点\n山田 | 太郎 | 5", "太郎"),
+            ("氏名（漢字）: 加藤 鷹", "鷹"),
+            ("担当者（正）：山田　（副）：鈴木", "鈴木"),
+            ("担当山田", "山田"),
+            ("TEL/FAX 052-000-1234/1235", "1235"),
+            ("携帯 090.0000.1234", "1234"),
+            ("携帯 ０９０・００００・１２３４", "１２３４"),
+            ("090‐0000‐1234", "1234"),
+            ("名古屋市中区架空一丁目二番三号", "一丁目"),
+            ("taro [at] example [dot] com", "taro"),
+            ("ユーザー/パスワード：admin/Kojo2026", "Kojo"),
+            ("パスワード（初期）: Kojo2026", "Kojo"),
+            ("Wi-Fiキー: kojowifi77", "kojo"),
+            ("<password>abc12345</password>", "abc1"),
+            ("Authorization: Bearer abcdef1234567890", "abcdef"),
+        ],
+    )
+    def test_what_tries_to_slip_through(self, text: str, hidden: str) -> None:
+        assert hidden not in masked(text)
+
     def test_my_number_is_told_by_its_check_digit_or_its_label(self) -> None:
         assert masked("1234-5678-9018") == "［個人番号］"
         assert masked("1234-5678-9017") == "1234-5678-9017"

@@ -26,14 +26,16 @@ _TOKEN = re.compile(
 )
 _IN_ADDRESS = re.compile(r"://[^\s/:@]{1,64}:([^\s/@]{1,128})@")
 _WORD = (
-    r"(?:パスワード|パスコード|パスフレーズ|パス(?=\s?[はが:=])|暗証番号|共有鍵|共有キー|秘密鍵|アクセスキー|APIキー|トークン"
+    r"(?:パスワード|パスコード|パスフレーズ|パス(?=\s?[はが:=])|暗証番号|共有鍵|共有キー|(?:Wi-?Fi|無線|暗号化|認証|セキュリティ)キー|秘密鍵|アクセスキー|APIキー|トークン"
     r"|(?<![A-Za-z])(?i:password|passwd|passphrase|passcode|pwd|pw|psk|secret|token|community"
     r"|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|shared[_-]?key))"
 )
 _VALUE = r"[!#-&(-+\--:=?-{}~]{4,128}"
+_IN_TAGS = re.compile(r"<(?i:password|passwd|pwd|passphrase|secret|token|api_?key)>([^<>\n]{4,128})<")
+_BEARER = re.compile(r"(?i:Authorization: ?(?:Bearer|Basic)) ([A-Za-z0-9+/=._~-]{8,2000})")
 _MIXED = r"(?=[!-~]{0,64}[0-9])(?=[!-~]{0,64}[A-Za-z])"
 _ASSIGNED = re.compile(
-    rf"{_WORD}[\"']?\s{{0,3}}(?:[:=|]|(?<=\s)(?={_MIXED})|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
+    rf"{_WORD}(?:\([^()\n]{{1,6}}\))?[\"']?\s{{0,3}}(?:[:=|]|(?<=\s)(?={_MIXED})|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
 )
 _HEADING = re.compile(_WORD.replace(r"(?=\s?[はが:=])", ""))
 _ONE_VALUE = re.compile(rf"\s*({_VALUE})\s*")
@@ -57,7 +59,7 @@ def secrets(context: Context) -> Iterator[Find]:
     yield from (Find("secret", start, end) for start, end in _keys(text))
     yield from (Find("secret", *match.span()) for match in _TOKEN.finditer(text))
     yield from (Find("secret", *match.span(match.lastindex or 0)) for match in _COMMAND.finditer(text))
-    for match in (*_IN_ADDRESS.finditer(text), *_ASSIGNED.finditer(text)):
+    for match in (match for pattern in (_IN_ADDRESS, _IN_TAGS, _BEARER, _ASSIGNED) for match in pattern.finditer(text)):
         end = match.start(1) + len(match[1].rstrip(").:"))
         if _is_value(text, match.start(1), end):
             yield Find("secret", match.start(1), end)

@@ -21,13 +21,16 @@ _ROLE_LABEL = (
     r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|段取り?|提案者?|共同提案|委員長|議長|産業医|総括)"
 )
 _LABEL = re.compile(
-    rf"(?:{_NAME_LABEL}|{_ROLE_LABEL})(?:印|名)?"
+    rf"(?:{_NAME_LABEL}|{_ROLE_LABEL}|\([正副主]\))(?:印|名)?(?:\([^()\n]{{1,6}}\))?"
     rf"(?:[ :|]{{1,3}}|は|[(](?!主|副)|・|(?<=[者員名欄印当])\n(?=[{KANJI}]))[ ]?"
 )
-_NAMES_HEADING = re.compile(rf"(?:{_NAME_LABEL}|{_ROLE_LABEL}(?:名|氏名)?)$")
+_NAMES_HEADING = re.compile(rf"(?:{_NAME_LABEL}|^姓|^名|{_ROLE_LABEL}(?:名|氏名)?)$")
 _LONGEST_HEADING = 12
 _NAME_HEADING = re.compile(_NAME_LABEL)
-_STRICT = re.compile(rf"{_NAME_LABEL}[ ]?[:|][ ]?([^\n|:、。;()]{{2,24}}?)(?= {{2,}}|[\n|:、。;(]|$| [^\s:|]{{1,12}}:)")
+_STRICT = re.compile(
+    rf"{_NAME_LABEL}(?:\([^()\n]{{1,6}}\))?[ ]?[:|][ ]?([^\n|:、。;()]{{2,24}}?)"
+    rf"(?= {{2,}}|[\n|:、。;(]|$| [^\s:|]{{1,12}}:)"
+)
 _BETWEEN = re.compile(rf"(?: ?(?:{HONORIFICS}|{ROLES}))?[ ]?(?:[、,・/;と&]|→|、\n)[ ]?")
 _ANY_NAME = re.compile(r"[^\W\d_]+(?:[ ・.=-]{1,2}[^\W\d_]+){0,4}")
 _NO_NAME = re.compile(
@@ -49,7 +52,7 @@ _INTRODUCED = re.compile(r"(?:です|と申します)(?=[。\n]|$)")
 _TITLE_AT_END = re.compile(rf"(?:{ROLES}|様|氏|殿|君|印)$")
 _UNIT = re.compile(r"[^\s|:、。;]{1,15}[部課係室班組] (?=[^\s|])")
 _IN_UNIT = re.compile(r"[部課係室班組] $")
-_UNIT_BEFORE = re.compile(r"[部課係班室組社店番士師任]")
+_UNIT_BEFORE = re.compile(r"[部課係班室組社店番士師任当]")
 _DIRECTIONS = frozenset("東西南北中今前奥所見新金長高向平角関境星泉浜沖畑")
 """Surnames of one character that with a role name a place or a thing, as in 東工場長 and 関係長."""
 
@@ -96,7 +99,8 @@ def _under_headings(context: Context) -> Iterator[tuple[int, int]]:
             place += len(cell) + 1
             if not value or len(heading) > _LONGEST_HEADING or not _NAMES_HEADING.search(heading.replace(" ", "")):
                 continue
-            if _NAME_HEADING.fullmatch(heading.replace(" ", "")) and _is_any_name(value):
+            family = heading in ("姓", "名") and "姓" in headings
+            if (family or _NAME_HEADING.fullmatch(heading.replace(" ", ""))) and _is_any_name(value):
                 yield at, at + len(value)
             elif end := person_at(context.text, at, labelled=True):
                 yield at, end
@@ -134,7 +138,9 @@ def _with_title(text: str, start: int, tail: str, run_end: int) -> int | None:
         following, preceding = text[run_end : run_end + 1], text[max(0, start - 12) : start]
         of_unit = _IN_UNIT.search(preceding) and following in ("(", "\n", "")
         speaking = following == ":" and _SPEAKING.search(preceding)
-        titled, by_role = bool(honorific or role or introduced or of_unit or speaking), not honorific
+        in_charge = preceding.endswith("担当") and tail == surname  # 担当山田
+        titled = bool(honorific or role or introduced or of_unit or speaking or in_charge)
+        by_role = not honorific
     unsure = core in _DIRECTIONS and (by_role or text.startswith("さま", run_end))  # 東工場長, 高さまたは
     if not titled or not surname or unsure:
         return None

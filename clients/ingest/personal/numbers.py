@@ -8,7 +8,7 @@ from clients.ingest.personal.context import Context
 from clients.ingest.personal.kinds import Find
 
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-_./])"  # nothing before that makes it a part of a longer number
-_END = r"(?![-_/]?[0-9A-Za-z])"
+_END = r"(?![-_]?[0-9A-Za-z])(?!/[A-Za-z])"
 _GAP = r"(?:-\n|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
 _SHAPE = re.compile(rf"{_FREE}(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}")
 _UNDER_TELEPHONE = re.compile(r"(?<![0-9A-Za-z])\d{3,11}(?![-0-9A-Za-z])")
