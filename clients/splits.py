@@ -4,6 +4,7 @@ A revised manual repeats most of the old one: trained on the one and measured on
 what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
 
     Only the texts decide, not their names or order: families are walked by SHA-256, and one goes to the part if that
     brings the part's characters nearer to its share. So a family larger than twice the share is trained on, unless all
-    are: then the smallest is taken. Each part comes in order of SHA-256.
+    are: then the smallest is taken. Each part comes in order of SHA-256. Shares and walk go by the texts as they were
+    read: what is masked or cleaned, which depends on other documents, moves none from test to training.
 
     Raises DataFolderInvalid (about `folder`) for fewer families than parts.
     """
-    left = sorted(families, key=lambda family: _digest(family[0]))
+    left = sorted(families, key=_dealt_by)
     if len(left) <= len(shares):
         raise _too_few(len(left), len(shares) + 1, folder)
     total = sum(map(_characters, left))
@@ -80,13 +82,17 @@ def _in_order(parts: Iterable[Family]) -> Documents:
     return tuple(sorted((document for family in parts for document in family), key=_digest))
 
 
+def _dealt_by(family: Family) -> bytes:
+    """The place of a family in the walk."""
+    return min(document.as_read.sha256 for document in family)
+
+
 def _characters(family: Family) -> int:
     return sum(document.as_read.characters for document in family)
 
 
 def _digest(document: Document) -> bytes:
-    # As it was read: what is masked or cleaned, which depends on other documents, moves none from test to training.
-    return document.as_read.sha256
+    return hashlib.sha256(document.text.encode()).digest()
 
 
 def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:

@@ -160,5 +160,5 @@ class TestPrepared:
         given = with_notice(60)
         cleaned = prepared(Reading(given, ()), OFF).reading.documents
         before, after = (split(part, (0.2, 0.15), HERE) for part in (given, cleaned))
-        assert [[d.name for d in part] for part in before] == [[d.name for d in part] for part in after]
+        assert [{d.name for d in part} for part in before] == [{d.name for d in part} for part in after]
         assert sum(NOTICE in document.text for document in cleaned) == 3

@@ -246,7 +246,7 @@ class TestModes:
         changed = redacted(documents, DEFAULT_SETTINGS).documents
         assert all("［氏名］" in document.text for document in changed)
         before, after = (split(given, (0.2, 0.15), HERE) for given in (documents, changed))
-        assert [[d.name for d in part] for part in before] == [[d.name for d in part] for part in after]
+        assert [{d.name for d in part} for part in before] == [{d.name for d in part} for part in after]
 
 
 class TestReview:
