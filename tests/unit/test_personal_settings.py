@@ -49,13 +49,24 @@ class TestSettings:
         assert site.home.personal() == DEFAULT_SETTINGS == read(tmp_path / "none.toml")
 
     def test_every_fault_is_told_at_once_and_no_entry_is(self, tmp_path: Path) -> None:
-        text = DEFAULT.replace("own   = []", 'own = ["山田太郎 ", "x"]\nextra = 1').replace('"report"', '"masc"')
+        text = DEFAULT.replace("own   = []", 'own = ["山田太郎 ", "x", 7, "鈴\\u0000木", "良い"]\nextra = 1').replace(
+            '"report"', '"masc"'
+        )
         with pytest.raises(PersonalSettingsInvalid) as caught:
             read(written(tmp_path / "personal.toml", text))
         told = caught.value.text("en") + caught.value.text("ja")
-        for part in ("4 fault(s)", "`extra` is not a setting", "modes.ip", "entry 1", "entry 2", "2 番目"):
+        for part in (
+            "6 fault(s)",
+            "`extra` is not a setting",
+            "modes.ip",
+            "entry 1",
+            "entry 2",
+            "2 番目",
+            "entry 3",
+            "entry 4",
+        ):
             assert part in told
-        assert "山田" not in told
+        assert not any(word in told for word in ("山田", "鈴", "良い", "entry 5"))
         assert caught.value.exit_code == 2
 
     def test_a_mode_that_is_left_out_is_told(self, tmp_path: Path) -> None:

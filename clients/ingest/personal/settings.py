@@ -1,8 +1,7 @@
 """personal.toml: what this site does with personal and secret data in its documents."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -11,6 +10,7 @@ from clients.ingest.personal.own import SHORTEST, Vocabulary
 from federation import settings
 from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
 from federation.settings import Range
+from federation.text import is_printable
 
 Mode = Literal["off", "report", "mask", "drop"]
 _LANGUAGES: tuple[Language, Language] = ("en", "ja")
@@ -65,8 +65,8 @@ class Modes:
 class PersonalSettings:
     """personal.toml; see DEFAULT for what each means."""
 
-    own: Annotated[tuple[str, ...], Range(0)]
-    allow: Annotated[tuple[str, ...], Range(0)]
+    own: Annotated[tuple[str, ...], Range(0)] = field(repr=False)
+    allow: Annotated[tuple[str, ...], Range(0)] = field(repr=False)
     modes: Modes
 
     @cached_property
@@ -97,24 +97,31 @@ def read(path: Path) -> PersonalSettings:
         raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
     raw = settings.parse_toml(path, data)
     try:
-        return settings.read(PersonalSettings, raw, _faults)
+        return _read(raw)
     except ConfigInvalid as error:
         en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
         raise PersonalSettingsInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
 
 
-def _faults(values: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with values of the right type."""
+def _read(raw: dict[str, Any]) -> PersonalSettings:
+    """Raises ConfigInvalid. Entries of lists are checked here and told by their number: a general error would say what
+    they are, and they may be names."""
     faults: list[Fault] = []
     for key in ("own", "allow"):
-        for number, entry in enumerate(values.get(key, ()), 1):
-            if len(entry.strip()) < SHORTEST or entry != entry.strip():
-                # By its number: an entry may be what must not be told.
-                en = f"entry {number} has fewer than {SHORTEST} characters, or blanks around it"
-                ja = f"{number} 番目が {SHORTEST} 文字未満か、前後に空白があります"
-                faults.append(Inconsistent(where=key, detail=en, detail_ja=ja))
-    return faults
+        if not isinstance(entries := raw.get(key), list):
+            continue
+        good = [_is_entry(entry) for entry in entries]
+        raw[key] = [entry for entry, is_good in zip(entries, good, strict=True) if is_good]
+        for number in (number for number, is_good in enumerate(good, 1) if not is_good):
+            en = f"entry {number} is no text of {SHORTEST} or more visible characters without blanks around it"
+            ja = f"{number} 番目は {SHORTEST} 文字以上の文字列ではないか、前後に空白か表示されない文字があります"
+            faults.append(Inconsistent(where=key, detail=en, detail_ja=ja))
+    return settings.read(PersonalSettings, raw, lambda _: faults)
 
 
-DEFAULT_SETTINGS = settings.read(PersonalSettings, tomllib.loads(DEFAULT), _faults)
+def _is_entry(entry: object) -> bool:
+    return isinstance(entry, str) and len(entry) >= SHORTEST and entry == entry.strip() and is_printable(entry)
+
+
+DEFAULT_SETTINGS = _read(tomllib.loads(DEFAULT))
 """What DEFAULT says."""
