@@ -15,8 +15,10 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.ingest import Document, Documents, Reading, SetAside, read_documents
+from clients.ingest import Document, Documents, Reading, SetAside
 from clients.ingest.parser import Parser
+from clients.ingest.personal.settings import OFF, PersonalSettings
+from clients.ingest.preparing import prepared_documents
 from clients.splits import families, split
 from federation import plan
 from federation.errors import TooLittleText
@@ -156,13 +158,17 @@ class Parts:
 
 
 def read_parts(
-    folder: Path, evaluation: plan.Evaluation, parser: Parser | None = None, permitted: Collection[str] = ()
+    folder: Path,
+    evaluation: plan.Evaluation,
+    parser: Parser | None = None,
+    permitted: Collection[str] = (),
+    personal: PersonalSettings = OFF,
 ) -> Parts:
-    """A member's documents, split; `parser` and `permitted` as in `read_documents`.
+    """A member's documents, split; `parser`, `permitted` and `personal` as in `prepared_documents`.
 
     Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
     """
-    return parts_of(read_documents(folder, parser, permitted), evaluation, folder)
+    return parts_of(prepared_documents(folder, parser, permitted, personal).reading, evaluation, folder)
 
 
 def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path) -> Parts:
@@ -212,10 +218,15 @@ def corpus_of(
 
 
 def read_corpus(
-    source: Source, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation, permitted: Collection[str] = ()
+    source: Source,
+    tokenizer: Tokenizer,
+    length: int,
+    evaluation: plan.Evaluation,
+    permitted: Collection[str] = (),
+    personal: PersonalSettings = OFF,
 ) -> Corpus:
     """Everything from a member's folder to blocks. Raises as `read_parts` and `corpus_of` do."""
-    parts = read_parts(source.folder, evaluation, permitted=permitted)
+    parts = read_parts(source.folder, evaluation, permitted=permitted, personal=personal)
     return corpus_of(source, parts, tokenizer, length, evaluation)
 
 

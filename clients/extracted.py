@@ -11,8 +11,9 @@ from pathlib import Path
 
 from clients import policy_file
 from clients.home import Home
-from clients.ingest import Pace, Reading, Texts, read_folders
+from clients.ingest import Pace, Texts, read_folders
 from clients.ingest.pace import Progress, untold
+from clients.ingest.preparing import Prepared, prepared
 from federation.commands import Printer, Words
 
 FOLDER = "extracted"
@@ -40,12 +41,14 @@ def opened(home: Home) -> Texts:
     return Texts(folder(home) / "texts.sqlite")
 
 
-def read(home: Home, texts: Texts, tell: Callable[[Progress], None] = untold) -> Reading:
-    """This site's documents as its folders are now, by its settings and policy. Raises as `read_folders` does."""
+def read(home: Home, texts: Texts, tell: Callable[[Progress], None] = untold) -> Prepared:
+    """This site's documents as its folders are now, by its settings and policy. Raises as `read_folders` and `prepared`
+    do."""
     settings = home.settings()
     hours = policy_file.hours(settings.read_hours)
     pace = Pace(settings.read_mb_per_s * 1e6, hours.__contains__ if hours else None, tell)
-    return read_folders(settings.folders, texts, permitted=home.policy().marks, pace=pace)
+    reading = read_folders(settings.folders, texts, permitted=home.policy().marks, pace=pace)
+    return prepared(reading, home.personal())
 
 
 def telling(printer: Printer) -> Callable[[Progress], None]:

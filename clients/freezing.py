@@ -57,7 +57,7 @@ def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callabl
         found = manifest.of_job(home, plan.job, named)
         if found.head.plan == plan.digest().hex():
             return _as_before(home, plan, found, texts, tell)
-    parts = parts_of(extracted.read(home, texts, tell), plan.evaluation, home.settings().folders[0])
+    parts = parts_of(extracted.read(home, texts, tell).reading, plan.evaluation, home.settings().folders[0])
     made = manifest.made(home, plan, parts)
     if earlier := _same(home, made):
         made = earlier

@@ -39,7 +39,7 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     loaded, and what model and data raise."""
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
-        parts = parts_of(extracted.read(home, texts), plan.evaluation, home.settings().folders[0])
+        parts = parts_of(extracted.read(home, texts).reading, plan.evaluation, home.settings().folders[0])
         return learner, _corpus(home, plan, learner, parts, _cache(home))
 
 

@@ -83,7 +83,7 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
         case "where" if not extracted.folder(home).exists():
             return _where(home, _unread(home, printer.language), printer.language)
     with disk_errors(home.path), extracted.opened(home) as texts:
-        reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))
+        reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True))).reading
         folder = home.settings().folders[0]
         if options.what == "where":
             return _where(home, data_report.where(folder, reading, printer.language), printer.language)

@@ -146,7 +146,7 @@ def parser() -> Check:
 def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
     with extracted.opened(home) as texts:
-        reading = extracted.read(home, texts)
+        reading = extracted.read(home, texts).reading
     kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
     en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
     aside = reading.set_aside

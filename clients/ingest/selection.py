@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from clients.ingest import marks, revisions
+from clients.ingest.changes import Cleaning, Redaction
 from clients.ingest.content import Facts, LeftOut, Unusable
 from clients.ingest.store import Stored, StoredContent
 from federation.errors import Language
@@ -25,15 +26,27 @@ class File:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A text as it was read: what tells it from others, and its length. What is held out is chosen by these alone."""
+
+    sha256: bytes
+    characters: int
+
+
+@dataclass(frozen=True)
 class Document:
     """One text. `name`: its path below the folder, with `/`, in Unicode NFC; with several folders, begun with
-    the folder's own name. `body`: the text, or where it lies. `facts` say how it was read, `file` from what."""
+    the folder's own name. `body`: the text, or where it lies. `facts` say how it was read, `file` from what.
+
+    `origin`: what the text was when it was read, if something was changed since; see `preparing`.
+    """
 
     name: str
     body: str | Stored = field(repr=False)
     facts: Facts = field(default=Facts(), compare=False)
     left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
     marks: frozenset[str] = field(default=frozenset(), compare=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
     file: File | None = field(default=None, compare=False)
 
     @property
@@ -56,9 +69,15 @@ class Document:
         """Where it is on disk, archives being folders; of a text from nowhere its name."""
         return f"{self.file.folder}/{self.name.removeprefix(self.file.label)}" if self.file else self.name
 
+    @property
+    def as_read(self) -> Origin:
+        """What the text was when it was read."""
+        return self.origin or Origin(self.digest, self.characters)
+
     def with_text(self, text: str) -> "Document":
-        """The same document with another text, which lies where the old one does."""
-        return replace(self, body=text if isinstance(self.body, str) else self.body.texts.add(text))
+        """The document with another text, which lies where the old one does."""
+        body = text if isinstance(self.body, str) else self.body.texts.add(text)
+        return replace(self, body=body, origin=self.as_read)
 
 
 Documents = tuple[Document, ...]
@@ -81,10 +100,12 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the folders held, both parts sorted by name."""
+    """What the folders held, both parts sorted by name, and what `preparing` changed in it."""
 
     documents: Documents
     set_aside: tuple[SetAside, ...]
+    redactions: tuple[Redaction, ...] = ()
+    cleaning: Cleaning = field(default=Cleaning())
 
 
 @dataclass(frozen=True)
@@ -138,8 +159,8 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
             set_aside.append(aside)
         else:
             content = each.result
-            told = content.facts, content.left_out, each.marks, each.file
-            documents.append(Document(each.full_name, content.text, *told))
+            told = content.facts, content.left_out, each.marks
+            documents.append(Document(each.full_name, content.text, *told, file=each.file))
     return Reading(tuple(documents), tuple(set_aside))
 
 

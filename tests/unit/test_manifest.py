@@ -188,6 +188,15 @@ class TestFrozen:
         assert after.head.plan == other.digest().hex() != before.head.plan
         assert {entry.text for entry in after.entries} == {entry.text for entry in before.entries}
 
+    def test_what_is_frozen_is_what_is_masked(self, site: Site) -> None:
+        (data_of(site) / "連絡先.txt").write_text("保全課の電話は 052-123-4567 です。" * 3, encoding="utf-8")
+        freeze(site, begin=True)
+        for _ in range(2):
+            texts = texts_of(site)
+            assert any("保全課の電話は" in text for text in texts)
+            assert not any("052-123-4567" in text for text in texts)
+            site.run("data", "purge", "--yes", "--although-open")
+
     def test_documents_are_in_the_order_that_they_were_split_in(self, site: Site) -> None:
         made = freeze(site)
         with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
