@@ -5,7 +5,7 @@ characters here: what a scan has in place of text is left out, and said.
 """
 
 from collections.abc import Iterator
-from itertools import groupby
+from dataclasses import replace
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -15,7 +15,7 @@ from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from clients.ingest.pdf_layout import Line
 from clients.ingest.pdf_page import Page, taken
 from clients.ingest.pdf_paragraphs import edge_lines, paragraphs, without_running_heads
-from clients.ingest.plausible import is_garbled, is_poor_recognition
+from clients.ingest.plausible import is_garbled, is_poor_recognition, without_gaps
 
 MOST_PAGES = 5_000
 
@@ -49,12 +49,12 @@ def read(data: bytes) -> Content:
 
 
 class _Reading:
-    """`lines` of all pages, `stamps` and what was `typed`; of `pages` in all, those `without_text`, and those scans whose
-    recognised text is too `poor` to use."""
+    """`lines` of all pages, `stamps`, and what was `typed`. Of the `pages`: those `without_text`, those with `recognised`
+    text, and those of which that is too `poor` to use."""
 
     def __init__(self, data: bytes) -> None:
         self.lines, self.stamps, self.typed = list[Line](), list[str](), list[str]()
-        self.without_text = self.poor = 0
+        self.without_text = self.recognised = self.poor = 0
         document = _opened(data)
         try:
             self.pages = len(document)
@@ -71,11 +71,14 @@ class _Reading:
         self.stamps += page.stamps
         self.typed += (each for each in page.typed if each.strip())
         lines = pdf_layout.lines(page)
-        if page.is_scan and is_poor_recognition([line.text for line in lines]):
+        self.without_text += page.has_ink and not lines
+        if page.is_scan and is_poor_recognition("\n".join(line.text for line in lines)):
             self.poor += 1
             self.stamps += (line.text for line in edge_lines(lines))
+        elif page.is_scan:
+            self.recognised += 1
+            self.lines += (replace(line, text=without_gaps(line.text)) for line in lines)
         else:
-            self.without_text += page.has_ink and not lines
             self.lines += lines
 
     def left_out(self) -> Iterator[LeftOut]:
@@ -83,7 +86,10 @@ class _Reading:
         if self.without_text:
             yield LeftOut(self.without_text, "pages without text (pictures?)", "文字のないページ（画像？）")
         if self.poor:
-            yield LeftOut(self.poor, "scanned pages, recognised poorly", "文字認識が不良のスキャンページ")
+            yield LeftOut(self.poor, "scanned pages with poorly recognised text", "文字認識が不良のスキャンページ")
+        if self.recognised:
+            words = "pictures of scanned pages (their recognised text was used)"
+            yield LeftOut(self.recognised, words, "スキャンページの画像（文字認識の結果を使用）")
 
 
 def _opened(data: bytes) -> pypdfium2.PdfDocument:
