@@ -30,9 +30,9 @@ _LABEL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it is read, in points; `y` is its foot, counted upwards. `unit`: the width of its first word.
+    """A line as it is read, in points; `y` is its base, counted upwards. `unit`: the width of its first word.
     `flow`: lines of one flow follow each other down the page; a new column is a new flow. `is_row`: of a table.
-    `height`: of its foot, on the page as it is shown."""
+    `height`: of its base, on the page as it is shown."""
 
     text: str
     page: int
@@ -83,7 +83,7 @@ def _stands_under(above: Piece, piece: Piece) -> bool:
     if max(len(above.text), len(piece.text)) > 3 or above.turn or piece.turn or piece.before is not None:
         return False
     size = max(above.size, piece.size)
-    is_below = 0.75 * size < above.foot - piece.foot < 1.2 * size
+    is_below = 0.75 * size < above.origin[1] - piece.origin[1] < 1.2 * size
     return is_below and abs((above.left + above.right) - (piece.left + piece.right)) < 0.5 * size
 
 
@@ -115,20 +115,26 @@ class _Frame:
         placed = []
         for piece in pieces:
             left, right, bottom, top = _upright(piece, self._turn)
-            placed.append((piece, Segment(piece.text, left, right, bottom, top, piece.size, piece.word)))
+            (x, y), middle = piece.origin, (bottom + top) / 2
+            base = (y, -x, -y, middle)[self._turn]  # a vertical font's characters stand on no line
+            placed.append((piece, Segment(piece.text, left, right, bottom, top, base, piece.size, piece.word)))
         return list(self._read(placed, 0))
 
     def _read(self, pieces: list[Placed], depth: int) -> Iterator[Line]:
         """Columns from left to right, each from top to bottom; rows of tables in between."""
+        plain = list[Placed]()
         for columns in bands(pieces) if depth < _DEEPEST else [[pieces]]:
             sides = [rows(column, self._down) for column in columns] if len(columns) > 1 else []
-            if sides and are_columns(sides) and not any(map(self._is_ruled, sides)):
-                for column in columns:
-                    self._flow += 1
-                    yield from self._read(column, depth + 1)
+            if not sides or not are_columns(sides) or any(map(self._is_ruled, sides)):
+                plain += (each for column in columns for each in column)
+                continue
+            yield from self._read_rows(rows(plain, self._down))
+            plain = []
+            for column in columns:
                 self._flow += 1
-            else:
-                yield from self._read_rows(rows([each for column in columns for each in column], self._down))
+                yield from self._read(column, depth + 1)
+            self._flow += 1
+        yield from self._read_rows(rows(plain, self._down))
 
     def _read_rows(self, rows: list[Row]) -> Iterator[Line]:
         at = 0
@@ -164,10 +170,12 @@ class _Frame:
         """A row as a line; `cells`: its text where it is one of a table."""
         first = row[0]
         text = cells or "".join(segment.before * (at > 0) + segment.text for at, segment in enumerate(row))
-        left, right, bottom = first.left, max(s.right for s in row), min(s.bottom for s in row)
-        size = max(row, key=lambda segment: len(segment.text)).size
-        height = bottom if self._turn == self._page.turn else _height(first, self._turn, self._page.turn)
-        return Line(text, self._page.number, left, right, bottom, size, first.word, self._flow, bool(cells), height)
+        left, right = first.left, max(segment.right for segment in row)
+        main = max(row, key=lambda segment: len(segment.text))
+        height = main.base if self._turn == self._page.turn else _height(first, self._turn, self._page.turn)
+        return Line(
+            text, self._page.number, left, right, main.base, main.size, first.word, self._flow, bool(cells), height
+        )
 
 
 def _height(segment: Segment, turn: int, shown: int) -> float:

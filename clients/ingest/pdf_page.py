@@ -17,7 +17,7 @@ _MOST_OBJECTS = 20_000  # of a page with more, ruled lines are not looked for
 _THIN, _SHORT = 3.0, 8.0  # points: a ruled line is thinner than the one and longer than the other
 _SLANT = 0.2  # radians from upright: text that is no line of the page but a stamp across it
 _SCAN_SHARE = 0.6  # of the page, that one picture covers
-_BLANKS = re.compile(r"\s+")
+_BLANKS = re.compile(r"\s+|(?<=\x02)")  # the latter is pdfium's sign for a word that a line's end splits
 # What a line is not broken in: a Latin word, or a Japanese character with those that must not begin or end a line.
 _WORD = re.compile(
     r"[「『（【〔〈《]*(?:[!-~]+|.)[、。，．・：；？！ー）」』】〕〉》々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ]*",
@@ -39,7 +39,7 @@ class Piece:
     top: float
     size: float
     turn: int
-    foot: float  # height of its first character's origin
+    origin: tuple[float, float]  # of its first character, on the line that it stands on
     word: float  # width (as it is read) of its first word
 
 
@@ -94,9 +94,10 @@ def _pieces(text_page: object) -> Iterator[tuple[Piece, float]]:
         if before.startswith(" ") and pdfium.FPDFText_IsGenerated(text_page, begin):
             before = before[1:]  # pdfium's conclusion from a gap
         if start < begin:
-            at_end = before.rstrip("\r\n") if "\n" in before else ""  # a line may end with the blank between two words
+            # A line may end with the blank between two words.
+            at_end = before.splitlines()[0] if "\n" in before else ""
             yield places.piece(text[start:begin], start, None if is_new else before_this, at_end)
-        is_new = "\n" in before or begin == 0 or (is_new and start == begin)
+        is_new = "\n" in before or text[begin - 1 : begin] in ("", "\x02") or (is_new and start == begin)
         start = end
 
 
@@ -127,7 +128,7 @@ class _Places:
         reach = {0: until[2] - left, 1: until[3] - bottom, 2: right - until[0], 3: top - until[1]}[turn]
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         size = size if size > 1 else height
-        return Piece(text + at_end, before, left, bottom, right, top, size, turn, from_y, reach), slant
+        return Piece(text + at_end, before, left, bottom, right, top, size, turn, (from_x, from_y), reach), slant
 
     def _of(self, at: int) -> tuple[tuple[float, float, float, float], float, float]:
         """A character's box (left, bottom, right, top) and origin."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 from clients.ingest.pdf_layout import Line
 from clients.ingest.pdf_rows import glued
 
+_ALIKE = 0.08  # of the type: Latin letters may be set so much larger than Japanese ones beside them
 _EDGE = 2  # lines at a page's top and foot in which a mark counts wherever it stands
 _PAGE_NUMBER = re.compile(
     r"[-–—\s]*(?:p\.?\s*)?\d{1,4}(?:\s*[/／]\s*\d{1,4})?(?:\s*(?:頁|ページ))?[-–—\s]*", re.IGNORECASE
@@ -64,7 +65,7 @@ def paragraphs(lines: list[Line]) -> str:
             parts[-1][-1:] = glued(parts[-1][-1], line.text)
         else:
             parts.append([("\n" if line.size > 1.1 * body else "") + line.text])
-    return "".join("".join(part).rstrip() + "\n" for part in parts)
+    return "".join("".join(part).rstrip() + "\n" for part in parts).replace("\x02", "-")
 
 
 def _margins(lines: list[Line]) -> dict[int, float]:
@@ -97,12 +98,12 @@ def _leading(lines: list[Line], margins: dict[int, float]) -> float:
 
 
 def _alike(above: Line, line: Line) -> bool:
-    return (above.page, above.flow) == (line.page, line.flow) and abs(above.size - line.size) < 0.05 * above.size
+    return (above.page, above.flow) == (line.page, line.flow) and abs(above.size - line.size) < _ALIKE * above.size
 
 
 def _continues(above: Line, line: Line, margin: float, leading: float) -> bool:
     """Whether `line` belongs to the paragraph of `above`: nothing of it had room there, and nothing sets it off."""
-    if above.is_row or line.is_row or abs(above.size - line.size) >= 0.05 * above.size or ITEM.match(line.text):
+    if above.is_row or line.is_row or abs(above.size - line.size) >= _ALIKE * above.size or ITEM.match(line.text):
         return False
     hanging = ITEM.match(above.text) is not None
     if line.left > above.left + 0.7 * above.size and not hanging:

@@ -24,6 +24,7 @@ class Segment:
     right: float
     bottom: float
     top: float
+    base: float  # the line on which it stands
     size: float
     word: float  # the width of its first word
     before: str = ""
@@ -84,9 +85,7 @@ def _merged(spans: list[tuple[float, float]]) -> Iterator[tuple[float, float]]:
 def rows(pieces: list[tuple[Piece, Segment]], down: Rules) -> list[Row]:
     """From top to bottom; each piece comes with its place, turned upright. `down`: rules that part a row."""
     found = list[list[tuple[Piece, Segment]]]()
-    main = Segment(
-        "", 0, 0, 0, 0, 0, 0
-    )  # what the row is aligned with: its largest piece; `left` and `right` are the row's
+    main = Segment("", 0, 0, 0, 0, 0, 0, 0)  # what the row is aligned with: its largest piece, as wide as the row
     for piece, place in sorted(pieces, key=lambda each: (-each[1].middle, each[1].left)):
         if found and _is_beside(place, main):
             found[-1].append((piece, place))
@@ -101,7 +100,7 @@ def rows(pieces: list[tuple[Piece, Segment]], down: Rules) -> list[Row]:
 def _is_beside(place: Segment, main: Segment) -> bool:
     """Whether a piece stands on a row's line, or is a small sign beside it, set higher or lower."""
     small, large = sorted((place, main), key=lambda each: each.size)
-    if min(abs(place.bottom - main.bottom), abs(place.middle - main.middle)) < _OFF_LINE * small.size:
+    if min(abs(place.base - main.base), abs(place.middle - main.middle)) < _OFF_LINE * small.size:
         return True
     overlap = min(place.top, main.top) - max(place.bottom, main.bottom)
     touches = place.left < main.right + 0.5 * large.size and main.left - 0.5 * large.size < place.right
@@ -117,7 +116,7 @@ def _without_furigana(rows: list[list[tuple[Piece, Segment]]]) -> Iterator[list[
         if size <= _FURIGANA * size_below and all(_KANA.fullmatch(piece.text) for piece, _ in row):
             near = row[0][1].bottom - max(place.top for _, place in below) < 0.5 * size_below
             left, right = min(p.left for _, p in below), max(p.right for _, p in below)
-            if near and all(left - size < place.left and place.right < right + size for _, place in row):
+            if near and all(left - size_below < p.left and p.right < right + size_below for _, p in row):
                 continue
         floor = min(place.bottom for _, place in row if place.size == size) + 0.5 * size
         kept = [
@@ -131,7 +130,7 @@ def _without_furigana(rows: list[list[tuple[Piece, Segment]]]) -> Iterator[list[
 def _parted(row: list[tuple[Piece, Segment]], down: Rules) -> Iterator[Segment]:
     row.sort(key=lambda each: each[1].left)
     segment = replace(row[0][1])
-    texts, last = [segment.text], segment.text
+    texts, last, longest = [segment.text], segment.text, len(segment.text)
     for piece, place in row[1:]:
         blank = _blank(segment, last, piece, place)
         gap = place.left - segment.right
@@ -141,10 +140,12 @@ def _parted(row: list[tuple[Piece, Segment]], down: Rules) -> Iterator[Segment]:
         ):
             segment.text = "".join(texts)
             yield segment
-            segment, texts = replace(place, before=blank or " "), [last]
+            segment, texts, longest = replace(place, before=blank or " "), [last], len(last)
         else:
             texts += (blank, last)
-            segment.right, segment.size = max(segment.right, place.right), max(segment.size, place.size)
+            segment.right = max(segment.right, place.right)
+            if len(last) > longest:
+                segment.size, longest = place.size, len(last)
             segment.bottom, segment.top = min(segment.bottom, place.bottom), max(segment.top, place.top)
     segment.text = "".join(texts)
     yield segment

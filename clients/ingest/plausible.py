@@ -45,7 +45,7 @@ def is_poor_recognition(text: str) -> bool:
 
 def without_gaps(text: str) -> str:
     """Recognised Japanese without the blanks that recognisers write between its words or characters."""
-    return _SPACED.sub("", text)
+    return _SPACED.sub("", text.rstrip())
 
 
 def _is_no_word(word: str) -> bool:

@@ -1,6 +1,7 @@
 """Text, Markdown, tables and HTML in the encodings of Japanese offices, and archives with Japanese names."""
 
 import io
+import re
 import unicodedata
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ ENCODINGS = {
     "EUC-JP": "euc_jp",
     "ISO-2022-JP": "iso2022_jp",
 }
+WRAP = re.compile(r"(.{30,}?[\u3040-\u30ff\u4e00-\u9fff])(?=[\u3040-\u30ff\u4e00-\u9fff])")
 PAGE = """<!DOCTYPE html>
 <html><head><meta charset="{charset}"><title>設備保全</title></head><body>
 <nav><a href="/">目次</a><a href="/list">一覧</a></nav>
@@ -80,7 +82,7 @@ def _html(blocks: list[Block]) -> str:
         else:
             tag = tags[block.kind]
             # Wrapped in its source, as people write it.
-            text = "\n   ".join(block.text[at : at + 40] for at in range(0, len(block.text), 40))
+            text = WRAP.sub(r"\1\n   ", block.text)
             parts.append(f"<{tag}>{escape(text)}</{tag}>")
     return "\n".join(parts)
 
