@@ -78,13 +78,22 @@ def all_measured() -> list[Measured]:
 
 
 def table(found: list[Measured]) -> str:
-    """Markdown. Kinds that are read without a mistake by every maker are one line a format."""
-    rows = []
+    """Markdown. What is read without a mistake shares a line by format."""
+    rows: dict[tuple[str, str], list[Measured]] = {}
     for each in found:
-        file_format, kind, maker = each.name.rsplit(".", 1)[0].split("/")
-        result = f"set aside: {each.reason}" if each.rate is None else f"{100 * each.rate:.2f} %"
-        rows.append(f"| {file_format} | {kind} | {maker} | {each.characters:,} | {result} |")
-    return "\n".join(["| format | kind | made by | characters | wrong |", "|---|---|---|---:|---:|", *rows])
+        file_format, rest = each.name.split("/", 1)
+        rows.setdefault((file_format, "" if each.rate == 0 else rest), []).append(each)
+    lines = ["| format | kind (made by) | characters | wrong |", "|---|---|---:|---:|"]
+    for (file_format, _), files in sorted(rows.items()):
+        kinds: dict[str, list[str]] = {}
+        for each in files:
+            _, kind, maker = each.name.rsplit(".", 1)[0].split("/")
+            kinds.setdefault(kind, []).append(maker)
+        said = "; ".join(f"{kind} ({', '.join(makers)})" for kind, makers in kinds.items())
+        rate = files[0].rate
+        result = f"set aside: {files[0].reason}" if rate is None else f"{100 * rate:.2f} %"
+        lines.append(f"| {file_format} | {said} | {sum(each.characters for each in files):,} | {result} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
