@@ -5,8 +5,8 @@
 # ///
 """Make the files of tests/truth that are ours, with what they say beside them. Those of others are only kept there.
 
-Needs LibreOffice (writer, impress; 7.4 made the files), Tesseract with `jpn` and `eng` (5.3), and the font Motoya L Cedar,
-of Debian's fonts-motoya-l-cedar:
+Needs LibreOffice (writer, impress; 7.4 made the files), Tesseract with `jpn` and `eng` (5.3), and the font Motoya L
+Cedar, of Debian's fonts-motoya-l-cedar:
 
     python scripts/make_truth.py --fonts /usr/share/fonts/truetype/motoya-l-cedar
 """

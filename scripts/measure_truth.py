@@ -1,4 +1,4 @@
-"""How well the files of tests/truth are read: the character error rate of each against what it says, by format and kind.
+"""How well the files of tests/truth are read: the rate of wrong characters in each against what it says, by kind.
 
     .venv/bin/python scripts/measure_truth.py             print the table
     .venv/bin/python scripts/measure_truth.py --write     put it into docs/ingest.md and into tests/truth/rates.json

@@ -49,8 +49,8 @@ def read(data: bytes) -> Content:
 
 
 class _Reading:
-    """`lines` of all pages, `stamps`, and what was `typed`. Of the `pages`: those `without_text`, those with `recognised`
-    text, and those of which that is too `poor` to use."""
+    """`lines` of all pages, `stamps`, and what was `typed`. Of the `pages`: those `without_text`, those with
+    `recognised` text, and those of which that is too `poor` to use."""
 
     def __init__(self, data: bytes) -> None:
         self.lines, self.stamps, self.typed = list[Line](), list[str](), list[str]()

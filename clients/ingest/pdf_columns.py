@@ -3,7 +3,7 @@
 import math
 from bisect import bisect
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from clients.ingest.pdf_page import Piece
 from clients.ingest.pdf_rows import Row, Segment
@@ -93,7 +93,7 @@ def are_columns(columns: Sequence[list[Row]]) -> bool:
     if full > _FULL_SHARE * lines:
         return not _begin_together(columns)
     return min(map(len, columns)) >= _CERTAIN_LINES and all(
-        _aligned(one, other) < _ALIGNED for one, other in zip(columns, columns[1:], strict=False)
+        _aligned(one, other) < _ALIGNED for one, other in pairwise(columns)
     )
 
 
@@ -113,7 +113,7 @@ def _begin_together(columns: Sequence[list[Row]]) -> bool:
     """Whether wide distances between lines are at the same heights in all columns, as between the rows of a table."""
     starts = []
     for rows in columns:
-        distances = [above[0].middle - row[0].middle for above, row in zip(rows, rows[1:], strict=False)]
+        distances = [above[0].middle - row[0].middle for above, row in pairwise(rows)]
         near = sorted(distances)[len(distances) // 10]
         after = (row[0].middle for distance, row in zip(distances, rows[1:], strict=True) if distance > 1.4 * near)
         starts.append({round(middle / 4) for middle in after})

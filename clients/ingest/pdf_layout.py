@@ -50,7 +50,7 @@ Gutters = list[tuple[float, float]]
 
 
 def lines(page: Page) -> list[Line]:
-    """The page's lines: those that are read as most of it are, with what stands above them before and the rest after."""
+    """The page's lines: those that are read as most of it is, what stands above them before, and the rest after."""
     turned: dict[int, list[Piece]] = {}
     for piece in _with_vertical(page.pieces):
         turned.setdefault(piece.turn, []).append(piece)

@@ -27,9 +27,9 @@ _WORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Characters without a blank between them. `before`: the blanks that the file has before it in its line, if any; None
-    where a new line begins. Its box is that of the page, in points, y upwards. `turn`: the way it is read, in quarter turns to the
-    left: 0 to the right, 1 upwards, 2 upside down, 3 downwards, as vertical Japanese is."""
+    """Characters without a blank between them. `before`: the blanks that the file has before it in its line, if any;
+    None where a new line begins. Its box is that of the page, in points, y upwards. `turn`: the way it is read, in
+    quarter turns to the left: 0 to the right, 1 upwards, 2 upside down, 3 downwards, as vertical Japanese is."""
 
     text: str
     before: str | None

@@ -1,4 +1,4 @@
-"""The lines of a PDF -> its paragraphs: without heads, feet and page numbers, and joined where the page wrapped them."""
+"""The lines of a PDF -> its paragraphs: no heads, feet and page numbers, and joined where the page wrapped them."""
 
 import re
 from collections import Counter

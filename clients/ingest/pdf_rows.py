@@ -89,8 +89,9 @@ def rows(pieces: list[tuple[Piece, Segment]], down: Rules) -> list[Row]:
     for piece, place in sorted(pieces, key=lambda each: (-each[1].middle, each[1].left)):
         if found and _is_beside(place, main):
             found[-1].append((piece, place))
-            left, right = min(main.left, place.left), max(main.right, place.right)
-            main = replace(place if place.size > main.size else main, left=left, right=right)
+            if place.size > main.size:
+                main, place = replace(place), main
+            main.left, main.right = min(main.left, place.left), max(main.right, place.right)
         else:
             found.append([(piece, place)])
             main = replace(place)

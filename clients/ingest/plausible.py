@@ -1,11 +1,12 @@
-"""Whether what was taken from a page is text at all: fonts may not say what they show, and recognition of characters may
-have failed.
+"""Whether what was taken from a page is text at all: fonts may not say what they show, and recognition of characters
+may have failed.
 
 Only gross failure can be told: recognisers of today guess by what is usual, and their mistakes look like text.
 """
 
 import re
 import unicodedata
+from collections import Counter
 
 _GARBLED_SHARE = 0.05  # of a text's characters: replacement, private-use and control characters
 _ODD_SHARE = 0.06  # of recognised text: those, and kanji that are hardly ever written
@@ -23,8 +24,10 @@ _SPACED = re.compile(rf"(?<={_JAPANESE[:-1]}、。，．・「」（）]) +(?={_
 
 def is_garbled(text: str) -> bool:
     """Whether its characters are none that a text has."""
-    inked = [character for character in text if not character.isspace()]
-    return sum(map(_is_none, inked)) + 7 * text.count("(cid:") > _GARBLED_SHARE * len(inked)
+    counts = Counter(text)
+    inked = sum(count for character, count in counts.items() if not character.isspace())
+    none = sum(count for character, count in counts.items() if not character.isspace() and _is_none(character))
+    return none + 7 * text.count("(cid:") > _GARBLED_SHARE * inked
 
 
 def is_poor_recognition(text: str) -> bool:

@@ -116,10 +116,9 @@ def _daily_reports() -> bytes:
 def _daily_reports_say() -> str:
     parts = []
     for name, day, share, count, remark in DAYS:
-        table = f"時刻: 08:30 | 号機: 2号機 | 油温: 49.5\n時刻: 13:00 | 号機: 2号機 | 油温: 50.5\n"
-        parts.append(
-            f"{name}\n設備日報\n\n日付: {day}\n稼働率: {100 * share:.1f}%\n生産数: {count}\n\n{table}\n特記事項：\n{remark}\n"
-        )
+        table = "時刻: 08:30 | 号機: 2号機 | 油温: 49.5\n時刻: 13:00 | 号機: 2号機 | 油温: 50.5\n"
+        head = f"{name}\n設備日報\n\n日付: {day}\n稼働率: {100 * share:.1f}%\n生産数: {count}\n\n"
+        parts.append(f"{head}{table}\n特記事項：\n{remark}\n")
     return "\n".join(parts)
 
 

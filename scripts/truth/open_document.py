@@ -76,9 +76,11 @@ def _text(
     size = 'fo:page-width="14.8cm" fo:page-height="21cm"' if head or columns > 1 else ""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <office:document {SPACES} office:version="1.2" office:mimetype="application/vnd.oasis.opendocument.text">
-<office:font-face-decls><style:font-face style:name="M" svg:font-family="MotoyaLCedar"/></office:font-face-decls>
+<office:font-face-decls>
+<style:font-face style:name="M" svg:font-family="MotoyaLCedar"/></office:font-face-decls>
 <office:styles><style:default-style style:family="paragraph">
-<style:paragraph-properties style:writing-mode="{mode}"/><style:text-properties {FONT.format(10)}/></style:default-style>
+<style:paragraph-properties style:writing-mode="{mode}"/>
+<style:text-properties {FONT.format(10)}/></style:default-style>
 <style:style style:name="H" style:family="paragraph"><style:text-properties {FONT.format(14)}/></style:style>
 <style:style style:name="P" style:family="paragraph"><style:paragraph-properties fo:text-align="justify"
  fo:margin-bottom="0.15cm"/></style:style></office:styles>
@@ -96,9 +98,10 @@ def _text(
 def _block(block: Block, furigana: bool) -> str:
     if block.rows:
         cell = '<table:table-cell table:style-name="C"><text:p>{}</text:p></table:table-cell>'
-        rows = ("".join(cell.format(escape(text)) for text in row) for row in block.rows)
+        row = "<table:table-row>{}</table:table-row>"
+        rows = "".join(row.format("".join(cell.format(escape(text)) for text in texts)) for texts in block.rows)
         columns = f'<table:table-column table:number-columns-repeated="{len(block.rows[0])}"/>'
-        return f"<table:table>{columns}{''.join(f'<table:table-row>{row}</table:table-row>' for row in rows)}</table:table>"
+        return f"<table:table>{columns}{rows}</table:table>"
     text = escape(block.text)
     for word, reading in FURIGANA.items() if furigana else ():
         ruby = (
@@ -112,7 +115,8 @@ def _block(block: Block, furigana: bool) -> str:
 
 
 def _slides(decks: list[list[Block]]) -> str:
-    frame = '<draw:frame presentation:class="{}" svg:x="1cm" svg:y="{}cm" svg:width="24cm" svg:height="{}cm">{}</draw:frame>'
+    place = 'svg:x="1cm" svg:y="{}cm" svg:width="24cm" svg:height="{}cm"'
+    frame = f'<draw:frame presentation:class="{{}}" {place}>{{}}</draw:frame>'
     pages = []
     for number, blocks in enumerate(decks):
         title, *rest = blocks

@@ -1,4 +1,4 @@
-"""Scans: a printed page as a picture, under it what Tesseract took it for, in the right language and in the wrong one."""
+"""Scans: a printed page as a picture, and what Tesseract took it for, in the right language and in the wrong one."""
 
 import os
 import subprocess
@@ -18,6 +18,6 @@ def made(page: bytes, scratch: Path) -> Iterator[tuple[str, bytes, str]]:
         ("scan, recognised as English", "eng", ""),
     ):
         picture.save(scratch / "scan.png", dpi=(150, 150))
-        command = ["tesseract", scratch / "scan.png", scratch / "scan", "-l", language, "pdf"]
+        command = ["tesseract", f"{scratch}/scan.png", f"{scratch}/scan", "-l", language, "pdf"]
         subprocess.run(command, check=True, env=os.environ | {"OMP_THREAD_LIMIT": "1"}, timeout=300)
         yield name, (scratch / "scan.pdf").read_bytes(), says

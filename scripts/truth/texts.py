@@ -56,8 +56,9 @@ def made() -> Iterator[tuple[str, str, str, bytes, str]]:
         page = PAGE.format(charset=charset, body=_html([*PROCEDURE, *SPECIFICATION])).replace(old or "\0", "から")
         says = expected([*PROCEDURE, *SPECIFICATION, *PAGE_SAYS]).replace(old or "\0", "から")
         yield "html", name, "html", page.encode(encoding), says
-    for name, form, encoding in (("CP932 names", "NFC", "cp932"), ("NFD names", "NFD", "utf-8")):
-        inner = f"保全/{unicodedata.normalize(form, 'ポンプの点検')}.txt"
+    file = "保全/ポンプの点検.txt"
+    apart = unicodedata.normalize("NFD", file)
+    for name, inner, encoding in (("CP932 names", file, "cp932"), ("NFD names", apart, "utf-8")):
         yield "zip", name, "zip", _zip(inner, encoding, expected(PROCEDURE)), expected(PROCEDURE)
 
 

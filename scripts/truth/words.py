@@ -1,10 +1,10 @@
-"""What the made files say, in our own words, and how it is to be read: a line for each paragraph, item and table row."""
+"""What the made files say, in our own words, and how it is read: a line for each paragraph, item and table row."""
 
 from typing import NamedTuple
 
 
 class Block(NamedTuple):
-    """`kind`: title, heading, paragraph, item or table. A table has `rows`, the first of headings; the others `text`."""
+    """`kind`: title, heading, paragraph, item or table. A table has `rows`, the first of headings; others `text`."""
 
     kind: str
     text: str = ""

@@ -108,6 +108,22 @@ def test_what_was_typed_onto_a_page_is_text_and_what_a_note_says_is_not() -> Non
     assert "冷却水を替える" in noted.around
 
 
+def test_a_stamp_across_the_page_is_a_mark_and_no_text() -> None:
+    def stamped(document: pypdfium2.PdfDocument) -> None:
+        page = document[0]
+        stamp = pdfium.FPDFPageObj_NewTextObj(document.raw, b"Helvetica", 40.0)
+        held = "CONFIDENTIAL\0".encode("utf-16-le")
+        pdfium.FPDFText_SetText(stamp, ctypes.cast(held, ctypes.POINTER(pdfium.FPDF_WCHAR)))
+        pdfium.FPDFPageObj_Transform(stamp, 0.71, 0.71, -0.71, 0.71, 150, 300)
+        pdfium.FPDFPage_InsertObject(page.raw, stamp)
+        pdfium.FPDFPage_GenerateContent(page.raw)
+        page.close()
+
+    content = pdf.read(changed(stamped))
+    assert content.text == (DATA / "wrapped.txt").read_text(encoding="utf-8")
+    assert "CONFIDENTIAL" in content.around
+
+
 def test_pages_without_text_are_counted() -> None:
     def with_scans(document: pypdfium2.PdfDocument) -> None:
         scan = pypdfium2.PdfDocument(DATA / "scan.pdf")
