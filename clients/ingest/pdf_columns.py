@@ -12,13 +12,14 @@ Placed = tuple[Piece, Segment]
 _BIN = 2.0  # points
 _MOST_BINS = 2_000
 _CROSSED = 0.06  # of the text's height: by headings and feet, so much of a gutter may be crossed
-_BESIDE = 0.3  # of the text's height: has text on both sides of a gutter
-_NARROWEST = 0.9  # of the type: a gutter
-_ALIGNED = 0.6  # of the lines of cells: have a neighbour at their height
-_OFF_LINE = 0.3  # of the type
+_BESIDE = 0.3  # of the text's height: there is so much on each side of a gutter
+_NARROWEST = 0.9  # of the type: the width of a gutter
+_ALIGNED = 0.6  # of a column's lines have a neighbour at their height if they are cells
+_OFF_LINE = 0.3  # of the type: what is less far up or down is at the same height
 _FULL = 0.8  # of its column's width: a line of prose that goes on in the next
 _FULL_SHARE = 0.4  # of the lines of prose
-_LEAST_WIDTH, _LEAST_LINES, _CERTAIN_LINES = 8, 3, 8  # in sizes of the type
+_LEAST_WIDTH, _LEAST_LINES = 8, 3  # of a column of prose: sizes of the type, lines
+_CERTAIN_LINES = 8  # of columns that are told by their heights alone
 
 
 def bands(pieces: list[Placed]) -> list[list[list[Placed]]]:
@@ -33,23 +34,15 @@ def bands(pieces: list[Placed]) -> list[list[list[Placed]]]:
         band = bisect(edges, each[1].middle)
         columns = found.setdefault(band, [[] for _ in range(len(gutters) + 1)])
         columns[bisect(gutters, (each[1].left + each[1].right) / 2)].append(each)
-    crossed = {bisect(edges, place.middle) for _, place in crossing}
-    ordered = []
-    for is_crossed, numbers in groupby(
-        sorted(found, reverse=True), lambda band: band in crossed or not _filled(found[band])
-    ):
-        parts = [found[number] for number in numbers]
-        if is_crossed:
-            ordered.append([[each for part in parts for column in part for each in column]])
+    whole = {bisect(edges, place.middle) for _, place in crossing}
+    whole |= {band for band, columns in found.items() if sum(map(bool, columns)) < 2}
+    ordered = list[list[list[Placed]]]()
+    for is_whole, numbers in groupby(sorted(found, reverse=True), whole.__contains__):
+        if is_whole:
+            ordered.append([[each for band in numbers for column in found[band] for each in column]])
         else:
-            ordered += [_filled(part) for part in parts]
+            ordered += ([column for column in found[band] if column] for band in numbers)
     return ordered
-
-
-def _filled(columns: list[list[Placed]]) -> list[list[Placed]]:
-    """Those with text, if there are several."""
-    filled = [column for column in columns if column]
-    return filled if len(filled) > 1 else []
 
 
 def _gutters(pieces: list[Placed]) -> list[float]:

@@ -20,9 +20,7 @@ from clients.ingest.pdf_tables import told
 DOWN = 3  # the turn of vertical Japanese, and of text on its right side: both are read downwards, then to the left
 _MOST_GUTTERS = 40  # of one region; more are no table
 _DEEPEST = 3  # columns within columns
-_FULL = 0.8  # of its column's width: a line of prose that goes on in the next
-_PROSE_SHARE = 0.4  # of a column's lines that are full
-_FEWEST_LINES, _NARROWEST = 3, 8  # lines of a column of prose; its width in sizes of the type
+# What numbers a list, and is no cell of its own.
 _LABEL = re.compile(
     r"[・●○■□◆◇▼▲►•‣※*–-]|[(（]?[\dA-Za-z一二三四五六七八九十]{1,3}[)）.．、:：]?|[①-⑳]|第?[\d.]{1,8}[章節項条.]?|.{1,3}[:：]"
 )
