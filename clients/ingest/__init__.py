@@ -7,14 +7,18 @@ fetched or run, no entity is expanded, and a file that cannot be used is set asi
 import contextlib
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from clients.ingest.content import Unusable
+from clients.ingest.content import Content, Unusable
 from clients.ingest.files import NOT_OPENED, listed, opened
 from clients.ingest.kinds import IN_WORDS, KINDS, is_passed_over, not_read, passed_over, suffix_of
+from clients.ingest.logs import settings as log_settings
+from clients.ingest.logs.settings import Settings
 from clients.ingest.parser import Parser, Part
 from clients.ingest.selection import Document, Documents, Found, Reading, SetAside, selected
+from clients.ingest.together import Known, Request, others
 from federation.errors import DataFolderInvalid
 
 __all__ = ["Document", "Documents", "Reading", "SetAside", "read_documents", "require_opened"]
@@ -24,13 +28,17 @@ def read_documents(folder: Path, parser: Parser | None = None, permitted: Collec
     """Every file in `folder` and below, by the reader for its suffix, in a process of its own: `parser`, which several
     folders may share, or one for this folder. `permitted`: marks of confidentiality (see `marks`) that are no obstacle.
 
-    Raises DataFolderInvalid when there is no such folder or nothing in it can be used.
+    Raises DataFolderInvalid when there is no such folder or nothing in it can be used; SettingsFileInvalid and
+    LogSettingsInvalid for its logs.toml.
     """
     require_opened(folder)
     known: dict[bytes, list[Part]] = {}
+    settings = log_settings.read(folder)
+    files = {name: file for name, file in listed(folder) if name != log_settings.FILE_NAME}
     with contextlib.nullcontext(parser) if parser else Parser() as parser:
-        found = [each for name, file in listed(folder) for each in _read(folder, file, name, parser, known)]
-    reading = selected(found, permitted)
+        found = {name: _read(folder, file, name, parser, known, settings) for name, file in files.items()}
+        found |= _read_together(files, found, parser, permitted, settings)
+    reading = selected([each for parts in found.values() for each in parts], permitted)
     if not reading.documents:
         aside = reading.set_aside
         reason, reason_ja = (_first(aside, which) for which in ("reason", "reason_ja"))
@@ -54,7 +62,52 @@ def require_opened(folder: Path) -> None:
         raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
 
 
-def _read(folder: Path, file: Path, name: str, parser: Parser, known: dict[bytes, list[Part]]) -> list[Found]:
+def _read_together(
+    files: Mapping[str, Path],
+    found: Mapping[str, list[Found]],
+    parser: Parser,
+    permitted: Collection[str],
+    settings: Settings,
+) -> dict[str, list[Found]]:
+    """By file, what is read of the logs that have to be read with others: see `together`. Rows that a forbidden log has
+    are told by no other; no more of it is used."""
+    used = {each.name for each in selected([part for parts in found.values() for part in parts], permitted).documents}
+    known, forbidden = list[Known](), list[Known]()
+    for file, parts in found.items():
+        for each in parts:
+            if isinstance(each.result, Content) and each.result.log is not None:
+                log = Known(file, each.name[len(file) + 1 :], each.result.facts.kind, each.result.log)
+                if each.name in used:
+                    known.append(log)
+                elif each.marks - set(permitted):
+                    forbidden.append(log)
+    return {
+        file: _read_with(files, file, found[file], parser, Request(file, settings.raw, of_parts))
+        for file, of_parts in others(known, forbidden, settings).items()
+    }
+
+
+def _read_with(
+    files: Mapping[str, Path], name: str, before: list[Found], parser: Parser, request: Request
+) -> list[Found]:
+    """A file once more, with others. One that cannot be opened any more leaves it as it was read before."""
+    with contextlib.ExitStack() as stack:
+        try:
+            beside = {file: stack.enter_context(opened(files[file])) for file in request.files()}
+        except Unusable:
+            return before
+        try:
+            with opened(files[name]) as descriptor:
+                parts = parser.parts(descriptor, files[name].name, replace(request, descriptors=beside))
+        except Unusable as refusal:
+            return [Found(name, refusal)]
+    digest = before[0].digest
+    return [Found(f"{name}/{p.name}", p.result) if p.name else Found(name, p.result, digest) for p in parts]
+
+
+def _read(
+    folder: Path, file: Path, name: str, parser: Parser, known: dict[bytes, list[Part]], settings: Settings
+) -> list[Found]:
     """What is in one file, by its name below `folder`: of an archive, each file within.
 
     `known`: by digest, what was read of a file; grows. Repeats are not read again.
@@ -72,7 +125,7 @@ def _read(folder: Path, file: Path, name: str, parser: Parser, known: dict[bytes
                 raise not_read(file.name)
             with open(descriptor, "rb", closefd=False) as stream:
                 digest = hashlib.file_digest(stream, "sha256").digest()
-            parts = known.get(digest) or parser.parts(descriptor, file.name)
+            parts = known.get(digest) or parser.parts(descriptor, file.name, Request(name, settings.raw))
     except Unusable as refusal:
         return [Found(name, refusal)]
     known[digest] = parts
