@@ -89,7 +89,7 @@ def look(text: str) -> tuple[Form, list[Row]]:
     least = max(2, (columns + 1) // 2)
     at = next(i for i, row in enumerate(sample) if len(row.cells) >= least and time.of(row.cells) is not None)
     preamble, header, names, units = _named(sample[:at], columns, time)
-    width = max(columns, len(names)) if names else 0
+    width = max(columns, len(names))
     names, units = ((*each, *[""] * (width - len(each))) for each in (names, units))
     names = tuple(name or f"列{number}" for number, name in enumerate(names, 1))
     first = sample[at].line
