@@ -1,11 +1,13 @@
 """Bytes -> text: which of the encodings that Japanese files come in.
 
-A ladder from proof to likelihood: byte order mark, ISO-2022-JP (its escape sequences), UTF-8 (hardly anything else is
-valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese. Decoding is strict
-throughout: a file that is partly in another encoding is refused, never patched with replacement characters.
+A ladder from proof to likelihood: byte order mark, UTF-16 by its NULs, ISO-2022-JP (its escapes), UTF-8 (hardly
+anything else is valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese.
+Decoding is strict throughout: a file that is partly in another encoding is refused, never patched with replacement
+characters.
 """
 
 import codecs
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -47,7 +49,8 @@ def decode(data: bytes) -> Decoded:
         if data.startswith(mark):
             return Decoded(_strict(data[len(mark) :], encoding), encoding, 1.0)
     if _is_utf_16_le(data[:_START]):
-        return Decoded(_strict(data, "utf-16-le"), "utf-16-le", 0.9)
+        with contextlib.suppress(UnicodeDecodeError):
+            return Decoded(data.decode("utf-16-le"), "utf-16-le", 0.9)
     if _ESCAPES.search(data) and max(data) < 0x80:
         return Decoded(_iso_2022_jp(data), "iso-2022-jp", 1.0)
     try:

@@ -55,7 +55,10 @@ class Request:
         return list(dict.fromkeys(every))[:_MOST_FILES]
 
     def text(self) -> str:
-        """For the parsing process. Others are told by the place of their file among the descriptors."""
+        """For the parsing process; empty if there is nothing to say. Others are told by the place of their file among
+        the descriptors."""
+        if not self.raw and not self.others:
+            return ""
         places = {file: place for place, file in enumerate(self.descriptors)}
         others = {
             part: {

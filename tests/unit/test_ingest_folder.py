@@ -61,7 +61,7 @@ def test_a_document_says_how_it_was_read(folder: Path) -> None:
 
 def test_what_cannot_be_used_is_set_aside_with_a_reason(folder: Path) -> None:
     (folder / "binary.txt").write_bytes(bytes(range(128, 256)) * 4)
-    (folder / "nul.txt").write_bytes(b"abc\0def")
+    (folder / "nul.txt").write_bytes(b"abc\0defghijk")
     (folder / "blank.txt").write_text(" \n")
     (folder / "zero.pdf").write_bytes(b"")
     (folder / "drawing.dwg").write_bytes(b"AC1032")

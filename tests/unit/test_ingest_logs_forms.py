@@ -1,13 +1,17 @@
 """The forms that logs of PLCs, panels, recorders and historians come in."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from clients.ingest import readers
+from clients.ingest.confinement import Limits
 from clients.ingest.content import Content, LeftOut, Unusable
 from clients.ingest.logs.rows import number
+from clients.ingest.parser import Parser
 
 START = datetime(2026, 11, 22, 8)
 
@@ -294,3 +298,19 @@ def test_a_quotation_mark_that_is_never_closed_costs_nothing_else() -> None:
 def test_what_is_beyond_all_measure_is_set_aside(data: bytes, reason: str) -> None:
     with pytest.raises(Unusable, match=reason):
         readers.parse(data, "log.csv")
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "memory"), [(6, 384 * 2**20), pytest.param(62, Limits().memory, marks=pytest.mark.slow)]
+)
+def test_a_large_log_is_read_within_the_parsing_process_limits(tmp_path: Path, megabytes: int, memory: int) -> None:
+    rows = ["日時," + ",".join(f"温度{tag}[℃]" for tag in range(10))]
+    cells = ",".join(["182.456", *["-0.5"] * 7, "Inp OutRange", ""])
+    count = megabytes * 10**6 // (len(cells) + 22)
+    rows += [f"{START + timedelta(seconds=n):%Y/%m/%d %H:%M:%S},{cells}" for n in range(count)]
+    path = tmp_path / "log.csv"
+    path.write_bytes("\r\n".join(rows).encode("cp932"))
+    with Parser(replace(Limits(), memory=memory)) as parser, path.open("rb") as file:
+        (part,) = parser.parts(file.fileno(), path.name)
+    assert isinstance(part.result, Content), part.result
+    assert f"～{count + 1} 行目" in part.result.text

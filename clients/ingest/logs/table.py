@@ -174,11 +174,10 @@ class _Cells:
         if values is not None:
             states = np.full(len(cells), NUMBER, dtype=np.int32)
         else:
-            read = [None if self._as_text or not cell else number(cell, self._decimal_comma) for cell in cells]
-            found = [value if value is not None and math.isfinite(value) else None for value in read]
-            values = np.array([0.0 if value is None else value for value in found])
+            read = [self._read(cell) for cell in cells]
+            values = np.array([0.0 if value is None else value for value in read])
             states = np.array(
-                [self._state(cell) if value is None else NUMBER for cell, value in zip(cells, found, strict=True)],
+                [self._state(cell) if value is None else NUMBER for cell, value in zip(cells, read, strict=True)],
                 dtype=np.int32,
             )
             if not self._unit:
@@ -190,6 +189,12 @@ class _Cells:
         values = np.concatenate(self._values) if self._values else np.zeros(0)
         states = np.concatenate(self._states) if self._states else np.zeros(0, dtype=np.int32)
         return Column(self._name, self._unit, values, states, tuple(self._words))
+
+    def _read(self, cell: str) -> float | None:
+        if self._as_text or cell in self._words:
+            return None
+        value = number(cell, self._decimal_comma)
+        return value if value is not None and math.isfinite(value) else None
 
     def _state(self, cell: str) -> int:
         word = " ".join(cell.split())[:_LONGEST_WORD]
