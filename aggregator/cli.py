@@ -12,7 +12,7 @@ from pathlib import Path
 from aggregator import members_text, roster_files, serving
 from aggregator.commands import running, saving
 from aggregator.home import HOME, Home, Settings, require_free, write_private
-from aggregator.new_consortium import addresses, make_keys
+from aggregator.new_consortium import addresses, make_keys, require_listenable
 from aggregator.planning import make_plan
 from aggregator.registry import Registered
 from aggregator.roster_files import RosterFile
@@ -62,6 +62,7 @@ def init(options: argparse.Namespace, printer: Printer) -> Result:
 def _checked(options: argparse.Namespace) -> Settings:
     """What `init` was given. Raises UsageError before anything is written."""
     url, carrier = addresses(options.url, options.carrier)
+    require_listenable(options.listen)
     if not options.name.strip():
         raise _usage("init", "The consortium's name is empty.", "コンソーシアムの名前が空です。")
     if options.wait < 0:

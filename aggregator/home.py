@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from federation import settings
+from federation.arguments import folder
 from federation.commands import option
 from federation.errors import Fault, RengoError, SettingsFileInvalid
 from federation.identity import COORDINATOR, KEY_SIZE, Identity
@@ -20,8 +21,8 @@ from federation.output import disk_errors, require_folder
 
 HOME = option(
     "--home",
-    type=Path,
-    default=Path(os.environ.get("RENGO_COORDINATOR", "~/.rengo/coordinator")).expanduser(),
+    type=folder,
+    default=folder(os.environ.get("RENGO_COORDINATOR") or "~/.rengo/coordinator"),
     en="the coordinator's folder (default: $RENGO_COORDINATOR, or ~/.rengo/coordinator)",
     ja="事務局のフォルダー（既定: $RENGO_COORDINATOR または ~/.rengo/coordinator）",
 )

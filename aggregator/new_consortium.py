@@ -1,5 +1,6 @@
 """What `rengo coordinator init` makes: settings that later commands can use, keys, certificates and a first roster."""
 
+import ipaddress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -39,6 +40,17 @@ def addresses(url: str, carrier: str | None) -> tuple[str, str]:
             f"--carrier のポート {port} は受付と同じです。別のポートを指定してください。",
         )
     return url, carrier
+
+
+def require_listenable(address: str) -> None:
+    """Raises UsageError unless it is an IP address, of one of this machine's interfaces or of all (0.0.0.0, ::)."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as error:
+        raise _usage(
+            "--listen has to be an IP address of this machine, or 0.0.0.0 for all.",
+            "--listen には、この機械の IP アドレスか 0.0.0.0（すべて）を指定してください。",
+        ) from error
 
 
 def make_keys(home: Home, settings: Settings, root_key: Path) -> bytes:

@@ -1,12 +1,19 @@
-"""What is read at a site, for its people: counts, files, and how a text looks after reading."""
+"""What is read at a site, for its people: a report on files and counts, and how a text looks after reading."""
 
 import difflib
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from clients.ingest import Document, Reading
+from clients.ingest import Document, Reading, SetAside
+from clients.ingest.content import LeftOut
 from federation.commands import Result
 from federation.errors import Language, RengoError
+
+UNSURE = 0.6
+"""Below this, how sure a reader is of an encoding (`Facts.sure`) is worth a look."""
 
 _FILES_SAMPLED = 3
 _WIDEST = 200
@@ -19,43 +26,133 @@ class NoSuchDocument(RengoError):
     exit_code = 8
 
 
+@dataclass(frozen=True)
+class File:
+    """One that was found, and what became of it: `chars` of text, or set `aside`."""
+
+    path: str
+    kind: str = ""
+    encoding: str = ""
+    sure: float = 1.0
+    chars: int = 0
+    marks: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    aside: SetAside | None = None
+
+    @property
+    def how(self) -> str:
+        """Kind and encoding."""
+        return f"{self.kind} {self.encoding}".strip()
+
+    def why(self, language: Language) -> str:
+        """Why it is set aside; nothing for one that is used."""
+        return self.aside.text(language) if self.aside else ""
+
+    def facts(self) -> dict[str, Any]:
+        """For a program."""
+        return {
+            "path": self.path,
+            "status": "set aside" if self.aside else "used",
+            "kind": self.kind,
+            "encoding": self.encoding,
+            "encoding_confidence": self.sure,
+            "chars": self.chars,
+            "marks": list(self.marks),
+            "left_out": [{"count": each.count, "what": each.what} for each in self.left_out],
+            "reason": self.why("en"),
+        }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How much there is of one kind and encoding."""
+
+    files: int
+    chars: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every file in `folders`. `measured`: further totals that need more than reading, such as tokens."""
+
+    folders: tuple[Path, ...]
+    files: tuple[File, ...]
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def used(self) -> list[File]:
+        """Those that became documents."""
+        return [file for file in self.files if not file.aside]
+
+    @property
+    def set_aside(self) -> list[File]:
+        """The others."""
+        return [file for file in self.files if file.aside]
+
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """By kind and encoding, that with the most text first."""
+        chars, files = Counter[str](), Counter[str]()
+        for file in self.used:
+            chars[file.how] += file.chars
+            files[file.how] += 1
+        return {how: Kind(files[how], count) for how, count in chars.most_common()}
+
+    def reasons(self, language: Language) -> Counter[str]:
+        """How many files were set aside for what."""
+        return Counter(file.why(language) for file in self.set_aside)
+
+    def left_out(self) -> Counter[str]:
+        """How much of what is in files that are used and not in their texts."""
+        found = Counter[str]()
+        for part in (part for file in self.used for part in file.left_out):
+            found[part.what] += part.count
+        return found
+
+    def totals(self) -> dict[str, float]:
+        """The figures to begin with."""
+        files, used = len(self.files), len(self.used)
+        counted = {"files": files, "used": used, "set_aside": files - used, "chars": sum(f.chars for f in self.used)}
+        return {**counted, **self.measured}
+
+    def facts(self) -> dict[str, Any]:
+        """For a program."""
+        kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds.items()}
+        counted = {"kinds": kinds, "reasons": dict(self.reasons("en")), "left_out": dict(self.left_out())}
+        return {
+            "folders": [str(folder) for folder in self.folders],
+            "files": [file.facts() for file in self.files],
+            "totals": self.totals() | counted,
+        }
+
+
+def report(folders: Sequence[Path], readings: Sequence[Reading], measured: Mapping[str, float]) -> Report:
+    """Of `readings`, one of each of `folders`."""
+    files = [file for reading in readings for file in _files(reading)]
+    return Report(tuple(folders), tuple(files), measured)
+
+
+def told(report: Report, language: Language) -> Result:
+    """A report on the terminal: counts by kind and encoding, and what was set aside, with reasons."""
+    totals = report.totals()
+    words = {
+        "en": ("documents", "characters", "set aside", "encoding not certain", "not in the text"),
+        "ja": ("文書", "文字", "除外", "文字コードの判定が不確か", "本文に含めていません"),
+    }[language]
+    folders = ", ".join(map(str, report.folders))
+    lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
+    lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds.items()]
+    lines += [f"{words[3]}: {file.path}" for file in report.used if file.sure < UNSURE]
+    lines += [f"{words[4]}: {file.path}: {part.text(language)}" for file in report.used for part in file.left_out]
+    lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
+    lines += [f"{words[2]}: {file.path}: {file.why(language)}" for file in report.set_aside]
+    return Result(report.facts(), "\n".join(lines))
+
+
 def counts(reading: Reading) -> dict[str, int]:
     """How many documents there are of each kind and encoding."""
     found = Counter(_how(document) for document in reading.documents)
     return dict(sorted(found.items()))
-
-
-def report(folder: Path, reading: Reading, language: Language) -> Result:
-    """Counts by kind and encoding, and what was set aside, with reasons."""
-    characters = sum(len(document.text) for document in reading.documents)
-    unsure = [d.name for d in reading.documents if d.facts.sure < 0.6]
-    reasons = Counter(s.reason for s in reading.set_aside)
-    left_out = [(document.name, each) for document in reading.documents for each in document.left_out]
-    lost = Counter[str]()
-    for _, each in left_out:
-        lost[each.what] += each.count
-    facts = {
-        "folder": str(folder),
-        "documents": len(reading.documents),
-        "characters": characters,
-        "kinds": counts(reading),
-        "unsure_encoding": unsure,
-        "left_out": [{"name": name, "count": each.count, "what": each.what} for name, each in left_out],
-        "set_aside": [{"name": s.name, "reason": s.reason} for s in reading.set_aside],
-        "totals": {"left_out": dict(lost.most_common()), "set_aside": dict(reasons.most_common())},
-    }
-    read = len(reading.documents)
-    words = {
-        "en": (f"{read} documents, {characters:,} characters", "set aside", "encoding not certain", "not in the text"),
-        "ja": (f"文書 {read} 件、{characters:,} 文字", "除外", "文字コードの判定が不確か", "本文に含めていません"),
-    }[language]
-    lines = [f"{folder}: {words[0]}", *(f"  {count:6}  {how}" for how, count in counts(reading).items())]
-    lines += [f"{words[2]}: {name}" for name in unsure]
-    lines += [f"{words[3]}: {name}: {each.text(language)}" for name, each in left_out]
-    told = Counter(s.text(language) for s in reading.set_aside)
-    lines += [f"{words[1]}: {count:6}  {reason}" for reason, count in told.most_common() if count > 1]
-    lines += [f"{words[1]}: {s.name}: {s.text(language)}" for s in reading.set_aside]
-    return Result(facts, "\n".join(lines))
 
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
@@ -68,18 +165,33 @@ def where(folder: Path, reading: Reading, language: Language) -> Result:
 
 def sample(folder: Path, reading: Reading, name: str | None, lines: int, language: Language) -> Result:
     """The first lines of one document, or of a few from across the folder, as training would see them."""
-    documents = reading.documents
-    if name is not None:
-        chosen = [d for d in documents if d.name == name]
-        if not chosen:
-            raise _no_such(name, [d.name for d in documents])
-    else:
-        step = max(1, len(documents) // _FILES_SAMPLED)
-        chosen = list(documents[::step][:_FILES_SAMPLED])
-    texts = {d.name: [line[:_WIDEST] for line in d.text.split("\n") if line.strip()][:lines] for d in chosen}
+    chosen = sampled(reading) if name is None else [d for d in reading.documents if d.name == name]
+    if name is not None and not chosen:
+        raise _no_such(name, [d.name for d in reading.documents])
+    texts = {d.name: beginning(d, lines) for d in chosen}
     note = {"en": "this text stays here", "ja": "この内容は社外に出ません"}[language]
     shown = [f"{d.name} ({_how(d)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name]) for d in chosen]
     return Result({"folder": str(folder), "samples": texts}, "\n".join(shown))
+
+
+def sampled(reading: Reading) -> list[Document]:
+    """A few from across the folder."""
+    step = max(1, len(reading.documents) // _FILES_SAMPLED)
+    return list(reading.documents[::step][:_FILES_SAMPLED])
+
+
+def beginning(document: Document, lines: int) -> list[str]:
+    """Its first lines that are not blank."""
+    return [line[:_WIDEST] for line in document.text.split("\n") if line.strip()][:lines]
+
+
+def _files(reading: Reading) -> list[File]:
+    """By name."""
+    used = [
+        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, len(d.text), tuple(sorted(d.marks)), d.left_out)
+        for d in reading.documents
+    ]
+    return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)
 
 
 def _how(document: Document) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 from typing import NoReturn
 
 from federation.errors import UsageError
@@ -12,6 +13,7 @@ _JAPANESE = [
     (r"argument (\S+): expected (?:one|\d+|at least one|at most one) arguments?", "{0} に値がありません"),
     (r"argument (\S+): ignored explicit argument (.+)", "{0} は値をとりません: {1}"),
     (r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", "{0} に {1} は使えません（使える値: {2}）"),
+    (r"argument (\S+): invalid folder value: (.+)", "{0} にフォルダーを指定してください: {1}"),
     (r"argument (\S+): invalid int value: (.+)", "{0} は整数で指定してください: {1}"),
     (r"argument (\S+): invalid float value: (.+)", "{0} は数で指定してください: {1}"),
 ]
@@ -24,6 +26,13 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(detail=f"{message}.", detail_ja=f"{_japanese(message)}。", command=self.prog)
+
+
+def folder(text: str) -> Path:
+    """A folder of the command line. Raises ValueError for an empty one (`--home "$UNSET"`), to Path the current one."""
+    if not text:
+        raise ValueError("no folder")
+    return Path(text).expanduser()
 
 
 def _japanese(message: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clients import data_report, journal_export
+from clients.commands.report import report
 from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere
 from clients.ingest import read_documents
@@ -67,14 +68,13 @@ def _exported(options: argparse.Namespace, rows: list[Sent], printer: Printer) -
 
 def data(options: argparse.Namespace, printer: Printer) -> Result:
     """What is read at this site, where, how, and what of it is not used."""
+    if options.what == "report":
+        return report(options, printer)
     home = Home(options.home)
     folder = Path(home.settings().data)
     reading = read_documents(folder, permitted=home.policy().marks)
-    match options.what:
-        case "report":
-            return data_report.report(folder, reading, printer.language)
-        case "where":
-            return data_report.where(folder, reading, printer.language)
+    if options.what == "where":
+        return data_report.where(folder, reading, printer.language)
     return data_report.sample(folder, reading, options.file, options.lines, printer.language)
 
 
@@ -118,6 +118,14 @@ VERBS = {
                 en="report (counts), where (files) or sample (text)",
                 ja="report（集計）・where（ファイル一覧）・sample（本文の例）",
             ),
+            option(
+                "folders",
+                nargs="*",
+                type=Path,
+                en="report: other folders, for a trial",
+                ja="report: 試しに読むフォルダー",
+            ),
+            option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),
             option("--lines", type=int, default=5, en="sample: lines a file (default 5)", ja="sample: 行数（既定 5）"),
         ),

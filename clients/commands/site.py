@@ -5,12 +5,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from clients.approving import Proposal, proposal
 from clients.home import Home
 from clients.journal import Journal
 from clients.registry_client import RegistryClient, introduce
+from federation.arguments import folder
 from federation.commands import option
 from federation.identity import Identity
 from federation.output import disk_errors
@@ -19,8 +19,8 @@ from federation.token import JoinToken, fingerprint
 
 HOME = option(
     "--home",
-    type=Path,
-    default=Path(os.environ.get("RENGO_MEMBER", "~/.rengo/member")).expanduser(),
+    type=folder,
+    default=folder(os.environ.get("RENGO_MEMBER") or "~/.rengo/member"),
     en="the member's folder (default: $RENGO_MEMBER, or ~/.rengo/member)",
     ja="参加拠点のフォルダー（既定: $RENGO_MEMBER または ~/.rengo/member）",
 )

@@ -28,10 +28,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.cli.build import build_fab_from_disk
+from flwr.proto.message_pb2 import PushObjectRequest, PushObjectResponse
 from flwr.supercore.fab import Fab
 from flwr.supercore.primitives.asymmetric_ed25519 import create_message_to_sign
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
+from flwr.supernode.fleet_http_client import FleetHttpClient
 
 APP = Path(__file__).parent / "app"
 _KEY_ID = "fpk_this_site"
@@ -41,6 +43,10 @@ _TASK_POLL = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.25"}
 """Seconds between two looks of the node's own child for something to start, instead of 1: local, and cheaper still."""
 _ENDING_SECONDS = 5.0
 """What Flower gives itself where it ends on purpose."""
+_TAKEN_SECONDS, _SLOWEST = 30.0, 8 << 10
+"""How long a push may take from when this machine's kernel has its last byte: so much, and its bytes at so many a
+second. Flower's own 30 s are not enough where megabytes of it still lie in buffers before a slow line; it then
+sends all again. The coordinator's servers are as patient (`aggregator.carriers.superlink`)."""
 _PR_SET_PDEATHSIG = 1  # a member that is killed must not leave its node behind
 
 
@@ -66,8 +72,23 @@ def main(
         flower_supernode()
 
 
+class PatientClient(FleetHttpClient):
+    """Flower's, that waits for a push to arrive over a slow line."""
+
+    def PushObject(self, request: PushObjectRequest) -> PushObjectResponse:  # Flower's name
+        """As Flower's, but for the time."""
+        return self._unary_unary(
+            path="/v1/fleet/push-object",
+            rpc_method="/flwr.proto.Fleet/PushObject",
+            request=request,
+            response_type=PushObjectResponse,
+            timeout=_TAKEN_SECONDS + len(request.object_content) / _SLOWEST,
+        )
+
+
 def our_connection(vouching: Ed25519PrivateKey) -> None:
-    """Let every app that the node fetches pass through `vouched`, and look for requests every `POLL` seconds."""
+    """Let every app that the node fetches pass through `vouched`, look for requests every `POLL` seconds, and be
+    patient with large answers."""
     connect = fleet_http_connection.http_request_response
     expected = app_sha256()
 
@@ -86,6 +107,7 @@ def our_connection(vouching: Ed25519PrivateKey) -> None:
 
             yield (node, received, send, get_run, get_vouched, *rest)
 
+    setattr(fleet_http_connection, "FleetHttpClient", PatientClient)  # noqa: B010
     setattr(start_client_internal, "http_request_response", connected)  # noqa: B010  # the name that it calls
 
 

@@ -26,6 +26,7 @@ from tests.unit.proxies import BAD_GATEWAY, Proxy
 WHY_NOT = why_not()
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(WHY_NOT), reason=f"no networks of our own: {WHY_NOT}")]
 SECRET = "s3cret-Passw0rd"  # noqa: S105  # it is to be found nowhere
+MEGABYTES = 24  # of the largest answer
 USER = f"factory:{SECRET}"
 
 
@@ -121,7 +122,7 @@ def connected(link: Link, proxy: Proxy, tmp_path: Path) -> Iterator[Connected]:
     port = free_ports(1)[0]
     near, far = make_site(tmp_path / "near"), make_site(tmp_path / "far")
     nodes = {"near": near.public_key, "far": far.public_key}
-    carrier = Flower(Servers(OFFICE, port, *files), nodes, tmp_path / "coordinator")
+    carrier = Flower(Servers(OFFICE, port, *files), nodes, tmp_path / "coordinator", MEGABYTES << 20)
     started: list[NodeProcess] = []
     try:
         link.office.inside(carrier.online)
@@ -155,6 +156,20 @@ def test_a_member_behind_a_slow_lossy_and_cut_link_answers_again_by_itself(
     link.cut, mended = False, time.monotonic()
     wait_until(lambda: connected.ask(3).keys() == {"near", "far"}, "it answers again", 120)
     print(f"slow and lossy {slow}, cut {cut}, answered again {time.monotonic() - mended:.0f} s after the link was back")
+
+
+def test_a_vector_of_megabytes_goes_up_a_slow_line(connected: Connected, link: Link, proxy: Proxy) -> None:
+    link.delay, link.rate, link.loss = 0.05, 250_000, 0.0
+    began = time.monotonic()
+    connected.far.answer = bytes(range(256)) * (MEGABYTES << 12)
+    requests = dict.fromkeys(["near", "far"], bytes(1_000))
+    exchange = connected.carrier.exchange(Exchange(1, "vector", 240), requests)
+    answers = {member: (answer, time.monotonic() - began) for member, answer in exchange}
+    assert answers["near"][0] == b"answer"
+    assert answers["far"][0] == connected.far.answer
+    slow, fast = answers["far"][1], answers["near"][1]
+    assert slow > MEGABYTES * 2**20 / link.rate > fast  # it did go by the line, and held nobody up
+    print(f"{MEGABYTES} MiB at 2 Mbit/s: {slow:.0f} s; beside it {fast:.1f} s")
 
 
 def test_a_member_returns_when_the_proxy_does(connected: Connected, link: Link, proxy: Proxy) -> None:

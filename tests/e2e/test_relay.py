@@ -57,6 +57,7 @@ class Site:
     folder: Path
     public_key: str
     asked: list[bytes]
+    answer: bytes = b"answer"
 
     @property
     def log(self) -> str:
@@ -81,7 +82,7 @@ def make_site(folder: Path) -> Site:
         while True:
             with listener.accept() as relay:
                 site.asked.append(relay.recv_bytes())
-                relay.send_bytes(b"answer")
+                relay.send_bytes(site.answer)
 
     threading.Thread(target=serve, daemon=True).start()
     return site

@@ -1,10 +1,9 @@
 """What is wrong with a command line is said in the reader's language, also where argparse finds it."""
 
-from pathlib import Path
 
 import pytest
 
-from federation.arguments import ArgumentParser
+from federation.arguments import ArgumentParser, folder
 from federation.errors import UsageError
 
 
@@ -12,7 +11,7 @@ def parser() -> ArgumentParser:
     """One argument of each kind that verbs have."""
     parser = ArgumentParser("rengo it", add_help=False, allow_abbrev=False)
     parser.add_argument("plan", nargs="?")
-    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--home", type=folder, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--wait", type=float)
     parser.add_argument("--format", choices=["csv", "syslog"])
@@ -26,6 +25,7 @@ def parser() -> ArgumentParser:
         ("", "the following arguments are required: --home.", "必要な引数がありません: --home。"),
         ("--home x a b", "unrecognized arguments: b.", "次の引数は使えません: b。"),
         ("--home", "argument --home: expected one argument.", "--home に値がありません。"),
+        ("--home=", "argument --home: invalid folder value: ''.", "--home にフォルダーを指定してください: ''。"),
         ("--home x --port y", "argument --port: invalid int value: 'y'.", "--port は整数で指定してください: 'y'。"),
         ("--home x --wait y", "argument --wait: invalid float value: 'y'.", "--wait は数で指定してください: 'y'。"),
         ("--home x --yes=1", "argument --yes: ignored explicit argument '1'.", "--yes は値をとりません: '1'。"),

@@ -28,6 +28,8 @@ URL = "https://127.0.0.1:21460"
         ("name", "--url", "https://127.0.0.1", "--carrier", "carrier.example.jp:443"),
         ("", "--url", URL),
         ("name", "--url", URL, "--wait", "-1"),
+        ("name", "--url", URL, "--listen", "xyz"),
+        ("name", "--url", URL, "--listen", "127.0.0.1:99999"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_and_leaves_no_folder(tmp_path: Path, words: tuple[str, ...]) -> None:

@@ -1,12 +1,17 @@
 """What a site's people are told of the text that is read there."""
 
+import argparse
+import re
 from pathlib import Path
 
 import pytest
 
-from clients import data_report
+from clients import data_report, report_page
+from clients.commands.records import VERBS
 from clients.data_report import NoSuchDocument
-from clients.ingest import Reading, read_documents
+from clients.ingest import Reading, SetAside, read_documents
+from federation.commands import Printer, Result
+from federation.errors import Language, UsageError
 from tests.unit.test_ingest_sheets import cell, rows, workbook
 
 
@@ -24,12 +29,34 @@ def reading(folder: Path) -> Reading:
     return read_documents(folder)
 
 
-def test_report_counts_by_kind_and_encoding_and_says_what_is_set_aside(folder: Path, reading: Reading) -> None:
-    result = data_report.report(folder, reading, "ja")
-    assert result.facts["kinds"] == {"html utf-8": 1, "text cp932": 1}
-    assert [aside["name"] for aside in result.facts["set_aside"]] == ["図.dwg"]
+def told(folder: Path, language: Language) -> Result:
+    return data_report.told(data_report.report([folder], [read_documents(folder)], {}), language)
+
+
+def test_report_counts_by_kind_and_encoding_and_says_what_is_set_aside(folder: Path) -> None:
+    result = told(folder, "ja")
+    assert result.facts["totals"]["kinds"] == {
+        "text cp932": {"files": 1, "chars": 21},
+        "html utf-8": {"files": 1, "chars": 6},
+    }
     assert "除外: 図.dwg: 対応する形式" in result.text
-    assert "文書 2 件" in result.text
+    assert "文書 2" in result.text
+
+
+def test_report_has_every_file_with_its_status_encoding_and_reason(folder: Path) -> None:
+    result = told(folder, "en")
+    drawing, html, text = result.facts["files"]
+    assert (html["path"], html["status"], html["kind"]) == ("手順/a.html", "used", "html")
+    assert (text["path"], text["encoding"], text["chars"], text["reason"]) == ("点検.txt", "cp932", 21, "")
+    assert 0.6 < text["encoding_confidence"] <= 1
+    assert (drawing["status"], drawing["chars"]) == ("set aside", 0)
+    assert drawing["reason"].startswith("not a kind of file that is read")
+    assert {key: result.facts["totals"][key] for key in ("files", "used", "set_aside", "chars")} == {
+        "files": 3,
+        "used": 2,
+        "set_aside": 1,
+        "chars": 27,
+    }
 
 
 def test_report_counts_what_is_set_aside_by_reason_and_what_of_a_file_is_not_in_its_text(folder: Path) -> None:
@@ -37,11 +64,66 @@ def test_report_counts_what_is_set_aside_by_reason_and_what_of_a_file_is_not_in_
         (folder / name).write_bytes(b"x" + name.encode())
     sheet = {"1日": rows([cell("A1", "温度"), cell("B1", 23)])}
     (folder / "日報.xlsx").write_bytes(workbook(sheet | {"控え": rows()}, states=["visible", "hidden"]))
-    result = data_report.report(folder, read_documents(folder), "ja")
-    assert result.facts["totals"]["set_aside"]["a .xls file: save it as .xlsx"] == 2
+    result = told(folder, "ja")
+    assert result.facts["totals"]["reasons"]["a .xls file: save it as .xlsx"] == 2
     assert result.facts["totals"]["left_out"] == {"hidden sheets": 1}
     assert "本文に含めていません: 日報.xlsx: 非表示シート 1" in result.text
     assert "除外:      2  .xls 形式です（.xlsx で保存し直してください）" in result.text
+
+
+def test_a_page_shows_what_files_are_called_and_say_and_runs_nothing_of_it(folder: Path) -> None:
+    (folder / "<img src=x onerror=alert(1)>.txt").write_text("<b>弁</b>を閉じる\x1b[2J", encoding="utf-8")
+    reading = read_documents(folder)
+    report = data_report.report([folder], [reading], {"near_duplicates": 0})
+    samples = {document.name: document.text for document in reading.documents}
+    for language in ("en", "ja"):
+        page = report_page.page(report, samples, language)
+        assert "&lt;b&gt;弁&lt;/b&gt;を閉じる\\x1b[2J" in page
+        assert "&lt;img src=x onerror=alert(1)&gt;.txt" in page
+        assert f'<html lang="{language}">' in page
+        assert "①ポンプ㈱髙橋" in page
+        tags = set(re.findall(r"<(\w+)", page))
+        assert not tags & {"script", "img", "link", "a", "iframe"}
+        assert "default-src 'none'" in page
+
+
+def test_a_page_shows_no_more_rows_than_a_browser_opens_and_says_so(tmp_path: Path) -> None:
+    aside = tuple(SetAside(f"図{number}.dwg", "not read", "対象外") for number in range(2_500))
+    page = report_page.page(data_report.report([tmp_path], [Reading((), aside)], {}), {}, "en")
+    assert page.count(".dwg</td>") == 2_000
+    assert "The first 2,000 of 2,500" in page
+
+
+class TestTheCommand:
+    def report(self, *given: str | Path) -> Result:
+        verb = VERBS["data"]
+        parser = argparse.ArgumentParser()
+        for option in verb.options:
+            parser.add_argument(*option.names, **option.how)
+        result = verb.run(parser.parse_args(["report", *map(str, given)]), Printer("en", as_json=False))
+        assert result is not None
+        return result
+
+    def test_reads_any_folders_before_there_is_a_member(self, folder: Path, tmp_path: Path) -> None:
+        facts = self.report(folder, folder / "手順", "--home", tmp_path / "none").facts
+        assert [file["path"] for file in facts["files"]].count("a.html") == 1
+        assert facts["totals"]["used"] == 3
+        assert facts["totals"]["near_duplicates"] == 1  # the same file, by both folders
+        assert not (tmp_path / "none").exists()
+
+    def test_writes_a_page_for_its_owner_alone(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        page = tmp_path_factory.mktemp("reports") / "報告.html"
+        assert self.report(folder, "--html", page).facts["page"] == str(page)
+        assert "点検.txt" in page.read_text(encoding="utf-8")
+        assert page.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(UsageError, match="exists already"):
+            self.report(folder, "--html", page)
+
+    def test_writes_nothing_into_a_folder_of_data(self, folder: Path) -> None:
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(UsageError, match="where nothing is written"):
+            self.report(folder, "--html", folder / "手順" / "報告.html")
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_where_lists_every_file(folder: Path, reading: Reading) -> None:

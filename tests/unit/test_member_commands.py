@@ -342,6 +342,12 @@ class TestFolders:
         assert caught.value.exit_code == 9
         assert not site.path.exists()
 
+    def test_of_a_member_are_reported_in_tokens_of_its_model(self, federation: tuple[Consortium, list[Site]]) -> None:
+        _, (site, *_) = federation
+        totals = site.run("data", "report")["totals"]
+        assert totals["tokens_a_char"] == pytest.approx(totals["tokens"] / totals["chars"])
+        assert 0.3 < totals["tokens_a_char"] < 1
+
     def test_whose_keys_others_can_read_do_not_start(self, federation: tuple[Consortium, list[Site]]) -> None:
         _, (_, _, site) = federation
         key = site.path / "keys" / "member.key"
