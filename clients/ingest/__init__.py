@@ -90,17 +90,15 @@ def _read_together(
 def _read_with(
     files: Mapping[str, Path], name: str, before: list[Found], parser: Parser, request: Request
 ) -> list[Found]:
-    """A file once more, with others. One that cannot be opened any more leaves it as it was read before."""
-    with contextlib.ExitStack() as stack:
-        try:
+    """A file once more, with others: set aside if it or one of them changed or went meanwhile, for then it may tell
+    what another one tells too."""
+    try:
+        with contextlib.ExitStack() as stack:
+            descriptor = stack.enter_context(opened(files[name]))
             beside = {file: stack.enter_context(opened(files[file])) for file in request.files()}
-        except Unusable:
-            return before
-        try:
-            with opened(files[name]) as descriptor:
-                parts = parser.parts(descriptor, files[name].name, replace(request, descriptors=beside))
-        except Unusable as refusal:
-            return [Found(name, refusal)]
+            parts = parser.parts(descriptor, files[name].name, replace(request, descriptors=beside))
+    except Unusable as refusal:
+        return [Found(name, refusal)]
     digest = before[0].digest
     return [Found(f"{name}/{p.name}", p.result) if p.name else Found(name, p.result, digest) for p in parts]
 

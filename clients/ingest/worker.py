@@ -42,7 +42,7 @@ def main() -> None:
         allow_seconds(limits.seconds)
         with contextlib.ExitStack() as stack:
             file, *others = [stack.enter_context(open(descriptor, "rb")) for descriptor in descriptors]
-            around = sites(request.text, partial(_part, others))
+            around = sites(request.text, partial(_part, others, limits.seconds))
             for name, read in islice(parts(_all(file), request.head["name"], around), request.head["skip"], None):
                 send(door, Frame({"part": name}))
                 allow_seconds(limits.seconds)
@@ -55,7 +55,9 @@ def _all(file: BinaryIO) -> bytes:
     return file.read(LARGEST_FILE + 1)
 
 
-def _part(files: Sequence[BinaryIO], place: int, name: str) -> bytes:
+def _part(files: Sequence[BinaryIO], seconds: int, place: int, name: str) -> bytes:
+    """Of a file that another one is read with; each has its own time."""
+    allow_seconds(seconds)
     return part(_all(files[place]), name)
 
 

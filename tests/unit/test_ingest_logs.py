@@ -110,3 +110,10 @@ def test_falling_and_level() -> None:
         "横ばい",
         "上昇",
     ]
+
+
+def test_figures_that_lie_close_together_are_told_apart() -> None:
+    rows = [f"2026-01-05 09:{n:02},{12 + n / 10_000:.4f}" for n in range(24)]
+    assert read("\n".join(["t,直径", *rows])).splitlines()[1] == (
+        "直径: 平均 12.0012、最小 12、最大 12.0023、最後 12.0023、上昇"
+    )

@@ -112,7 +112,7 @@ def _readings(
     file: _File, name: str, site: Site, left_out: Counter[tuple[str, str]]
 ) -> tuple[list[str], LogSpan | None]:
     told = [
-        (table, table.keys())
+        readings.Told(table.times, table.keys())
         for other in site.earlier
         for table in _tables(_companion(other, site.settings), Counter())
     ]

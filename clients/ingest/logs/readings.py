@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,31 +49,35 @@ class Log:
     tags: tuple[Tag, ...]
 
 
-def once(table: Table, told: Sequence[tuple[Table, Keys]]) -> Table:
-    """Sorted by time; of equal rows the first, and none that a table in `told` (with its keys) has as well."""
+class Told(NamedTuple):
+    """Of a log that was told already: when its rows were, and what they say."""
+
+    times: Times
+    keys: Keys
+
+
+def once(table: Table, told: Sequence[Told]) -> Table:
+    """Sorted by time; of equal rows the first, and none that a log in `told` has as well."""
     keys = table.keys()
     _, first = np.unique(keys, return_index=True)
     new = np.zeros(len(table), dtype=np.bool_)
     new[first] = True
-    for other, theirs in told:
-        new &= ~_shared(table, keys, other, theirs)
+    for other in told:
+        new &= ~_shared(table.times, keys, other)
     kept = np.flatnonzero(new)
     return table.take(kept[np.argsort(table.times[kept], kind="stable")])
 
 
-def _shared(table: Table, keys: Keys, other: Table, theirs: Keys) -> NDArray[np.bool_]:
-    """Which rows another file has, too: none unless the two agree in the time that both have. (Two machines that stand
+def _shared(times: Times, keys: Keys, other: Told) -> NDArray[np.bool_]:
+    """Which rows another log has, too: none unless the two agree in the time that both have. (Two machines that stand
     still write the same rows now and then.)"""
-    none = np.zeros(len(table), dtype=np.bool_)
-    if not len(table) or not len(other):
-        return none
-    first, last = max(table.times.min(), other.times.min()), min(table.times.max(), other.times.max())
-    mine = (table.times >= first) & (table.times <= last)
-    both = (other.times >= first) & (other.times <= last)
-    equal = np.isin(keys, theirs) & mine
-    of_theirs = np.isin(theirs, keys) & both
-    agree = max(equal.sum() / max(1, mine.sum()), of_theirs.sum() / max(1, both.sum()))
-    return equal if agree >= _SAME else none
+    if not len(times) or not len(other.times):
+        return np.zeros(len(times), dtype=np.bool_)
+    first, last = max(times.min(), other.times.min()), min(times.max(), other.times.max())
+    mine, theirs = (times >= first) & (times <= last), (other.times >= first) & (other.times <= last)
+    equal, of_theirs = np.isin(keys, other.keys) & mine, np.isin(other.keys, keys) & theirs
+    agree = max(equal.sum() / max(1, mine.sum()), of_theirs.sum() / max(1, theirs.sum()))
+    return equal if agree >= _SAME else np.zeros(len(times), dtype=np.bool_)
 
 
 def logs(table: Table, places: Sequence[int], roles: Roles, machine: str) -> list[Log]:

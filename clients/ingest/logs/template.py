@@ -69,7 +69,7 @@ def _numbers(values: NDArray[np.float64]) -> str:
         return f"{rounded(least)} で一定"
     mean = sum(values.tolist()) / len(values)  # in the rows' order, so that every numpy rounds alike
     figures = (("平均", mean), ("最小", least), ("最大", most), ("最後", float(values[-1])))
-    return "、".join(f"{label} {rounded(value)}" for label, value in figures) + f"、{trend(values)}"
+    return "、".join(f"{label} {rounded(value, most - least)}" for label, value in figures) + f"、{trend(values)}"
 
 
 def _beyond(name: str, values: NDArray[np.float64], at: Times, limits: Limits) -> Iterator[str]:
@@ -93,10 +93,12 @@ def trend(values: NDArray[np.float64]) -> str:
     return "上昇" if change > 0 else "下降"
 
 
-def rounded(value: float) -> str:
-    """Four significant digits, never in powers of ten."""
+def rounded(value: float, spread: float = 0) -> str:
+    """Four significant digits, more where figures that lie within `spread` would else look alike (a diameter of 12.003
+    among others of 12.001); never in powers of ten."""
     if not value:
         return "0"
-    places = min(9, max(0, 3 - floor(log10(abs(value)))))
+    places = max(3 - floor(log10(abs(value))), 1 - floor(log10(spread)) if spread else 0)
+    places = min(9, max(0, places))
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
