@@ -73,6 +73,13 @@ def test_machines_that_write_the_same_columns_at_the_same_times_are_two(tmp_path
     assert len(texts(tmp_path, parser)) == 2
 
 
+def test_machines_that_files_name_are_two_even_if_both_stand_still(tmp_path: Path, parser: Parser) -> None:
+    written(tmp_path, {f"{n}.csv": f"設備番号,MC-{n}\n" + log(0, 30, value="0") for n in (1, 2)})
+    assert [found[1].endswith(f"設備 MC-{n}") for n, found in enumerate(texts(tmp_path, parser).values(), 1)] == [
+        True
+    ] * 2
+
+
 def test_rows_of_a_forbidden_log_are_told_by_no_other(tmp_path: Path, parser: Parser) -> None:
     written(tmp_path, {"a.csv": log(0, 40), "社外秘/z.csv": log(20, 60)})
     found = texts(tmp_path, parser)

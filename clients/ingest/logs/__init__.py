@@ -111,11 +111,7 @@ def _tables(file: _File, left_out: Counter[tuple[str, str]]) -> Iterator[Table]:
 def _readings(
     file: _File, name: str, site: Site, left_out: Counter[tuple[str, str]]
 ) -> tuple[list[str], LogSpan | None]:
-    told = [
-        readings.Told(table.times, table.keys())
-        for other in site.earlier
-        for table in _tables(_companion(other, site.settings), Counter())
-    ]
+    told = list(_told(file.machine, site))
     beside = [event for other in site.events for event in _companion(other, site.settings).events(_last(other.path))]
     lines, spans, columns = list[str](), list[int](), list[str]()
     for number, table in enumerate(_tables(file, left_out)):
@@ -131,6 +127,15 @@ def _readings(
             for window in windows(log.times, site.settings.window):
                 lines += template.told(log, window, name, site.settings, around)
     return lines, LogSpan(_digest(columns), min(spans), max(spans)) if spans else None
+
+
+def _told(machine: str, site: Site) -> Iterator[readings.Told]:
+    """The earlier logs of the same machine, one in memory at a time; another one's rows may be equal by chance."""
+    for other in site.earlier:
+        companion = _companion(other, site.settings)
+        if companion.machine == machine:
+            for table in _tables(companion, Counter()):
+                yield readings.Told(table.times, table.keys())
 
 
 def _events(file: _File, name: str, site: Site, left_out: Counter[tuple[str, str]]) -> tuple[list[str], LogSpan | None]:
