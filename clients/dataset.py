@@ -15,8 +15,10 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.ingest import Document, Documents, SetAside, read_documents
+from clients.ingest import Document, Documents, SetAside
 from clients.ingest.parser import Parser
+from clients.ingest.personal.settings import OFF, PersonalSettings
+from clients.ingest.preparing import prepared_documents
 from clients.splits import families, split
 from federation import plan
 from federation.errors import TooLittleText
@@ -149,13 +151,17 @@ class Parts:
 
 
 def read_parts(
-    folder: Path, evaluation: plan.Evaluation, parser: Parser | None = None, permitted: Collection[str] = ()
+    folder: Path,
+    evaluation: plan.Evaluation,
+    parser: Parser | None = None,
+    permitted: Collection[str] = (),
+    personal: PersonalSettings = OFF,
 ) -> Parts:
-    """A member's documents, split; `parser` and `permitted` as in `read_documents`.
+    """A member's documents, split; `parser`, `permitted` and `personal` as in `prepared_documents`.
 
     Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
     """
-    reading = read_documents(folder, parser, permitted)
+    reading = prepared_documents(folder, parser, permitted, personal).reading
     shares = (evaluation.test_share, evaluation.validation_share)
     train, test, validation = split(reading.documents, shares, folder)
     return Parts(train, validation, test, reading.set_aside)
@@ -184,10 +190,15 @@ def corpus_of(source: Source, parts: Parts, tokenizer: Tokenizer, length: int, e
 
 
 def read_corpus(
-    source: Source, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation, permitted: Collection[str] = ()
+    source: Source,
+    tokenizer: Tokenizer,
+    length: int,
+    evaluation: plan.Evaluation,
+    permitted: Collection[str] = (),
+    personal: PersonalSettings = OFF,
 ) -> Corpus:
     """Everything from a member's folder to blocks. Raises as `read_parts` and `corpus_of` do."""
-    parts = read_parts(source.folder, evaluation, permitted=permitted)
+    parts = read_parts(source.folder, evaluation, permitted=permitted, personal=personal)
     return corpus_of(source, parts, tokenizer, length, evaluation)
 
 

@@ -2,6 +2,8 @@
 
 member.toml         names, addresses and data folders; written by `join`, a person may edit it
 policy.toml         what this site permits
+personal.toml       what it does with personal and secret data in its documents
+personal-review.txt what of that was found when it was reported last
 keys/               member.key (identity), node.key (Flower node)
 root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last
@@ -18,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from clients import policy_file
+from clients.ingest.personal import settings as personal_settings
+from clients.ingest.personal.review import NAME as REVIEW
+from clients.ingest.personal.settings import PersonalSettings
 from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
 from federation import load_plan, settings
@@ -119,6 +124,7 @@ class Home:
         write(self.file("root.pub"), root)
         write(self.file("ca.pem"), authority.encode())
         write(self.file("policy.toml"), policy_file.DEFAULT.encode())
+        write(self.file("personal.toml"), personal_settings.DEFAULT.encode())
         # Last: with it, there is a member here.
         write(self.file("member.toml"), _TOML.format(**values).encode())
 
@@ -128,7 +134,8 @@ class Home:
         self.file("member.toml").unlink()
         for name in ("keys", "flower"):
             shutil.rmtree(self.file(name), ignore_errors=True)
-        for name in ("policy.toml", "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
+        settings_of_site = ("policy.toml", "personal.toml", REVIEW)
+        for name in (*settings_of_site, "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
             self.file(name).unlink(missing_ok=True)
 
     def settings(self) -> Settings:
@@ -140,6 +147,10 @@ class Home:
     def policy(self) -> SitePolicy:
         """What policy.toml says. Raises SettingsFileInvalid or PolicyInvalid."""
         return policy_file.read(self.file("policy.toml"))
+
+    def personal(self) -> PersonalSettings:
+        """What personal.toml says. Raises SettingsFileInvalid or PersonalSettingsInvalid."""
+        return personal_settings.read(self.file("personal.toml"))
 
     def identity(self) -> Identity:
         """The member's signing key."""

@@ -33,11 +33,11 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     """The model and the documents. Raises ModelMismatch before anything is loaded, and what model and data raise."""
     settings = home.settings()
     require_model(settings, plan)
+    site = home.policy().marks, home.personal()
     learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
     learner.check_length(plan.train.sequence_length)
     source = Source(settings.id, Path(settings.data))
-    permitted = home.policy().marks
-    corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation, permitted)
+    corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation, *site)
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus

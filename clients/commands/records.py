@@ -11,7 +11,7 @@ from clients import data_report, journal_export
 from clients.commands.report import report
 from clients.commands.site import HOME
 from clients.home import Home, NoMemberHere
-from clients.ingest import read_documents
+from clients.ingest.preparing import prepared_documents
 from clients.journal import Journal, JournalDamaged, Sent, read_unverified
 from federation.commands import Printer, Result, Verb, option
 from federation.errors import Language, UsageError
@@ -72,7 +72,7 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
         return report(options, printer)
     home = Home(options.home)
     folder = Path(home.settings().data)
-    reading = read_documents(folder, permitted=home.policy().marks)
+    reading = prepared_documents(folder, permitted=home.policy().marks, personal=home.personal()).reading
     if options.what == "where":
         return data_report.where(folder, reading, printer.language)
     return data_report.sample(folder, reading, options.file, options.lines, printer.language)

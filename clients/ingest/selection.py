@@ -2,22 +2,45 @@
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from clients.ingest import marks, revisions
+from clients.ingest.changes import Cleaning, Redaction
 from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from federation.errors import Language
 
 
 @dataclass(frozen=True)
+class Origin:
+    """A text as it was read: what tells it from others, and its length. What is held out is chosen by these alone."""
+
+    sha256: bytes
+    characters: int
+
+
+@dataclass(frozen=True)
 class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read."""
+    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read.
+
+    `origin`: what the text was when it was read, if something was changed since; see `preparing`.
+    """
 
     name: str
     text: str
     facts: Facts = field(default=Facts(), compare=False)
     left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
     marks: frozenset[str] = field(default=frozenset(), compare=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def as_read(self) -> Origin:
+        """What the text was when it was read."""
+        return self.origin or Origin(hashlib.sha256(self.text.encode()).digest(), len(self.text))
+
+    def with_text(self, text: str) -> Self:
+        """The document with another text."""
+        return replace(self, text=text, origin=self.as_read)
 
 
 Documents = tuple[Document, ...]
@@ -38,10 +61,12 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder held, both parts sorted by name."""
+    """What a folder held, both parts sorted by name, and what `preparing` changed in it."""
 
     documents: Documents
     set_aside: tuple[SetAside, ...]
+    redactions: tuple[Redaction, ...] = ()
+    cleaning: Cleaning = field(default=Cleaning())
 
 
 @dataclass(frozen=True)
