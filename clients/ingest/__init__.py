@@ -6,19 +6,17 @@ and not in memory; a file that was read before is not read again.
 """
 
 import contextlib
-import hashlib
-import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from clients.ingest.content import Unusable
-from clients.ingest.files import FolderUnreachable, examine, listed, opened, require_opened
+from clients.ingest.files import FolderUnreachable, require_opened
+from clients.ingest.folder import Folder, in_folder, unread
 from clients.ingest.kinds import IN_WORDS
 from clients.ingest.pace import Pace
 from clients.ingest.parser import Parser
 from clients.ingest.selection import Document, Documents, File, Found, Reading, SetAside, selected
-from clients.ingest.store import Stamp, StoredPart, Texts, reading_key
+from clients.ingest.store import Texts
 from federation.errors import DataFolderInvalid
 
 __all__ = [
@@ -54,95 +52,30 @@ def read_folders(
     calls may share, or one for this call. What `texts` has already is not read again. `permitted`: marks of
     confidentiality (see `marks`) that are no obstacle.
 
-    Raises DataFolderInvalid when there is no such folder or nothing in any of them can be used; FolderUnreachable.
+    Raises DataFolderInvalid when there is no such folder or nothing in any of them can be used; FolderUnreachable; and
+    SettingsFileInvalid or LogSettingsInvalid for a folder's logs.toml.
     """
     labelled = zip(folders, _labels(folders), strict=True)
-    files = [file for folder, label in labelled for file in _in(folder, label, texts)]
-    unread = [file for file in files if file.parts is None]
+    listed = [in_folder(folder, label, texts) for folder, label in labelled]
+    waiting = unread(listed)
     pace = pace or Pace()
-    pace.begin(len(unread), sum(file.stamp.size for file in unread))
+    pace.begin(len(waiting), sum(file.stamp.size for _, file in waiting))
     with contextlib.nullcontext(parser) if parser else Parser() as parser:
-        for file in unread:
+        for folder, file in waiting:
             pace.wait()
-            _read(file, parser, texts)
+            folder.read(file, parser, texts)
             pace.read(file.stamp.size)
-    reading = selected([found for file in files for found in file.found()], permitted)
+        used = {document.name for document in selected(_found(listed), permitted).documents}
+        for folder in listed:
+            folder.read_together(used, permitted, parser, texts)
+    reading = selected(_found(listed), permitted)
     if not reading.documents:
         raise _nothing_usable(folders[0], reading.set_aside)
     return reading
 
 
-_UNKNOWN = Stamp(0, 0, 0)
-
-
-@dataclass
-class _File:
-    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes."""
-
-    folder: Path
-    label: str
-    name: str
-    path: Path
-    stamp: Stamp = _UNKNOWN
-    uid: int = -1
-    digest: bytes = b""
-    parts: list[StoredPart] | None = None
-
-    def looks(self, status: os.stat_result) -> None:
-        """Take in what the file is now."""
-        self.stamp, self.uid = Stamp(status.st_size, status.st_mtime_ns, status.st_ino), status.st_uid
-
-    def found(self) -> list[Found]:
-        """What is in it: of an archive, each file within."""
-        size, mtime_ns, _ = self.stamp
-        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
-        return [
-            Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
-            for name, result in self.parts or ()
-        ]
-
-
-def _in(folder: Path, label: str, texts: Texts) -> list[_File]:
-    """The folder's files, with what is known of those that have not changed. None is opened.
-
-    Raises DataFolderInvalid or FolderUnreachable.
-    """
-    before = texts.count(folder)
-    require_opened(folder, before)
-    files = [_File(folder, label, name, path) for name, path in listed(folder)]
-    require_opened(folder, before)  # still: a share that is lost meanwhile looks like files that are gone
-    texts.forget_others(folder, (file.path for file in files))
-    for file in files:
-        with contextlib.suppress(OSError):
-            file.looks(file.path.stat())
-        try:
-            examine(folder, file.path)
-        except Unusable as refusal:
-            file.parts = [StoredPart("", refusal)]
-            continue
-        file.digest = texts.digest_of(folder, file.path, file.stamp) or b""
-        if file.digest:
-            file.parts = texts.parts(reading_key(file.path.name, file.digest))
-    return files
-
-
-def _read(file: _File, parser: Parser, texts: Texts) -> None:
-    """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
-    try:
-        with opened(file.path) as descriptor:
-            with open(descriptor, "rb", closefd=False) as stream:
-                file.digest = hashlib.file_digest(stream, "sha256").digest()
-            key = reading_key(file.path.name, file.digest)
-            read = None if texts.parts(key) else parser.parts(descriptor, file.path.name)
-            status = os.fstat(descriptor)
-    except Unusable as refusal:
-        if refusal.again:
-            require_opened(file.folder, texts.count(file.folder))  # is it the file, or the server?
-        file.digest, file.parts = b"", [StoredPart("", refusal)]
-        return
-    file.parts = texts.parts(key) if read is None else texts.keep(key, read)
-    file.looks(status)
-    texts.note(file.folder, file.path, file.stamp, file.digest)
+def _found(folders: Sequence[Folder]) -> list[Found]:
+    return [found for folder in folders for file in folder.files for found in file.found()]
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:

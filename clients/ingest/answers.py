@@ -4,7 +4,7 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.marks import MARKS
 from clients.ingest.pipe import BadAnswer, Frame
 from federation.text import printable
@@ -26,10 +26,11 @@ def result(frame: Frame) -> Content | Unusable:
     match frame.head:
         case {"no_memory": True}:
             raise MoreMemoryNeeded
-        case {"facts": dict(facts), "left_out": list(left_out), "marks": list(marks)}:
+        case {"facts": dict(facts), "left_out": list(left_out), "marks": list(marks), "log": log}:
             if not all(mark in MARKS for mark in marks):
                 raise BadAnswer("no marks")
-            return Content(frame.text, _facts(facts), tuple(map(_left_out, left_out)), marks=frozenset(marks))
+            told = tuple(map(_left_out, left_out))
+            return Content(frame.text, _facts(facts), told, marks=frozenset(marks), log=_log(log))
         case {"reason": reason, "reason_ja": reason_ja}:
             return Unusable(_line(reason), _line(reason_ja))
     raise BadAnswer("no answer")
@@ -51,6 +52,15 @@ def _left_out(given: object) -> LeftOut:
         case [int(count), what, what_ja]:
             return LeftOut(count, _line(what), _line(what_ja))
     raise BadAnswer("no count")
+
+
+def _log(given: object) -> LogSpan | None:
+    match given:
+        case None:
+            return None
+        case [str(columns), int(first), int(last)]:
+            return LogSpan(_line(columns), first, last)
+    raise BadAnswer("no log")
 
 
 def _line(text: object) -> str:

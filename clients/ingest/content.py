@@ -14,7 +14,7 @@ _LONE_MARKS = str.maketrans({"\u3099": "゛", "\u309a": "゜"})
 
 @dataclass(frozen=True)
 class Facts:
-    """How a text was read. `kind`: text, markdown, html, pdf, docx, xlsx, pptx, table or sensor log.
+    """How a text was read. `kind`: text, markdown, html, pdf, docx, xlsx, pptx, table, sensor log or event log.
 
     `encoding` is empty where the format itself says it (PDF, DOCX). `sure`, from 0 to 1: how clear the choice of the
     encoding was; 1 where it was not a guess.
@@ -39,11 +39,20 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class LogSpan:
+    """What other logs of a site are compared by: a digest of its columns' names, and its time, in ms since 1970."""
+
+    columns: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Content:
     """One file's text, with LF between lines.
 
     `around`: what a reader saw and did not put into the text (headers, footers, stamps); `marks` of confidentiality are
-    found in both, once it is read.
+    found in both, once it is read. `log`: of a log of readings or events.
     """
 
     text: str
@@ -51,6 +60,7 @@ class Content:
     left_out: tuple[LeftOut, ...] = ()
     around: str = field(default="", repr=False)
     marks: frozenset[str] = frozenset()
+    log: LogSpan | None = None
 
 
 class Unusable(Exception):

@@ -1,11 +1,13 @@
 """Bytes -> text: which of the encodings that Japanese files come in.
 
-A ladder from proof to likelihood: byte order mark, ISO-2022-JP (its escape sequences), UTF-8 (hardly anything else is
-valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese. Decoding is strict
-throughout: a file that is partly in another encoding is refused, never patched with replacement characters.
+A ladder from proof to likelihood: byte order mark, UTF-16 by its NULs, ISO-2022-JP (its escapes), UTF-8 (hardly
+anything else is valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese.
+Decoding is strict throughout: a file that is partly in another encoding is refused, never patched with replacement
+characters.
 """
 
 import codecs
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -29,6 +31,7 @@ _NAMES = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis":
 _CANDIDATES = {"cp932": 0.2, "euc-jp": 0.0}
 _CLOSE = 0.1  # scores nearer than this are no difference: then a page's own claim decides
 _PLAUSIBLE, _LEAST = 0.6, 0.35  # ordinary Japanese scores 0.7 to 0.9; below the least it is not Japanese at all
+_START = 4096  # bytes
 _SAMPLE = 200_000  # characters that a score is taken from
 
 
@@ -45,12 +48,22 @@ def decode(data: bytes) -> Decoded:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return Decoded(_strict(data[len(mark) :], encoding), encoding, 1.0)
+    if _is_utf_16_le(data[:_START]):
+        with contextlib.suppress(UnicodeDecodeError):
+            return Decoded(data.decode("utf-16-le"), "utf-16-le", 0.9)
     if _ESCAPES.search(data) and max(data) < 0x80:
         return Decoded(_iso_2022_jp(data), "iso-2022-jp", 1.0)
     try:
         return Decoded(data.decode("utf-8"), "utf-8", 1.0)
     except UnicodeDecodeError:
         return _by_score(data)
+
+
+def _is_utf_16_le(start: bytes) -> bool:
+    """Without its mark, as some PLCs write: every line end, digit and tab has a NUL in its second byte, none in its
+    first."""
+    pairs = len(start) // 2
+    return start[1::2].count(0) > pairs / 5 and start[::2].count(0) == 0
 
 
 def _by_score(data: bytes) -> Decoded:

@@ -14,6 +14,7 @@ KINDS = frozenset(
         ".pdf",
         ".pptm",
         ".pptx",
+        ".tsv",
         ".txt",
         ".xlsm",
         ".xlsx",

@@ -18,6 +18,7 @@ from clients.ingest import answers
 from clients.ingest.confinement import WALLS, Limits
 from clients.ingest.content import Content, Unusable
 from clients.ingest.pipe import BadAnswer, Frame, receive, send
+from clients.ingest.together import Request
 from federation.errors import RengoError
 
 MOST_PARTS = 10_000  # files in one archive, those in archives within included
@@ -68,12 +69,13 @@ class Parser:
         self._started()
         return [wall for wall in WALLS if wall not in self._walls]
 
-    def parts(self, descriptor: int, name: str) -> list[Part]:
-        """Everything in the open file. Raises ParserNotStarted, and nothing about the file itself."""
+    def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
+        """Everything in the open file. `request`: how its logs are to be read. Raises ParserNotStarted, and nothing
+        about the file itself."""
         found, deaths = list[Part](), 0
         while True:
             try:
-                self._read_on(descriptor, name, found)
+                self._read_on(descriptor, name, request, found)
             except _Ended as end:
                 by_chance = not (self._fresh or end.final)
                 self._end()
@@ -87,13 +89,14 @@ class Parser:
                     found.append(Part("", _rest_not_read(deaths)))
             return found
 
-    def _read_on(self, descriptor: int, name: str, found: list[Part]) -> None:
+    def _read_on(self, descriptor: int, name: str, request: Request | None, found: list[Part]) -> None:
         """Add what comes after `found`. Raises _Ended."""
         door = self._started()
         reading = ""
         try:
-            socket.send_fds(door, [b"f"], [descriptor])
-            send(door, Frame({"name": name, "skip": len(found)}))
+            others, text = ([*request.descriptors.values()], request.text()) if request else ([], "")
+            socket.send_fds(door, [b"f"], [descriptor, *others])
+            send(door, Frame({"name": name, "skip": len(found)}, text))
             while "end" not in (frame := receive(door, self._limits.text, self._limits.patience)).head:
                 if len(found) > MOST_PARTS:
                     raise BadAnswer("without end")

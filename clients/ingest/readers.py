@@ -8,28 +8,35 @@ from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
 from clients.ingest.forms import usual_forms
 from clients.ingest.kinds import suffix_of
+from clients.ingest.logs.site import ALONE, NOWHERE, Site, Sites
 
 
-def parts(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Content]]]:
+def parts(data: bytes, name: str, sites: Sites = NOWHERE) -> Iterator[tuple[str, Callable[[], Content]]]:
     """(name within the file, what reads it or raises Unusable): each file of an archive; else one, without a name."""
     if suffix_of(name) != ".zip":
-        yield "", partial(parse, data, name)
+        yield "", partial(parse, data, name, sites.of(""))
         return
     for inner, contents in archive.files(data):
-        yield inner, partial(_parse_inner, contents, inner)
+        yield inner, partial(_parse_inner, contents, inner, sites.of(inner))
 
 
-def _parse_inner(contents: Callable[[], bytes], name: str) -> Content:
-    return parse(contents(), name.rpartition("/")[2])
+def _parse_inner(contents: Callable[[], bytes], name: str, site: Site) -> Content:
+    return parse(contents(), name.rpartition("/")[2], site)
 
 
-def parse(data: bytes, name: str) -> Content:
-    """The text of a file of this name, cleaned. Raises Unusable, and MemoryError where there is not enough."""
+def part(data: bytes, name: str) -> bytes:
+    """The bytes of one part. Raises Unusable, and KeyError where there is none of this name."""
+    return dict(archive.files(data))[name]() if name else data
+
+
+def parse(data: bytes, name: str, site: Site = ALONE) -> Content:
+    """The text of a file of this name, cleaned. `site`: what is known about a log beside. Raises Unusable, and
+    MemoryError where there is not enough."""
     if not data.strip():
         raise Unusable("empty", "空です")
     suffix = suffix_of(name)
     try:
-        content = READERS[suffix](data, name)
+        content = READERS[suffix](data, name, site)
     except (Unusable, MemoryError):
         raise
     except Exception as error:
@@ -46,23 +53,25 @@ def parse(data: bytes, name: str) -> Content:
         raise Unusable("empty", "空です")
     # 客先⽀給 with a radical, and 社外秘 with something invisible in it, are marks as well.
     found = marks.in_text(usual_forms(text)[0], usual_forms(content.around)[0])
-    return Content(text, content.facts, content.left_out, marks=found)
+    return Content(text, content.facts, content.left_out, marks=found, log=content.log)
 
 
-def _text(data: bytes, name: str) -> Content:
+def _text(data: bytes, name: str, site: Site) -> Content:
+    if suffix_of(name) == ".txt" and (log := logs.read_text(data, name, site)):
+        return log
     decoded = decode(data)
     kind = "text" if suffix_of(name) == ".txt" else "markdown"
     return Content(decoded.text, Facts(kind, decoded.encoding, decoded.sure))
 
 
-READERS: dict[str, Callable[[bytes, str], Content]] = {
-    ".csv": logs.read,
-    ".pdf": lambda data, _: pdf.read(data),
+READERS: dict[str, Callable[[bytes, str, Site], Content]] = {
+    **dict.fromkeys((".csv", ".tsv"), logs.read),
+    ".pdf": lambda data, *_: pdf.read(data),
     **dict.fromkeys((".txt", ".md", ".markdown"), _text),
-    **dict.fromkeys((".htm", ".html"), lambda data, _: markup.read(data)),
-    **dict.fromkeys((".docx", ".docm"), lambda data, _: office.read(data)),
-    **dict.fromkeys((".xlsx", ".xlsm"), lambda data, _: sheets.read(data)),
-    **dict.fromkeys((".pptx", ".pptm"), lambda data, _: slides.read(data)),
+    **dict.fromkeys((".htm", ".html"), lambda data, *_: markup.read(data)),
+    **dict.fromkeys((".docx", ".docm"), lambda data, *_: office.read(data)),
+    **dict.fromkeys((".xlsx", ".xlsm"), lambda data, *_: sheets.read(data)),
+    **dict.fromkeys((".pptx", ".pptm"), lambda data, *_: slides.read(data)),
 }
 """All kinds of `kinds` but ZIP, whose files `archive` gives. Macros are not looked at."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from clients.ingest import Document, files, kinds, read_documents, readers
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
+from clients.ingest.logs.site import Site
 from federation.errors import DataFolderInvalid
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -60,7 +61,7 @@ def test_a_document_says_how_it_was_read(folder: Path) -> None:
 
 def test_what_cannot_be_used_is_set_aside_with_a_reason(folder: Path) -> None:
     (folder / "binary.txt").write_bytes(bytes(range(128, 256)) * 4)
-    (folder / "utf16.txt").write_bytes("abc".encode("utf-16-le"))
+    (folder / "nul.txt").write_bytes(b"abc\0defghijk")
     (folder / "blank.txt").write_text(" \n")
     (folder / "zero.pdf").write_bytes(b"")
     (folder / "drawing.dwg").write_bytes(b"AC1032")
@@ -74,7 +75,7 @@ def test_what_cannot_be_used_is_set_aside_with_a_reason(folder: Path) -> None:
         ".hidden.txt": "a hidden or temporary file",
         "blank.txt": "empty",
         "dead.txt": "cannot be read (No such file or directory)",
-        "utf16.txt": "holds NUL characters",
+        "nul.txt": "holds NUL characters",
         "zero.pdf": "empty",
         "~$good.docx": "a hidden or temporary file",
     }
@@ -153,7 +154,7 @@ def test_a_name_from_an_old_archive_can_be_printed(folder: Path) -> None:
 
 
 def test_a_parser_that_breaks_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(data: bytes, name: str) -> Content:
+    def broken(data: bytes, name: str, site: Site) -> Content:
         raise RecursionError("maximum depth")
 
     monkeypatch.setitem(readers.READERS, ".html", broken)

@@ -1,8 +1,10 @@
 """CSV -> text: sensor logs by their template, other tables a row a line."""
 
+import numpy as np
 import pytest
 
 from clients.ingest import logs
+from clients.ingest.logs import template
 
 LOG = ["日時,炉内温度,圧力", *(f"2026/1/5 {9 + n // 6}:{n % 6 * 10:02},{180 + n},0.61" for n in range(30))]
 
@@ -23,13 +25,10 @@ def test_a_log_is_told_window_by_window() -> None:
 
 
 def test_words_in_place_of_numbers_are_counted() -> None:
-    rows = [
-        "日時,T1",
-        *(f"2026-01-05 00:0{n}:30,{cell}" for n, cell in enumerate(["1", "Inp OutRange", "", "2", "Bad"])),
-    ]
-    rows += [f"2026-01-05 00:1{n}:00,1.5" for n in range(9)]
+    cells = ["1", "Inp OutRange", "", "2", "Bad", *["1.5"] * 9]
+    rows = ["日時,T1", *(f"2026-01-05 00:{n:02}:30,{cell}" for n, cell in enumerate(cells))]
     assert read("\n".join(rows)) == (
-        "乾燥炉.csv 2～15 行目、2026-01-05 00:00:30～00:18\n"
+        "乾燥炉.csv 2～15 行目、2026-01-05 00:00:30～00:13:30\n"
         "T1: 平均 1.5、最小 1、最大 2、最後 1.5、横ばい\n"
         "T1の状態: Bad 1 回、Inp OutRange 1 回、欠測 1 回\n"
     )
@@ -64,9 +63,9 @@ def test_a_european_table_that_is_no_log_stays_as_it_was_written() -> None:
     assert read("Teil;Preis\nLager;12,50\nDichtung;3,20\n") == told
 
 
-def test_a_comma_in_a_quoted_number_is_no_decimal_comma() -> None:
-    rows = [f'2026-01-05 09:{n:02},"1,234"' for n in range(3)]
-    assert logs.read("\n".join(["t,a", *rows]).encode(), "a.csv").facts.kind == "table"
+def test_a_comma_in_a_quoted_number_is_one_of_thousands_and_no_decimal_comma() -> None:
+    rows = [f'2026-01-05 09:{n:02},"1,234.5"' for n in range(3)]
+    assert "a: 1234 で一定" in read("\n".join(["t,a", *rows]))
 
 
 def test_a_span_over_midnight_says_both_days() -> None:
@@ -102,12 +101,19 @@ def test_how_it_was_read() -> None:
     ],
 )
 def test_four_digits_and_no_powers_of_ten(value: float, told: str) -> None:
-    assert logs._rounded(value) == told
+    assert template.rounded(value) == told
 
 
 def test_falling_and_level() -> None:
-    assert [logs._trend(values) for values in ([3.0, 2.0, 1.0], [1.0, 3.0, 1.0, 3.0], [1.0, 2.0])] == [
+    assert [template.trend(np.array(values)) for values in ([3.0, 2.0, 1.0], [1.0, 3.0, 1.0, 3.0], [1.0, 2.0])] == [
         "下降",
         "横ばい",
         "上昇",
     ]
+
+
+def test_figures_that_lie_close_together_are_told_apart() -> None:
+    rows = [f"2026-01-05 09:{n:02},{12 + n / 10_000:.4f}" for n in range(24)]
+    assert read("\n".join(["t,直径", *rows])).splitlines()[1] == (
+        "直径: 平均 12.0012、最小 12、最大 12.0023、最後 12.0023、上昇"
+    )

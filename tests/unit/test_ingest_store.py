@@ -2,6 +2,7 @@
 
 import datetime
 import errno
+import hashlib
 import os
 import signal
 import sqlite3
@@ -17,7 +18,8 @@ from clients.ingest import FolderUnreachable, Reading, Texts, files, read_docume
 from clients.ingest.content import Unusable
 from clients.ingest.pace import Pace, Progress
 from clients.ingest.parser import Parser, Part
-from clients.ingest.store import TextsUnreadable
+from clients.ingest.store import TextMissing, TextsUnreadable
+from clients.ingest.together import Request
 from federation.errors import DataFolderInvalid
 
 OLD = time.time() - 3600
@@ -53,9 +55,9 @@ class Watched(Parser):
         super().__init__()
         self.read: list[str] = []
 
-    def parts(self, descriptor: int, name: str) -> list[Part]:
+    def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
         self.read.append(name)
-        return super().parts(descriptor, name)
+        return super().parts(descriptor, name, request)
 
 
 @pytest.fixture
@@ -186,6 +188,52 @@ class TestIncremental:
             read_folders([folder], texts)
 
 
+class TestLogsTogether:
+    EXPORT = "日時,炉温[℃]\n" + "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+    EVENTS = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
+
+    @pytest.fixture
+    def logs(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "記録"
+        folder.mkdir()
+        for name, text in (("炉.csv", self.EXPORT), ("警報.csv", self.EVENTS)):
+            path = folder / name
+            path.write_bytes(text.encode("cp932"))
+            os.utime(path, (1.7e9, 1.7e9))
+        return folder
+
+    def test_are_not_opened_again_while_both_are_as_they_were(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        before = read_folders([logs], texts, parser)
+        assert parser.read == ["炉.csv", "警報.csv", "炉.csv"]
+        assert "エアー圧低下" in found(before)[0]["炉.csv"]
+        texts.prune([])
+        assert found(read_folders([logs], texts, parser)) == found(before)
+        assert len(parser.read) == 3
+
+    def test_are_read_again_when_the_other_one_changed(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        read_folders([logs], texts, parser)
+        (logs / "警報.csv").write_bytes(self.EVENTS.replace("エアー圧低下", "油圧低下").encode("cp932"))
+        assert "油圧低下" in found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        assert parser.read[3:] == ["警報.csv", "炉.csv"]
+
+    def test_are_read_again_when_the_site_says_something_else_of_them(
+        self, logs: Path, texts: Texts, parser: Watched
+    ) -> None:
+        read_folders([logs], texts, parser)
+        (logs / "logs.toml").write_text('[[tags]]\ntag = "炉温"\nhigh = 20\n', encoding="utf-8")
+        assert "20" in found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        assert parser.read[3:] == ["炉.csv", "警報.csv", "炉.csv"]
+
+    def test_leave_no_text_behind_that_nothing_says_any_more(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        before = found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        (logs / "警報.csv").unlink()
+        reading = read_folders([logs], texts, parser)
+        texts.prune([])
+        assert "エアー圧低下" not in found(reading)[0]["炉.csv"]
+        with pytest.raises(TextMissing):
+            texts.text(hashlib.sha256(before.encode()).digest())
+
+
 class TestFileServers:
     @pytest.mark.parametrize("number", [errno.EACCES, errno.EBUSY, errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
     def test_a_file_that_cannot_be_opened_now_is_tried_again_the_next_time(
@@ -200,8 +248,8 @@ class TestFileServers:
 
     def test_a_file_that_grows_while_it_is_read_is_tried_again_the_next_time(self, folder: Path, texts: Texts) -> None:
         class Growing(Watched):
-            def parts(self, descriptor: int, name: str) -> list[Part]:
-                found = super().parts(descriptor, name)
+            def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
+                found = super().parts(descriptor, name, request)
                 if name == "手順1.txt" and len(self.read) < 4:
                     with (folder / name).open("a", encoding="utf-8") as file:
                         file.write("追記")
@@ -247,8 +295,8 @@ class TestFileServers:
         self, folder: Path, texts: Texts
     ) -> None:
         class Cutting(Watched):
-            def parts(self, descriptor: int, name: str) -> list[Part]:
-                found = super().parts(descriptor, name)
+            def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
+                found = super().parts(descriptor, name, request)
                 if len(self.read) == 2:
                     folder.rename(folder.with_name("切断"))
                     folder.mkdir()
