@@ -25,7 +25,7 @@ _STEP = re.compile(
     r"\s*(?:[0-9０-９]{1,3}[.)．）、:：\s]|[(（][0-9０-９a-zア-ン]{1,3}[)）]|[①-⑳㈠-㈩]|[・•●○■□▪◆※*-]|手順|STEP)"
 )
 _VALUE = re.compile(r"[0-9０-９]")
-_TABULAR = frozenset({"sensor log", "table", "xlsx"})
+_TABULAR = frozenset({"sensor log", "event log", "table", "xlsx"})
 
 NEARLY_THE_SAME = 0.9
 """Of two documents' sets of 5-grams (Jaccard); below it lie revisions, which are both trained on."""
