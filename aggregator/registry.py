@@ -54,7 +54,7 @@ B = TypeVar("B", bound=Body)
 REQUESTS = 200, 0.5
 """Of one member: at once, and more each second. Each is a row on the disk, from wherever it comes."""
 _FARTHEST = 100 * 365 * 86400
-"""Seconds: a clock that is further off is said to be so far off."""
+"""Seconds: a clock that is further ahead is said to be so far ahead."""
 _MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
 """Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
 a row on the disk, and one sender must not hide the others."""
@@ -289,7 +289,7 @@ class Registry:
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
         self._db.execute(
             "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
-            (_now(), max(-_FARTHEST, min(ask.time - now, _FARTHEST)), printable(ask.rengo[:40]), member.id),
+            (_now(), min(ask.time - now, _FARTHEST), printable(ask.rengo[:40]), member.id),
         )
         signed = self.roster()
         plan, _ = self.proposed() or (b"", b"")
