@@ -3,11 +3,12 @@
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clients.ingest import Document, Reading, SetAside
+from clients.ingest.changes import Cleaning, Redaction, of_all
 from clients.ingest.content import LeftOut
 from federation.commands import Result
 from federation.errors import Language, RengoError
@@ -78,6 +79,8 @@ class Report:
     folders: tuple[Path, ...]
     files: tuple[File, ...]
     measured: Mapping[str, float] = field(default_factory=dict)
+    redactions: tuple[Redaction, ...] = ()
+    cleaning: Cleaning = field(default=Cleaning())
 
     @property
     def used(self) -> list[File]:
@@ -123,21 +126,24 @@ class Report:
             "folders": [str(folder) for folder in self.folders],
             "files": [file.facts() for file in self.files],
             "totals": self.totals() | counted,
+            "redactions": [asdict(redaction) for redaction in self.redactions],
+            "cleaning": asdict(self.cleaning),
         }
 
 
 def report(folders: Sequence[Path], readings: Sequence[Reading], measured: Mapping[str, float]) -> Report:
-    """Of `readings`, one of each of `folders`."""
+    """Of `readings`, all that is in `folders`."""
     files = [file for reading in readings for file in _files(reading)]
-    return Report(tuple(folders), tuple(files), measured)
+    cleaning = sum((reading.cleaning for reading in readings), Cleaning())
+    return Report(tuple(folders), tuple(files), measured, of_all(r.redactions for r in readings), cleaning)
 
 
 def told(report: Report, language: Language) -> Result:
     """A report on the terminal: counts by kind and encoding, and what was set aside, with reasons."""
     totals = report.totals()
     words = {
-        "en": ("documents", "characters", "set aside", "encoding not certain", "not in the text"),
-        "ja": ("文書", "文字", "除外", "文字コードの判定が不確か", "本文に含めていません"),
+        "en": ("documents", "characters", "set aside", "encoding not certain", "not in the text", "personal or secret"),
+        "ja": ("文書", "文字", "除外", "文字コードの判定が不確か", "本文に含めていません", "個人情報・秘密情報"),
     }[language]
     folders = ", ".join(map(str, report.folders))
     lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
@@ -146,6 +152,7 @@ def told(report: Report, language: Language) -> Result:
     lines += [f"{words[4]}: {file.path}: {part.text(language)}" for file in report.used for part in file.left_out]
     lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
     lines += [f"{words[2]}: {file.path}: {file.why(language)}" for file in report.set_aside]
+    lines += [report.cleaning.text(language), *(f"{words[5]}: {each.text(language)}" for each in report.redactions)]
     return Result(report.facts(), "\n".join(lines))
 
 
@@ -157,9 +164,9 @@ def counts(reading: Reading) -> dict[str, int]:
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
-    rows = [{"file": str(folder / d.name), "as": _how(d), "characters": len(d.text)} for d in reading.documents]
+    rows = [{"file": d.place, "as": _how(d), "characters": d.characters} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
-    lines = [f"  {d.name}  ({_how(d)}, {len(d.text):,})" for d in reading.documents]
+    lines = [f"  {d.name}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))
 
 
@@ -188,7 +195,7 @@ def beginning(document: Document, lines: int) -> list[str]:
 def _files(reading: Reading) -> list[File]:
     """By name."""
     used = [
-        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, len(d.text), tuple(sorted(d.marks)), d.left_out)
+        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, d.characters, tuple(sorted(d.marks)), d.left_out)
         for d in reading.documents
     ]
     return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)

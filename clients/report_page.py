@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import jinja2
 
 from clients.data_report import UNSURE, Report
+from clients.ingest.personal.kinds import KINDS
 from federation.errors import Language
 from federation.text import printable, printable_lines
 
@@ -34,6 +35,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "unsure": ("Encoding not certain", "文字コードの判定が不確かなファイル"),
     "encoding": ("encoding", "文字コード"),
     "confidence": ("confidence", "確信度"),
+    "redactions": ("Personal and secret data", "個人情報・秘密情報"),
+    "finds": ("finds", "か所"),
+    "documents": ("documents", "文書"),
+    "mode": ("mode", "処置"),
     "left_out": ("Not in the text", "本文に含めていないもの"),
     "count": ("count", "件数"),
     "what": ("what", "内容"),
@@ -82,6 +87,15 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
     by_reason = [(reason, _figure(count)) for reason, count in report.reasons(language).most_common()]
     return [
         _Table(word["reasons"], (word["reason"], word["count"]), by_reason, (1,)),
+        _Table(
+            word["redactions"],
+            (word["kind"], word["finds"], word["documents"], word["mode"]),
+            [
+                (KINDS[each.kind].text(language), _figure(each.finds), _figure(each.documents), each.mode)
+                for each in report.redactions
+            ],
+            (1, 2),
+        ),
         _shortened(
             word,
             "aside",

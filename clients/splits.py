@@ -1,23 +1,18 @@
 """Documents -> those to train on, to validate with and to test with. Near-duplicates stay on one side.
 
 A revised manual repeats most of the old one: trained on the one and measured on the other, a loss would be a lie. So
-what is dealt is families: documents that share half of their character 5-grams, directly or through others, estimated
-by MinHash (Broder 1997).
+what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rensa import RMinHash, RMinHashLSH
-
 from clients.ingest import Document, Documents
+from clients.similarity import alike
 from federation.errors import DataFolderInvalid
 
 NEAR_DUPLICATE = 0.5
 """The Jaccard similarity of two sets of character 5-grams from which documents count as versions of one."""
-
-_GRAM, _PERMUTATIONS, _BANDS = 5, 128, 32  # 32 bands of 4: finds 87 % of pairs at 0.5, all but 1 in 1,000 at 0.65
 
 Family = tuple[Document, ...]
 
@@ -32,11 +27,12 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
 
     Only the texts decide, not their names or order: families are walked by SHA-256, and one goes to the part if that
     brings the part's characters nearer to its share. So a family larger than twice the share is trained on, unless all
-    are: then the smallest is taken. Each part comes in order of SHA-256.
+    are: then the smallest is taken. Each part comes in order of SHA-256. Shares and walk go by the texts as they were
+    read: what is masked or cleaned, which depends on other documents, moves none from test to training.
 
     Raises DataFolderInvalid (about `folder`) for fewer families than parts.
     """
-    left = sorted(families, key=lambda family: _digest(family[0]))
+    left = sorted(families, key=_dealt_by)
     if len(left) <= len(shares):
         raise _too_few(len(left), len(shares) + 1, folder)
     total = sum(map(_characters, left))
@@ -44,14 +40,15 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
     for index, share in enumerate(shares):
         most = len(left) - (len(shares) - index)  # a family for each part that is still to come, training included
         taken = list(_taken(left, share * total, most))
-        left = [family for family in left if family not in taken]
+        firsts = {family[0].digest for family in taken}
+        left = [family for family in left if family[0].digest not in firsts]
         held.append(_in_order(taken))
     return _in_order(left), *held
 
 
 def families(documents: Sequence[Document]) -> list[Family]:
     """Documents grouped with their near-duplicates; exact repeats are one document. Each family in order of SHA-256."""
-    distinct = sorted({_digest(document): document for document in documents}.items())
+    distinct = sorted({document.digest: document for document in documents}.items())
     unique = [document for _, document in distinct]
     family_of = list(range(len(unique)))  # the smallest index that a document is linked with
 
@@ -60,28 +57,13 @@ def families(documents: Sequence[Document]) -> list[Family]:
             index = family_of[index]
         return index
 
-    for one, other in _near_duplicates([document.text for document in unique]):
+    for one, other in alike(unique, NEAR_DUPLICATE):
         low, high = sorted((first(one), first(other)))
         family_of[high] = low
     grouped: dict[int, list[Document]] = {}
     for index, document in enumerate(unique):
         grouped.setdefault(first(index), []).append(document)
     return [tuple(family) for family in grouped.values()]
-
-
-def _near_duplicates(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Pairs of indices, the smaller one first."""
-    index = RMinHashLSH(threshold=NEAR_DUPLICATE, num_perm=_PERMUTATIONS, num_bands=_BANDS)
-    sketches = list[RMinHash]()
-    for number, text in enumerate(texts):
-        squeezed = "".join(text.split())  # another line width makes no other document
-        sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
-        sketch.update([squeezed[i : i + _GRAM] for i in range(max(1, len(squeezed) - _GRAM + 1))])
-        for earlier in sorted(index.query(sketch)):
-            if sketch.jaccard(sketches[earlier]) >= NEAR_DUPLICATE:
-                yield earlier, number
-        index.insert(number, sketch)
-        sketches.append(sketch)
 
 
 def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterator[Family]:
@@ -97,15 +79,16 @@ def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterato
 
 
 def _in_order(parts: Iterable[Family]) -> Documents:
-    return tuple(sorted((document for family in parts for document in family), key=_digest))
+    return tuple(sorted((document for family in parts for document in family), key=lambda document: document.digest))
+
+
+def _dealt_by(family: Family) -> bytes:
+    """The place of a family in the walk."""
+    return min(document.as_read.sha256 for document in family)
 
 
 def _characters(family: Family) -> int:
-    return sum(len(document.text) for document in family)
-
-
-def _digest(document: Document) -> bytes:
-    return hashlib.sha256(document.text.encode()).digest()
+    return sum(document.as_read.characters for document in family)
 
 
 def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:

@@ -35,7 +35,8 @@ MANDATORY = "???"
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers in [low, high], for `Annotated[int, Range(1, 8)]`."""
+    """The numbers in [low, high], for `Annotated[int, Range(1, 8)]`. Of a list: how many there may be; without it, one
+    or more."""
 
     low: float
     high: float = math.inf
@@ -158,7 +159,8 @@ def _accept(kind: Any, value: Any, limits: Range) -> tuple[bool, Any]:
     if get_origin(kind) is Literal:
         return any(value == choice and type(value) is type(choice) for choice in get_args(kind)), value
     if get_origin(kind) is tuple:
-        items_ok = isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(v, str) for v in value)
+        least = 1 if limits == _ANY else limits.low
+        items_ok = isinstance(value, (list, tuple)) and len(value) >= least and all(isinstance(v, str) for v in value)
         return items_ok, tuple(value) if items_ok else None
     if kind is type(None):
         return value is None, None
@@ -209,7 +211,7 @@ def _describe(annotation: Any, language: Language) -> str:
             kind = "group" if dataclasses.is_dataclass(option) else get_origin(option) or option
             parts.append(_WORDS[kind][language])
     text = _WORDS["or"][language].join(parts)
-    if limits != _ANY:
+    if limits != _ANY and not any(get_origin(option) is tuple for option in options):
         bound = "at least" if limits.high == math.inf else "between"
         text += _WORDS[bound][language].format(low=_number(limits.low), high=_number(limits.high))
     return text

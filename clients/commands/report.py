@@ -1,16 +1,22 @@
 """`rengo member data report`: what reading a site's folders finds, as text, JSON and a page."""
 
 import argparse
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from clients import data_report, report_page
+from clients import data_report, extracted, report_page
 from clients.home import Home, write
-from clients.ingest import Reading, read_documents
+from clients.ingest import Reading
+from clients.ingest.changes import of_all
 from clients.ingest.parser import Parser
+from clients.ingest.personal import review
+from clients.ingest.personal.settings import DEFAULT_SETTINGS
+from clients.ingest.preparing import Prepared, prepared_documents
 from clients.splits import families
 from federation.commands import Printer, Result
-from federation.errors import UsageError
+from federation.errors import Language, UsageError
 from federation.output import disk_errors
 
 _LINES = 12  # of each sample on the page
@@ -18,27 +24,49 @@ _LINES = 12  # of each sample on the page
 
 def report(options: argparse.Namespace, printer: Printer) -> Result:
     """Of this member's folder; or of others, for a trial before there is a member."""
-    home = Home(options.home)
+    home = Home(options.home.absolute())
     joined = home.file("member.toml").exists() or not options.folders
-    folders = [folder.absolute() for folder in options.folders] or [Path(home.settings().data)]
+    folders = [folder.absolute() for folder in options.folders] or list(home.settings().folders)
     if options.html is not None:
         _require_new(options.html.absolute(), folders)
-    with Parser() as parser:
-        permitted = home.policy().marks if joined else frozenset[str]()
-        readings = [read_documents(folder, parser, permitted) for folder in folders]
-    measured = {"near_duplicates": _near_duplicates(readings)} | (_tokens(home, readings) if joined else {})
-    found = data_report.report(folders, readings, measured)
-    result = data_report.told(found, printer.language)
-    if options.html is None:
-        return result
-    samples = {
-        document.name: "\n".join(data_report.beginning(document, _LINES))
-        for reading in readings
-        for document in data_report.sampled(reading)
-    }
+    with contextlib.ExitStack() as opened:
+        if options.folders:
+            site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
+            parser = opened.enter_context(Parser())
+            prepared = [prepared_documents(folder, parser, *site) for folder in folders]
+        else:
+            opened.enter_context(disk_errors(home.path))
+            texts = opened.enter_context(extracted.opened(home))
+            prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
+        readings = [each.reading for each in prepared]
+        measured = {"near_duplicates": _near_duplicates(readings)} | (_tokens(home, readings) if joined else {})
+        found = data_report.report(folders, readings, measured)
+        result = data_report.told(found, printer.language)
+        if joined:
+            result = _with_review(result, home, prepared, printer.language)
+        if options.html is None:
+            return result
+        samples = {
+            document.name: "\n".join(data_report.beginning(document, _LINES))
+            for reading in readings
+            for document in data_report.sampled(reading)
+        }
     with disk_errors(options.html.absolute()):
         write(options.html, report_page.page(found, samples, printer.language).encode())
     return Result({**result.facts, "page": str(options.html)}, f"{result.text}\n{options.html}")
+
+
+def _with_review(result: Result, home: Home, prepared: Sequence[Prepared], language: Language) -> Result:
+    """The report, with the name of the review file, which alone says what was found of personal and secret data."""
+    path = home.file(review.NAME)
+    sightings = [sighting for each in prepared for sighting in each.sightings]
+    with disk_errors(home.path):
+        write(path, review.text(of_all(each.reading.redactions for each in prepared), sightings, language).encode())
+    words = {
+        "en": f"each of them, for you to check: {path} (holds the data itself)",
+        "ja": f"確認用の一覧: {path}（個人情報そのものを含みます）",
+    }[language]
+    return Result({**result.facts, "review": str(path)}, f"{result.text}\n{words}")
 
 
 def _near_duplicates(readings: Sequence[Reading]) -> int:
@@ -53,8 +81,9 @@ def _tokens(home: Home, readings: Sequence[Reading]) -> dict[str, float]:
     from clients.trainer import LocalTokenizer
 
     tokenizer = LocalTokenizer(model_folder(home.settings()))
-    texts = [document.text for reading in readings for document in reading.documents]
-    tokens, chars = sum(len(tokenizer.encode(text)) for text in texts), sum(map(len, texts))
+    documents = [document for reading in readings for document in reading.documents]
+    tokens = sum(len(tokenizer.encode(document.text)) for document in documents)  # one text at a time in memory
+    chars = sum(document.characters for document in documents)
     return {"tokens": tokens, "tokens_a_char": tokens / chars}
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clients import data_report, policy_file, state_folder
+from clients import data_report, extracted, policy_file, state_folder
 from clients.dataset import Blocks, Corpus
 from clients.doctor.check import Check, fine, warning
 from clients.home import Home
-from clients.ingest import read_documents
 from clients.ingest.parser import Parser
 from clients.loading import load, model_folder, require_model
 from clients.trainer import Trainer
@@ -146,8 +145,8 @@ def parser() -> Check:
 
 def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
-    folder = Path(home.settings().data)
-    reading = read_documents(folder, permitted=home.policy().marks)
+    with extracted.opened(home) as texts:
+        reading = extracted.read(home, texts).reading
     kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
     en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
     aside = reading.set_aside

@@ -1,83 +1,163 @@
-"""A site's folder of files -> documents of text, in the formats and encodings of Japanese offices.
+"""A site's folders of files -> documents of text, in the formats and encodings of Japanese offices.
 
-A first version; docs/ingest.md says what it reads and what it does not. Every file is taken for hostile: nothing is
-fetched or run, no entity is expanded, and a file that cannot be used is set aside with a reason and stops nothing.
+docs/ingest.md says what is read and what is not. Every file is taken for hostile: nothing is fetched or run, no entity
+is expanded, and a file that cannot be used is set aside with a reason and stops nothing. Texts lie in a store (`Texts`)
+and not in memory; a file that was read before is not read again.
 """
 
 import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clients.ingest.content import Unusable
-from clients.ingest.files import NOT_OPENED, listed, opened
-from clients.ingest.kinds import IN_WORDS, KINDS, is_passed_over, not_read, passed_over, suffix_of
-from clients.ingest.parser import Parser, Part
-from clients.ingest.selection import Document, Documents, Found, Reading, SetAside, selected
+from clients.ingest.files import FolderUnreachable, examine, listed, opened, require_opened
+from clients.ingest.kinds import IN_WORDS
+from clients.ingest.pace import Pace
+from clients.ingest.parser import Parser
+from clients.ingest.selection import Document, Documents, File, Found, Reading, SetAside, selected
+from clients.ingest.store import Stamp, StoredPart, Texts, reading_key
 from federation.errors import DataFolderInvalid
 
-__all__ = ["Document", "Documents", "Reading", "SetAside", "read_documents", "require_opened"]
+__all__ = [
+    "Document",
+    "Documents",
+    "File",
+    "FolderUnreachable",
+    "Pace",
+    "Reading",
+    "SetAside",
+    "Texts",
+    "read_documents",
+    "read_folders",
+    "require_opened",
+]
 
 
 def read_documents(folder: Path, parser: Parser | None = None, permitted: Collection[str] = ()) -> Reading:
-    """Every file in `folder` and below, by the reader for its suffix, in a process of its own: `parser`, which several
-    folders may share, or one for this folder. `permitted`: marks of confidentiality (see `marks`) that are no obstacle.
+    """As `read_folders` of one folder, with the texts in memory and nothing on disk."""
+    with Texts() as texts:
+        reading = read_folders([folder], texts, parser, permitted)
+        return replace(reading, documents=tuple(replace(each, body=each.text) for each in reading.documents))
 
-    Raises DataFolderInvalid when there is no such folder or nothing in it can be used.
+
+def read_folders(
+    folders: Sequence[Path],
+    texts: Texts,
+    parser: Parser | None = None,
+    permitted: Collection[str] = (),
+    pace: Pace | None = None,
+) -> Reading:
+    """Every file in `folders` and below, by the reader for its suffix, in a process of its own: `parser`, which several
+    calls may share, or one for this call. What `texts` has already is not read again. `permitted`: marks of
+    confidentiality (see `marks`) that are no obstacle.
+
+    Raises DataFolderInvalid when there is no such folder or nothing in any of them can be used; FolderUnreachable.
     """
-    require_opened(folder)
-    known: dict[bytes, list[Part]] = {}
+    labelled = zip(folders, _labels(folders), strict=True)
+    files = [file for folder, label in labelled for file in _in(folder, label, texts)]
+    unread = [file for file in files if file.parts is None]
+    pace = pace or Pace()
+    pace.begin(len(unread), sum(file.stamp.size for file in unread))
     with contextlib.nullcontext(parser) if parser else Parser() as parser:
-        found = [each for name, file in listed(folder) for each in _read(folder, file, name, parser, known)]
-    reading = selected(found, permitted)
+        for file in unread:
+            pace.wait()
+            _read(file, parser, texts)
+            pace.read(file.stamp.size)
+    reading = selected([found for file in files for found in file.found()], permitted)
     if not reading.documents:
-        aside = reading.set_aside
-        reason, reason_ja = (_first(aside, which) for which in ("reason", "reason_ja"))
-        raise DataFolderInvalid(
-            path=folder,
-            detail=f"no usable file ({IN_WORDS}) among its {len(aside)} file(s){reason}",
-            detail_ja=f"使えるファイル（{IN_WORDS}）がありません（{len(aside)} 件中）{reason_ja}",
-        )
+        raise _nothing_usable(folders[0], reading.set_aside)
     return reading
 
 
-def require_opened(folder: Path) -> None:
-    """Raises DataFolderInvalid when there is no such folder, or this user cannot open it."""
-    try:
-        os.scandir(folder).close()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        detail = ("there is no such folder", "フォルダーがありません")
-        raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
-    except OSError as error:
-        detail = (f"it cannot be opened ({error.strerror})", f"開けません（{error.strerror}）")
-        raise DataFolderInvalid(path=folder, detail=detail[0], detail_ja=detail[1]) from error
+_UNKNOWN = Stamp(0, 0, 0)
 
 
-def _read(folder: Path, file: Path, name: str, parser: Parser, known: dict[bytes, list[Part]]) -> list[Found]:
-    """What is in one file, by its name below `folder`: of an archive, each file within.
+@dataclass
+class _File:
+    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes."""
 
-    `known`: by digest, what was read of a file; grows. Repeats are not read again.
+    folder: Path
+    label: str
+    name: str
+    path: Path
+    stamp: Stamp = _UNKNOWN
+    uid: int = -1
+    digest: bytes = b""
+    parts: list[StoredPart] | None = None
+
+    def looks(self, status: os.stat_result) -> None:
+        """Take in what the file is now."""
+        self.stamp, self.uid = Stamp(status.st_size, status.st_mtime_ns, status.st_ino), status.st_uid
+
+    def found(self) -> list[Found]:
+        """What is in it: of an archive, each file within."""
+        size, mtime_ns, _ = self.stamp
+        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
+        return [
+            Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
+            for name, result in self.parts or ()
+        ]
+
+
+def _in(folder: Path, label: str, texts: Texts) -> list[_File]:
+    """The folder's files, with what is known of those that have not changed. None is opened.
+
+    Raises DataFolderInvalid or FolderUnreachable.
     """
-    digest = b""
+    before = texts.count(folder)
+    require_opened(folder, before)
+    files = [_File(folder, label, name, path) for name, path in listed(folder)]
+    require_opened(folder, before)  # still: a share that is lost meanwhile looks like files that are gone
+    texts.forget_others(folder, (file.path for file in files))
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.looks(file.path.stat())
+        try:
+            examine(folder, file.path)
+        except Unusable as refusal:
+            file.parts = [StoredPart("", refusal)]
+            continue
+        file.digest = texts.digest_of(folder, file.path, file.stamp) or b""
+        if file.digest:
+            file.parts = texts.parts(reading_key(file.path.name, file.digest))
+    return files
+
+
+def _read(file: _File, parser: Parser, texts: Texts) -> None:
+    """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
     try:
-        if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
-            raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
-        if not file.is_symlink() and file.is_dir():
-            raise NOT_OPENED
-        if is_passed_over(file.name):
-            raise passed_over()
-        with opened(file) as descriptor:
-            if suffix_of(file.name) not in KINDS:
-                raise not_read(file.name)
+        with opened(file.path) as descriptor:
             with open(descriptor, "rb", closefd=False) as stream:
-                digest = hashlib.file_digest(stream, "sha256").digest()
-            parts = known.get(digest) or parser.parts(descriptor, file.name)
+                file.digest = hashlib.file_digest(stream, "sha256").digest()
+            key = reading_key(file.path.name, file.digest)
+            read = None if texts.parts(key) else parser.parts(descriptor, file.path.name)
+            status = os.fstat(descriptor)
     except Unusable as refusal:
-        return [Found(name, refusal)]
-    known[digest] = parts
-    return [Found(f"{name}/{p.name}", p.result) if p.name else Found(name, p.result, digest) for p in parts]
+        if refusal.again:
+            require_opened(file.folder, texts.count(file.folder))  # is it the file, or the server?
+        file.digest, file.parts = b"", [StoredPart("", refusal)]
+        return
+    file.parts = texts.parts(key) if read is None else texts.keep(key, read)
+    file.looks(status)
+    texts.note(file.folder, file.path, file.stamp, file.digest)
 
 
-def _first(set_aside: Sequence[SetAside], reason: str) -> str:
-    return f"; {set_aside[0].name}: {getattr(set_aside[0], reason)}" if set_aside else ""
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """What comes before the names of each folder's documents: nothing where there is one folder."""
+    if len(folders) == 1:
+        return [""]
+    names = [folder.name for folder in folders]
+    return [f"{name}-{names[:i].count(name) + 1}/" if name in names[:i] else f"{name}/" for i, name in enumerate(names)]
+
+
+def _nothing_usable(folder: Path, set_aside: Sequence[SetAside]) -> DataFolderInvalid:
+    first = [(f"; {aside.name}: {aside.reason}", f"{aside.name}: {aside.reason_ja}") for aside in set_aside[:1]]
+    reason, reason_ja = first[0] if first else ("", "")
+    return DataFolderInvalid(
+        path=folder,
+        detail=f"no usable file ({IN_WORDS}) among its {len(set_aside)} file(s){reason}",
+        detail_ja=f"使えるファイル（{IN_WORDS}）がありません（{len(set_aside)} 件中）{reason_ja}",
+    )

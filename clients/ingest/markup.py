@@ -26,7 +26,10 @@ _NEVER_NESTS = frozenset(_NEVER_NEST.split())
 
 # Marks within a page's text while it is taken apart; a page's own ones are removed first.
 _BREAK, _CELL, _ROW, _ROW_END, _TITLE = "\x1c", "\x1d", "\x1e", "\x1f", "\x02"
-_MARKS = re.compile("[\x02\x1c-\x1f]")
+_BLANK, _TAB, _END_OF_PRE = "\x03", "\x04", "\x05"  # within <pre>
+_MARKS = re.compile("[\x02-\x05\x1c-\x1f]")
+_AS_THEY_ARE = str.maketrans({" ": _BLANK, "\t": _TAB, "\n": _BREAK})
+_AS_THEY_WERE = str.maketrans({_BLANK: " ", _TAB: "\t", _END_OF_PRE: None})
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _WIDE = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A line end in the source between two Japanese characters is no blank: HTML of Japanese text is wrapped anywhere.
@@ -57,23 +60,26 @@ def text_of(page: str) -> str:
     lines = []
     for raw in _rows_flattened("".join(_marked(tree.body))).split(_BREAK):
         line = _unwrapped(raw.removeprefix(_TITLE))
-        if line:
+        if line.strip(_BLANK + _TAB + _END_OF_PRE):
             lines.append(f"\n{line}\n" if raw.startswith(_TITLE) else f"{line}\n")
-    return "".join(lines).lstrip("\n")
+    return "".join(lines).lstrip("\n").translate(_AS_THEY_WERE)
 
 
 def _marked(body: LexborNode) -> Iterator[str]:
     """The text in the order of the page, with marks. Not recursive: how deep a page nests is its author's choice."""
     stack: list[LexborNode | str] = [body]
+    within_pre = 0
     while stack:
         node = stack.pop()
         if isinstance(node, str):
+            within_pre -= node.startswith(_END_OF_PRE)
             yield node
         elif node.tag == "-text":
             text = _MARKS.sub("", node.text_content or "")
-            yield text.replace("\n", _BREAK) if _within_pre(node) else text
+            yield text.translate(_AS_THEY_ARE) if within_pre else text
         else:
             before, after = _around(node.tag or "")
+            within_pre += node.tag == "pre"
             stack.append(after)
             stack.extend(reversed(list(node.iter(include_text=True))))
             yield before
@@ -86,12 +92,9 @@ def _around(tag: str) -> tuple[str, str]:
         return _CELL, ""
     if _HEADING.fullmatch(tag):
         return _BREAK + _TITLE, _BREAK
+    if tag == "pre":
+        return _BREAK, _END_OF_PRE + _BREAK
     return (_BREAK, _BREAK) if tag in _IS_BLOCK else ("", "")
-
-
-def _within_pre(node: LexborNode) -> bool:
-    parent = node.parent
-    return parent is not None and (parent.tag == "pre" or (parent.parent is not None and parent.parent.tag == "pre"))
 
 
 def _rows_flattened(marked: str) -> str:

@@ -1,4 +1,4 @@
-"""DOCX -> its text: paragraphs and tables in the order of the document.
+"""DOCX -> its text: paragraphs and tables in the order of the document, then foot- and end notes.
 
 Deletions that a reviewer tracked stay out and insertions stay in.
 """
@@ -13,6 +13,7 @@ _WORD = (
     "http://schemas.openxmlformats.org/wordprocessingml/2006/main",
     "http://purl.oclc.org/ooxml/wordprocessingml/main",  # "strict"
 )
+_NOTES = ("word/footnotes.xml", "word/endnotes.xml")
 _AROUND = re.compile(r"word/(?:header|footer|footnotes|endnotes|comments)\d*\.xml")
 _HEADING = re.compile(r"(?:Heading|見出し)\s*\d|Title", re.IGNORECASE)
 
@@ -21,7 +22,9 @@ def read(data: bytes) -> Content:
     """Raises Unusable for what is no DOCX, is encrypted, declares a document type, or unfolds too far."""
     package = Package(data, _BODY, Unusable("not a Word document", "Word 文書ではありません"))
     body = _Body()
-    body.parse(package.part(_BODY))
+    for part in (_BODY, *_NOTES):
+        if part in package.names:
+            body.parse(package.part(part))
     return Content("".join(body.lines).lstrip("\n"), Facts("docx"), around=package.around(_AROUND))
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from clients.ingest import archive, logs, marks, markup, office, pdf, sheets, slides
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
+from clients.ingest.forms import usual_forms
 from clients.ingest.kinds import suffix_of
 
 
@@ -43,7 +44,9 @@ def parse(data: bytes, name: str) -> Content:
         raise Unusable("holds NUL characters", "NUL 文字を含みます")
     if not text.strip():
         raise Unusable("empty", "空です")
-    return Content(text, content.facts, content.left_out, marks=marks.in_text(text, content.around))
+    # 客先⽀給 with a radical, and 社外秘 with something invisible in it, are marks as well.
+    found = marks.in_text(usual_forms(text)[0], usual_forms(content.around)[0])
+    return Content(text, content.facts, content.left_out, marks=found)
 
 
 def _text(data: bytes, name: str) -> Content:

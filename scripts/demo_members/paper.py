@@ -55,7 +55,7 @@ def _pages(document: Document) -> Iterator[list[tuple[str, float, float]]]:
     for line in document.lines:
         size = HEAD_SIZES.get(line.level, 12.5) if line.level else TEXT_SIZE
         y -= BEFORE_HEAD * size if line.level and page else 0
-        for text in _broken(line.text, size):
+        for text in broken(line.text, size):
             if y < MARGIN:
                 yield page
                 page, y = [], A4[1] - MARGIN
@@ -65,9 +65,8 @@ def _pages(document: Document) -> Iterator[list[tuple[str, float, float]]]:
     yield page
 
 
-def _broken(text: str, size: float) -> Iterator[str]:
-    """The text in lines as wide as the page. A blank at a line's end stays there, as word processors leave it."""
-    room = A4[0] - 2 * MARGIN
+def broken(text: str, size: float, room: float = A4[0] - 2 * MARGIN) -> Iterator[str]:
+    """The text in lines as wide as `room`. A blank at a line's end stays there, as word processors leave it."""
     line: list[str] = []
     for piece in PIECES.findall(text):
         if line and stringWidth("".join([*line, piece.rstrip()]), FONT, size) > room:

@@ -1,6 +1,5 @@
 """What is wrong with a command line is said in the reader's language, also where argparse finds it."""
 
-
 import pytest
 
 from federation.arguments import ArgumentParser, folder

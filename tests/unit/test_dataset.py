@@ -16,6 +16,7 @@ from clients.dataset import IGNORED, Source, joined, pack, read_corpus, tokenise
 from clients.ingest import Document
 from federation import plan
 from federation.errors import TooLittleText
+from tests.unit.test_splits import revised
 
 PAD = 3
 
@@ -176,7 +177,7 @@ class TestCorpus:
     def test_versions_of_one_document_are_one_test_text(self, tmp_path: Path) -> None:
         source = self.folder(tmp_path, 6)
         for document in texts(6):
-            (tmp_path / f"new-{document.name}").write_text(document.text + "改訂", encoding="utf-8")
+            (tmp_path / f"new-{document.name}").write_text(revised(document, 0.15).text, encoding="utf-8")
         corpus = read_corpus(source, Characters(), 16, plan.Evaluation(1, 16, 0.15, 0.3))
         assert corpus.documents == 12
         assert sum(text.tokens for text in corpus.test_texts) == corpus.test.predicted

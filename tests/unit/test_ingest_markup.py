@@ -32,6 +32,11 @@ def test_preformatted_lines_stay_lines() -> None:
     assert text_of("<pre>一行\n二行</pre><p>三\n行</p>") == "一行\n二行\n三行\n"
 
 
+def test_code_keeps_its_blanks_however_deep_it_is_marked_up() -> None:
+    page = "<p>例</p><pre><code><span>if  x:</span>\n<span>\t  <b>y</b> = 1</span>\n\n</code></pre><p>三  四</p>"
+    assert text_of(page) == "例\nif  x:\n\t  y = 1\n三 四\n"
+
+
 def test_blanks_that_are_meant_stay() -> None:
     assert text_of("<p>軸受 温度\u3000上限 ①～③ &lt;b&gt; A&amp;B</p>") == "軸受 温度\u3000上限 ①～③ <b> A&B\n"
 

@@ -68,6 +68,14 @@ def test_a_table_within_a_cell_and_a_text_box() -> None:
     assert office.read(body(f"<w:p><w:r>{alternative}<w:t>本文</w:t></w:r></w:p>")).text == "箱\n本文\n"
 
 
+def test_foot_and_end_notes_follow_the_text() -> None:
+    target = io.BytesIO(body("<w:p><w:r><w:t>すきまは0.02㎜以下</w:t><w:footnoteReference/></w:r></w:p>"))
+    note = "<w:footnote><w:p><w:r><w:footnoteRef/></w:r><w:r><w:t>20℃のとき。</w:t></w:r></w:p></w:footnote>"
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("word/footnotes.xml", f"<w:footnotes {WORD}>{note}</w:footnotes>")
+    assert office.read(target.getvalue()).text == "すきまは0.02㎜以下\n20℃のとき。\n"
+
+
 @pytest.mark.parametrize(
     "doctype",
     [

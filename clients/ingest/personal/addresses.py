@@ -1,0 +1,44 @@
+"""Mail addresses, and postal addresses down to the house: a place without a house's number is no address of anybody."""
+
+import re
+from collections.abc import Iterator
+
+from clients.ingest.personal.context import Context
+from clients.ingest.personal.kinds import Find
+
+MAIL = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@| ?[(\[] ?at ?[)\]] ?)"
+    r"(?:[A-Za-z0-9-]{1,63}(?:\.| ?[(\[] ?dot ?[)\]] ?)){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
+)
+_PREFECTURE = (
+    r"(?:北海道|東京都|(?:大阪|京都)府|(?:青森|岩手|宮城|秋田|山形|福島|茨城|栃木|群馬|埼玉|千葉|神奈川|新潟|富山|石川|福井|山梨|長野|岐阜"
+    r"|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
+)
+_WARD = (
+    r"(?:千代田|中央|港|新宿|文京|台東|墨田|江東|品川|目黒"
+    r"|大田|世田谷|渋谷|中野|杉並|豊島|北|荒川|板橋|練馬|足立|葛飾|江戸川)区"
+)
+_KANJI, _LETTER = "一-龥々ヶ", "一-龥々ヶぁ-んァ-ヴー"
+_CODE = r"(?:〒 ?)?\d{3}-?\d{4}[ \n]{0,2}"
+_NUMBER = "(?:[0-9]{1,5}|[一二三四五六七八九十]{1,4}(?=丁目|番|号))"
+_HOUSE = rf"{_NUMBER}(?:(?:丁目|番地?|号|の|-)の?(?:{_NUMBER})?){{0,6}}"
+_HOUSE_IN_PARTS = rf"{_NUMBER}(?:(?:丁目|番地?|号|の|-)の?(?:{_NUMBER})?){{1,6}}"
+_BUILDING = (
+    r"(?: ?[^\s、。|()0-9]{1,20}(?:ビル|マンション|荘|寮|棟)\d{0,3}(?:階|F|号室?)?| [^\s、。|()]{2,20}(?:階|号室?))?"
+)
+_ADDRESS = re.compile(
+    rf"(?:{_CODE})?{_PREFECTURE}[{_LETTER}]{{2,25}} ?{_HOUSE}{_BUILDING}"
+    rf"|(?:{_CODE})?(?<![{_KANJI}])(?:[{_KANJI}]{{1,5}}[市郡]|つくば市|さいたま市|いわき市|{_WARD})"
+    rf"[{_LETTER}]{{1,15}} ?{_HOUSE_IN_PARTS}{_BUILDING}"
+    r"|〒 ?\d{3}-?\d{4}(?!\d)"
+)
+
+
+def mail_addresses(context: Context) -> Iterator[Find]:
+    """Each of them, also of a department."""
+    return (Find("mail", *match.span()) for match in MAIL.finditer(context.text))
+
+
+def postal_addresses(context: Context) -> Iterator[Find]:
+    """With prefecture or city and a house's number; and 〒 with its seven digits alone."""
+    return (Find("address", *match.span()) for match in _ADDRESS.finditer(context.text))

@@ -1,0 +1,51 @@
+"""From a folder to the documents that are trained on: read, redacted, cleaned. Whatever trains, measures, previews,
+samples or reports takes its documents from here, so that what a person is shown is what is trained on.
+
+What is held out must not depend on what is changed here: `Document.origin` keeps hash and length of the text as
+it was read, and `clients.splits` goes by them.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clients.ingest import Reading, read_documents
+from clients.ingest.changes import Cleaning
+from clients.ingest.cleaning import in_usual_forms, without_boilerplate, without_near_duplicates
+from clients.ingest.parser import Parser
+from clients.ingest.personal.redact import Sighting, redacted
+from clients.ingest.personal.settings import OFF, PersonalSettings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a folder gives to train on. `sightings`: what was found of personal and secret data, in its own words."""
+
+    reading: Reading
+    sightings: tuple[Sighting, ...] = field(default=(), repr=False)
+
+
+def prepared_documents(
+    folder: Path, parser: Parser | None = None, permitted: Collection[str] = (), personal: PersonalSettings = OFF
+) -> Prepared:
+    """`read_documents`, then `prepared`. Raises as they do."""
+    return prepared(read_documents(folder, parser, permitted), personal)
+
+
+def prepared(reading: Reading, personal: PersonalSettings) -> Prepared:
+    """A reading with its documents redacted and cleaned, and the counts of both."""
+    documents, forms = in_usual_forms(reading.documents)
+    redaction = redacted(documents, personal)
+    # Near-duplicates first: five copies of one document would make all of it boilerplate.
+    documents, nearly_the_same = without_near_duplicates(redaction.documents)
+    documents, paragraphs, characters = without_boilerplate(documents)
+    aside = sorted((*reading.set_aside, *redaction.dropped, *nearly_the_same), key=lambda each: each.name)
+    cleaning = Cleaning(forms, paragraphs, characters, len(nearly_the_same))
+    changed = replace(
+        reading,
+        documents=documents,
+        set_aside=tuple(aside),
+        redactions=redaction.redactions,
+        cleaning=cleaning,
+    )
+    return Prepared(changed, redaction.sightings)
