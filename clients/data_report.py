@@ -36,6 +36,7 @@ class File:
     encoding: str = ""
     sure: float = 1.0
     chars: int = 0
+    records: int = 0
     marks: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     aside: SetAside | None = None
@@ -58,6 +59,7 @@ class File:
             "encoding": self.encoding,
             "encoding_confidence": self.sure,
             "chars": self.chars,
+            "records": self.records,
             "marks": list(self.marks),
             "left_out": [{"count": each.count, "what": each.what} for each in self.left_out],
             "reason": self.why("en"),
@@ -115,7 +117,8 @@ class Report:
     def totals(self) -> dict[str, float]:
         """The figures to begin with."""
         files, used = len(self.files), len(self.used)
-        counted = {"files": files, "used": used, "set_aside": files - used, "chars": sum(f.chars for f in self.used)}
+        counted = {"files": files, "used": used, "set_aside": files - used}
+        counted |= {name: sum(getattr(file, name) for file in self.used) for name in ("records", "chars")}
         return {**counted, **self.measured}
 
     def facts(self) -> dict[str, Any]:
@@ -194,11 +197,15 @@ def beginning(document: Document, lines: int) -> list[str]:
 
 def _files(reading: Reading) -> list[File]:
     """By name."""
-    used = [
-        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, d.characters, tuple(sorted(d.marks)), d.left_out)
-        for d in reading.documents
-    ]
+    used = [_used(document) for document in reading.documents]
     return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)
+
+
+def _used(document: Document) -> File:
+    facts = document.facts
+    sizes = document.characters, facts.records
+    how = facts.kind, facts.encoding, facts.sure
+    return File(document.name, *how, *sizes, tuple(sorted(document.marks)), document.left_out)
 
 
 def _how(document: Document) -> str:

@@ -2,7 +2,7 @@
 
 texts.sqlite    the text of each document (clients/ingest/store.py)
 tokens/         what it is as tokens, for one tokenizer and length
-report.html, samples/   what people asked to see
+report.html     what `data report` found, for a browser; personal-review.txt: the personal and secret data in it
 """
 
 import shutil

@@ -3,14 +3,13 @@
 member.toml         names, addresses and data folders; written by `join`, a person may edit it
 policy.toml         what this site permits
 personal.toml       what it does with personal and secret data in its documents
-personal-review.txt what of that was found when it was reported last
 keys/               member.key (identity), node.key (Flower node)
 root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
 manifests/          on which data each job trains here; receipts/ of what was purged
-extracted/          text of the documents and what is made of it, until it is purged
+extracted/          text of the documents and what is made of it, reports and review files too, until it is purged
 """
 
 import datetime
@@ -24,7 +23,6 @@ from typing import Annotated, Any
 
 from clients import policy_file
 from clients.ingest.personal import settings as personal_settings
-from clients.ingest.personal.review import NAME as REVIEW
 from clients.ingest.personal.settings import PersonalSettings
 from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
@@ -148,7 +146,7 @@ class Home:
         self.file("member.toml").unlink()
         for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
-        settings_of_site = ("policy.toml", "personal.toml", REVIEW)
+        settings_of_site = ("policy.toml", "personal.toml")
         for name in (*settings_of_site, "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
             self.file(name).unlink(missing_ok=True)
 

@@ -22,6 +22,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "used": ("used", "使用"),
     "set_aside": ("set aside", "除外"),
     "chars": ("characters", "文字"),
+    "records": ("records", "レコード"),
     "tokens": ("tokens", "トークン"),
     "tokens_a_char": ("tokens a character", "トークン／文字"),
     "near_duplicates": ("near-duplicates", "ほぼ同じ文書"),
@@ -117,9 +118,9 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
         _shortened(
             word,
             "all",
-            (word["file"], word["kind"], word["encoding"], word["chars"]),
-            [(file.path, file.kind, file.encoding, _figure(file.chars)) for file in used],
-            (3,),
+            (word["file"], word["kind"], word["encoding"], word["records"], word["chars"]),
+            [(file.path, file.kind, file.encoding, _figure(file.records), _figure(file.chars)) for file in used],
+            (3, 4),
         ),
     ]
 

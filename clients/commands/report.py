@@ -19,11 +19,12 @@ from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
 from federation.output import disk_errors
 
+_PAGE = "report.html"  # among what is kept of documents
 _LINES = 12  # of each sample on the page
 
 
 def report(options: argparse.Namespace, printer: Printer) -> Result:
-    """Of this member's folder; or of others, for a trial before there is a member."""
+    """Of this member's folders; or of others, for a trial before there is a member."""
     home = Home(options.home.absolute())
     joined = home.file("member.toml").exists() or not options.folders
     folders = [folder.absolute() for folder in options.folders] or list(home.settings().folders)
@@ -44,21 +45,22 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
         result = data_report.told(found, printer.language)
         if joined:
             result = _with_review(result, home, prepared, printer.language)
-        if options.html is None:
+        page = options.html or (None if options.folders else extracted.folder(home) / _PAGE)
+        if page is None:
             return result
         samples = {
             document.name: "\n".join(data_report.beginning(document, _LINES))
             for reading in readings
             for document in data_report.sampled(reading)
         }
-    with disk_errors(options.html.absolute()):
-        write(options.html, report_page.page(found, samples, printer.language).encode())
-    return Result({**result.facts, "page": str(options.html)}, f"{result.text}\n{options.html}")
+    with disk_errors(page.absolute()):
+        write(page, report_page.page(found, samples, printer.language).encode())
+    return Result({**result.facts, "page": str(page)}, f"{result.text}\n{page}")
 
 
 def _with_review(result: Result, home: Home, prepared: Sequence[Prepared], language: Language) -> Result:
     """The report, with the name of the review file, which alone says what was found of personal and secret data."""
-    path = home.file(review.NAME)
+    path = extracted.folder(home) / review.NAME
     sightings = [sighting for each in prepared for sighting in each.sightings]
     with disk_errors(home.path):
         write(path, review.text(of_all(each.reading.redactions for each in prepared), sightings, language).encode())

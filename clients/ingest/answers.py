@@ -1,7 +1,7 @@
 """What a parsing process answered, checked: a parser that a file has taken over may have written it."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
@@ -44,7 +44,7 @@ def _facts(given: dict[str, Any]) -> Facts:
     facts = Facts(**given)
     if not math.isfinite(facts.sure):
         raise BadAnswer("no share")
-    return Facts(_line(facts.kind), _line(facts.encoding), facts.sure)
+    return replace(facts, kind=_line(facts.kind), encoding=_line(facts.encoding))
 
 
 def _left_out(given: object) -> LeftOut:

@@ -17,12 +17,14 @@ class Facts:
     """How a text was read. `kind`: text, markdown, html, pdf, docx, xlsx, pptx, table, sensor log or event log.
 
     `encoding` is empty where the format itself says it (PDF, DOCX). `sure`, from 0 to 1: how clear the choice of the
-    encoding was; 1 where it was not a guess.
+    encoding was; 1 where it was not a guess. `records`: windows of a log of readings, events of one of these, rows of a
+    table; else 1.
     """
 
     kind: str = "text"
     encoding: str = ""
     sure: float = 1.0
+    records: int = 1
 
 
 @dataclass(frozen=True)

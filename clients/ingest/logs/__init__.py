@@ -58,17 +58,17 @@ def read(data: bytes, name: str, site: Site = ALONE) -> Content:
         raise Unusable("empty", "空です")
     left_out, span = Counter[tuple[str, str]](), None
     if file.roles.kind == "sensor log":
-        lines, span = _readings(file, name, site, left_out)
+        told, span = _readings(file, name, site, left_out)
     elif file.roles.kind == "event log":
-        lines, span = _events(file, name, site, left_out)
+        told, span = _events(file, name, site, left_out)
     else:
-        lines = [_labelled(file.form.names, row.cells) for row in file.rows() if row.line >= file.form.first]
-    if not lines and site.earlier:
+        told = [_labelled(file.form.names, row.cells) for row in file.rows() if row.line >= file.form.first]
+    if not told and site.earlier:
         first = site.earlier[0].path
         raise Unusable(f"all its rows are in {first}", f"すべての行が {first} にあります")
     before = [" ".join(filter(None, row.cells)) for row in file.form.preamble]
-    text = "".join(line + "\n" for line in before + lines if line)
-    facts = Facts(file.roles.kind, decoded.encoding, decoded.sure)
+    text = "".join(line + "\n" for line in before + told if line)
+    facts = Facts(file.roles.kind, decoded.encoding, decoded.sure, len(told))
     return Content(text, facts, tuple(LeftOut(n, *what) for what, n in left_out.items() if n), log=span)
 
 
@@ -113,7 +113,7 @@ def _readings(
 ) -> tuple[list[str], LogSpan | None]:
     told = list(_told(file.machine, site))
     beside = [event for other in site.events for event in _companion(other, site.settings).events(_last(other.path))]
-    lines, spans, columns = list[str](), list[int](), list[str]()
+    windows_told, spans, columns = list[str](), list[int](), list[str]()
     for number, table in enumerate(_tables(file, left_out)):
         first = number == 0
         places = file.places if first else list(range(len(table.columns)))
@@ -125,8 +125,8 @@ def _readings(
         for log in readings.logs(once, places, its_roles, file.machine):
             around = Beside(beside, log.machine, site.path or name, site.settings.after)
             for window in windows(log.times, site.settings.window):
-                lines += template.told(log, window, name, site.settings, around)
-    return lines, LogSpan(_digest(columns), min(spans), max(spans)) if spans else None
+                windows_told.append("\n".join(template.told(log, window, name, site.settings, around)))
+    return windows_told, LogSpan(_digest(columns), min(spans), max(spans)) if spans else None
 
 
 def _told(machine: str, site: Site) -> Iterator[readings.Told]:
