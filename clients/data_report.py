@@ -132,7 +132,7 @@ class Report:
 
 
 def report(folders: Sequence[Path], readings: Sequence[Reading], measured: Mapping[str, float]) -> Report:
-    """Of `readings`, one of each of `folders`."""
+    """Of `readings`, all that is in `folders`."""
     files = [file for reading in readings for file in _files(reading)]
     cleaning = sum((reading.cleaning for reading in readings), Cleaning())
     return Report(tuple(folders), tuple(files), measured, of_all(r.redactions for r in readings), cleaning)
@@ -164,9 +164,9 @@ def counts(reading: Reading) -> dict[str, int]:
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
-    rows = [{"file": str(folder / d.name), "as": _how(d), "characters": len(d.text)} for d in reading.documents]
+    rows = [{"file": d.place, "as": _how(d), "characters": d.characters} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
-    lines = [f"  {d.name}  ({_how(d)}, {len(d.text):,})" for d in reading.documents]
+    lines = [f"  {d.name}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))
 
 
@@ -195,7 +195,7 @@ def beginning(document: Document, lines: int) -> list[str]:
 def _files(reading: Reading) -> list[File]:
     """By name."""
     used = [
-        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, len(d.text), tuple(sorted(d.marks)), d.left_out)
+        File(d.name, d.facts.kind, d.facts.encoding, d.facts.sure, d.characters, tuple(sorted(d.marks)), d.left_out)
         for d in reading.documents
     ]
     return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)

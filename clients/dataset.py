@@ -7,7 +7,7 @@ nothing. Nothing downstream shifts them again. Every token of a document but its
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.ingest import Document, Documents, SetAside
+from clients.ingest import Document, Documents, Reading, SetAside
 from clients.ingest.parser import Parser
 from clients.ingest.personal.settings import OFF, PersonalSettings
 from clients.ingest.preparing import prepared_documents
@@ -24,6 +24,7 @@ from federation import plan
 from federation.errors import TooLittleText
 
 IGNORED = -100  # torch's cross_entropy skips it by default
+_AT_ONCE = 1024  # blocks in memory
 
 Ids = NDArray[np.int32]
 
@@ -73,23 +74,29 @@ class Blocks:
     @property
     def predicted(self) -> int:
         """How many tokens are predicted in all."""
-        return int(np.count_nonzero(self.labels != IGNORED))
+        return sum(int(np.count_nonzero(predicting)) for predicting in self._predicting())
 
     def first(self, tokens: int) -> Self:
         """As many leading blocks as predict `tokens` tokens, exactly: surplus labels of the last are masked.
 
         Raises TooLittleText if there are fewer; blocks are never used twice.
         """
-        running = np.cumsum(self.labels.ravel() != IGNORED)
-        available = int(running[-1]) if running.size else 0
-        if available < tokens:
-            raise self.source.too_little("held-out", available, tokens, "evaluation.tokens")
-        length = self.ids.shape[1]
-        end = int(np.searchsorted(running, tokens)) + 1  # position of the last wanted label, plus one
-        chosen = self[: -(-end // length)]
-        labels = chosen.labels.copy()
-        labels.ravel()[end:] = IGNORED
-        return replace(chosen, labels=labels)
+        length, found, before = self.ids.shape[1], 0, 0
+        for predicting in self._predicting():
+            running = found + np.cumsum(predicting)
+            if running[-1] >= tokens:
+                end = before + int(np.searchsorted(running, tokens)) + 1  # position of the last wanted label, plus one
+                chosen = self[: -(-end // length)]
+                labels = chosen.labels.copy()
+                labels.ravel()[end:] = IGNORED
+                return replace(chosen, labels=labels)
+            found, before = int(running[-1]), before + len(predicting)
+        raise self.source.too_little("held-out", found, tokens, "evaluation.tokens")
+
+    def _predicting(self) -> Iterator[NDArray[np.bool_]]:
+        """For each position in turn whether it predicts something: of some blocks at a time, since all may not fit."""
+        for start in range(0, len(self), _AT_ONCE):
+            yield self.labels[start : start + _AT_ONCE].ravel() != IGNORED
 
     def for_round(self, round: int, count: int, seed: int | bytes) -> Self:
         """The `count` blocks that a member trains on in `round` (from 1), in order.
@@ -161,32 +168,53 @@ def read_parts(
 
     Raises DataFolderInvalid: no folder, nothing readable, or too few documents.
     """
-    reading = prepared_documents(folder, parser, permitted, personal).reading
+    return parts_of(prepared_documents(folder, parser, permitted, personal).reading, evaluation, folder)
+
+
+def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path) -> Parts:
+    """What was read, split. Raises DataFolderInvalid (about `folder`) for too few documents."""
     shares = (evaluation.test_share, evaluation.validation_share)
     train, test, validation = split(reading.documents, shares, folder)
     return Parts(train, validation, test, reading.set_aside)
 
 
-def corpus_of(source: Source, parts: Parts, tokenizer: Tokenizer, length: int, evaluation: plan.Evaluation) -> Corpus:
+class Packing(Protocol):
+    """How documents become blocks of `length`: (the blocks, how many tokens each document has)."""
+
+    def __call__(self, documents: Documents, tokenizer: Tokenizer, length: int) -> tuple[Blocks, Ids]: ...
+
+
+def packed(documents: Documents, tokenizer: Tokenizer, length: int) -> tuple[Blocks, Ids]:
+    """Packing in memory."""
+    tokens = tokenise(documents, tokenizer)
+    return pack(tokens, length, tokenizer.pad_id), np.array([len(ids) for ids in tokens], dtype=np.int32)
+
+
+def corpus_of(
+    source: Source,
+    parts: Parts,
+    tokenizer: Tokenizer,
+    length: int,
+    evaluation: plan.Evaluation,
+    packing: Packing = packed,
+) -> Corpus:
     """Blocks of `length` tokens. Raises TooLittleText: nothing to train on, or fewer tokens to validate with than one
     evaluation takes."""
     groups = families(parts.test)
-    texts = [tokenise(group, tokenizer) for group in groups]
-    tokens = (
-        tokenise(parts.train, tokenizer),
-        tokenise(parts.validation, tokenizer),
-        [ids for t in texts for ids in t],
+    test_documents = tuple(document for group in groups for document in group)
+    (train, _), (validation, _), (test, sizes) = (
+        packing(documents, tokenizer, length) for documents in (parts.train, parts.validation, test_documents)
     )
-    train, validation, test = (replace(pack(part, length, tokenizer.pad_id), source=source) for part in tokens)
+    train, validation, test = (replace(blocks, source=source) for blocks in (train, validation, test))
     if not len(train):
         raise source.too_little("training", 0, 1, "evaluation.test_share")
     validation.first(evaluation.tokens)
-    measures = [
-        Measure(sum(len(ids) - 1 for ids in text), sum(len(document.text) for document in group))
-        for text, group in zip(texts, groups, strict=True)
-    ]
+    ends = np.cumsum([len(group) for group in groups])
+    predicted = [int(np.sum(each - 1)) for each in np.split(sizes, ends[:-1])]
+    characters = (sum(document.characters for document in group) for group in groups)
+    measures = tuple(map(Measure, predicted, characters))
     count = len(parts.train) + len(parts.validation) + len(parts.test)
-    return Corpus(train, validation, test, tuple(measures), count, parts.set_aside)
+    return Corpus(train, validation, test, measures, count, parts.set_aside)
 
 
 def read_corpus(
@@ -204,32 +232,47 @@ def read_corpus(
 
 def tokenise(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Ids]:
     """Token ids of each document: BOS if the tokenizer has one, the text, EOS."""
+    return [token_ids(document, tokenizer) for document in documents]
+
+
+def token_ids(document: Document, tokenizer: Tokenizer) -> Ids:
+    """Those of one document; see `tokenise`."""
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    return [np.array([*start, *tokenizer.encode(d.text), tokenizer.eos_id], dtype=np.int32) for d in documents]
+    return np.array([*start, *tokenizer.encode(document.text), tokenizer.eos_id], dtype=np.int32)
 
 
-def pack(documents: Sequence[Ids], length: int, pad_id: int) -> Blocks:
+def pack(documents: Iterable[Ids], length: int, pad_id: int) -> Blocks:
     """Lay tokenised documents end to end and cut them into blocks of `length`; the last block is padded.
 
     A document that is cut continues in the next block at position 0, since attention does not reach into another
     block: its first token there is predicted by the last position of the block before, which still sees what came
     before it, and never from nothing. The padding is a run of its own, at positions from 0, and predicts nothing.
     """
-    ends = np.cumsum([len(document) for document in documents], dtype=np.int64)
-    total = int(ends[-1]) if documents else 0
-    padded = -(-total // length) * length
-    ids = np.full(padded, pad_id, dtype=np.int32)
-    labels = np.full(padded, IGNORED, dtype=np.int32)
-    if total:
-        ids[:total] = np.concatenate(documents)
-        labels[: total - 1] = ids[1:total]
-        labels[ends - 1] = IGNORED  # a document's last token says nothing about the next document
-    is_start = np.arange(padded) % length == 0
-    is_start[ends[ends < padded]] = True
-    positions = np.arange(padded) - np.maximum.accumulate(np.where(is_start, np.arange(padded), 0))
-    shape = (-1, length)
-    blocks = Blocks(ids.reshape(shape), positions.astype(np.int32).reshape(shape), labels.reshape(shape))
-    return blocks[np.flatnonzero((blocks.labels != IGNORED).any(axis=1))]  # a lone EOS at the end has nothing to teach
+    none = np.zeros((3, 0, length), dtype=np.int32)
+    ids, positions, labels = np.concatenate([none, *laid(documents, length, pad_id)], axis=1)
+    return Blocks(ids, positions, labels)
+
+
+def laid(documents: Iterable[Ids], length: int, pad_id: int) -> Iterator[Ids]:
+    """The blocks of `pack`, some at a time: ids, positions and labels as one array (3, some, length). A block in which
+    nothing is predicted, as a lone EOS at the end, has nothing to teach and is left out."""
+    rest = np.zeros((3, 0), dtype=np.int32)  # the block that is not full yet
+    for ids in documents:
+        own = np.arange(len(ids), dtype=np.int32)
+        positions = np.minimum(own, (rest.shape[1] + own) % length)
+        labels = np.append(ids[1:], np.int32(IGNORED))  # its last token says nothing about the next document
+        rest = np.concatenate([rest, np.stack([ids, positions, labels])], axis=1)
+        whole = rest.shape[1] // length * length
+        yield _teaching(rest[:, :whole].reshape(3, -1, length))
+        rest = rest[:, whole:]
+    if missing := -rest.shape[1] % length:
+        padding = np.empty((3, missing), dtype=np.int32)
+        padding[0], padding[1], padding[2] = pad_id, np.arange(missing), IGNORED
+        yield _teaching(np.concatenate([rest, padding], axis=1).reshape(3, 1, length))
+
+
+def _teaching(blocks: Ids) -> Ids:
+    return blocks[:, (blocks[2] != IGNORED).any(axis=1)]
 
 
 def _permutation(size: int, seed: bytes, epoch: int) -> NDArray[np.int64]:

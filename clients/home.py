@@ -9,15 +9,18 @@ root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
+manifests/          on which data each job trains here; receipts/ of what was purged
+extracted/          text of the documents and what is made of it, until it is purged
 """
 
 import datetime
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from clients import policy_file
 from clients.ingest.personal import settings as personal_settings
@@ -26,11 +29,12 @@ from clients.ingest.personal.settings import PersonalSettings
 from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
 from federation import load_plan, settings
-from federation.errors import ConfigInvalid, RengoError, SettingsFileInvalid, SignatureInvalid
+from federation.errors import ConfigInvalid, Fault, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.formats import OtherSettings
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
 from federation.registry import APPROVED, is_address
+from federation.settings import Range
 from federation.wire import Malformed, canonical_cbor, read_cbor
 
 DEMO = "demo"
@@ -38,8 +42,10 @@ DEMO = "demo"
 _TOML = """# One member's site. Stop the member before you edit this, and start it again.
 id       = {id}       # the member's id in the roster
 registry = {registry} # where the coordinator's registry is
-data     = {data}     # folder with manuals and logs: read, never written
+data     = {data}     # folders with manuals and logs: read, never written
 model    = {model}    # folder with the base model; "demo" for the small one inside rengo
+# read_mb_per_s = 20           # how fast files are read at most, for the sake of a file server
+# read_hours = "20:00-06:00"   # when files are read, local time
 """
 
 
@@ -87,12 +93,20 @@ class ApprovedFileChanged(RengoError):
 
 @dataclass(frozen=True)
 class Settings:
-    """member.toml."""
+    """member.toml. `read_mb_per_s`: 0 for any; `read_hours`: as `training_hours` in policy.toml. Files of before they
+    were there do without."""
 
     id: str
     registry: str
-    data: str
+    data: str | tuple[str, ...]
     model: str
+    read_mb_per_s: Annotated[float, Range(0)] = 0
+    read_hours: str = policy_file.ANY
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where the documents are."""
+        return tuple(map(Path, (self.data,) if isinstance(self.data, str) else self.data))
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,7 @@ class Home:
         """Remove keys and settings; the records (journal and approvals) stay, for this folder's owner alone."""
         # First: without it, there is no member here.
         self.file("member.toml").unlink()
-        for name in ("keys", "flower"):
+        for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
         settings_of_site = ("policy.toml", "personal.toml", REVIEW)
         for name in (*settings_of_site, "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
@@ -142,7 +156,8 @@ class Home:
         """What member.toml says. Raises NoMemberHere, SettingsFileInvalid or ConfigInvalid."""
         if not self.file("member.toml").exists():
             raise NoMemberHere(path=self.path)
-        return settings.read(Settings, _toml(self.file("member.toml")), lambda _: [])
+        optional = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
+        return settings.read(Settings, optional | _toml(self.file("member.toml")), _faults)
 
     def policy(self) -> SitePolicy:
         """What policy.toml says. Raises SettingsFileInvalid or PolicyInvalid."""
@@ -241,6 +256,10 @@ def write(path: Path, data: bytes) -> None:
 def now() -> str:
     """UTC, for a record."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _faults(values: Mapping[str, Any]) -> list[Fault]:
+    return policy_file.hours_faults("read_hours", values.get("read_hours", policy_file.ANY))
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from federation.errors import RengoError
+from clients.journal_errors import JournalDamaged, JournalInUse, JournalMissing, JournalUnreadable, NoOpenJob
 from federation.formats import require_readable
 from federation.secagg.history import NOWHERE, History, Position
 from federation.secagg.messages import Refused
@@ -27,7 +27,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
     number INTEGER PRIMARY KEY, utc TEXT NOT NULL, job TEXT NOT NULL, kinds TEXT NOT NULL, destination TEXT NOT NULL,
     bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, received INTEGER NOT NULL, app TEXT NOT NULL, note TEXT NOT NULL,
-    rounds TEXT NOT NULL, position TEXT NOT NULL, spent BLOB NOT NULL, chain BLOB NOT NULL);
+    rounds TEXT NOT NULL, position TEXT NOT NULL, spent BLOB NOT NULL, chain BLOB NOT NULL,
+    manifest BLOB NOT NULL DEFAULT x'');
 CREATE TABLE IF NOT EXISTS jobs (
     job TEXT PRIMARY KEY, keyed_attempt INTEGER NOT NULL, keyed_round INTEGER NOT NULL, masked_attempt INTEGER NOT NULL,
     masked_round INTEGER NOT NULL, revealed_round INTEGER NOT NULL, open INTEGER NOT NULL);
@@ -40,7 +41,8 @@ CREATE TABLE IF NOT EXISTS evidence (utc TEXT NOT NULL, reason TEXT NOT NULL, he
 """
 
 FORMAT = 100
-"""See federation/formats.py. A journal from before formats had numbers has the same tables, and gets it."""
+"""See federation/formats.py. A journal from before formats had numbers has the same tables, and gets it. One from
+before rows named a manifest gets the column; the links of its rows, which cover none, stay as they are."""
 
 MOST_EVIDENCE, MOST_EVIDENCE_BYTES = 100, 8 << 20
 """How much is kept against a coordinator, which writes it: statements, and bytes. The first ones convict it."""
@@ -50,61 +52,7 @@ _ADVICE = (
     "have the keys revoked and join anew in another folder; never put back a journal that was used since",
     "鍵を失効させて別のフォルダーで参加し直してください（使用後の記録簿を古いコピーに戻さないこと）",
 )
-_COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent"
-
-
-class JournalDamaged(RengoError):
-    """The journal {path} was changed after it was written: row {number} does not fit the rest. Nothing is sent. Keep
-    it as evidence (`rengo member journal export --out FILE` writes its rows as they stand), have this member's keys
-    revoked and join anew in another folder (--home). Never restore a journal from a backup."""
-
-    ja = (
-        "送信記録簿 {path} は書き込み後に改変されています（行 {number}）。何も送信しません。"
-        "証拠として保存し（`rengo member journal export --out ファイル` で現状のまま書き出せます）、"
-        "鍵を失効させて別のフォルダー（--home）で参加し直してください。バックアップからは絶対に復元しないでください。"
-    )
-    exit_code = 10
-
-
-class JournalUnreadable(RengoError):
-    """The journal {path} cannot be read ({detail}). Nothing is sent without it. Have this member's keys revoked and
-    join anew. Never restore a journal from a backup: an older one allows what this member must not say again."""
-
-    ja = (
-        "送信記録簿 {path} を読めません（{detail}）。記録簿なしでは何も送信しません。"
-        "鍵を失効させて参加し直してください。"
-        "バックアップからは絶対に復元しないでください（過去の状態に戻ると、二度してはならない応答をしてしまいます）。"
-    )
-    exit_code = 7
-
-
-class JournalMissing(RengoError):
-    """The journal {path} is gone, and with it what this member must not say again. Nothing is sent without it. Have
-    this member's keys revoked and join anew in another folder (--home). Never restore a journal from a backup."""
-
-    ja = (
-        "送信記録簿 {path} がありません。二度してはならない応答の記録が失われたため、何も送信しません。"
-        "鍵を失効させて別のフォルダー（--home）で参加し直してください。バックアップからは絶対に復元しないでください。"
-    )
-    exit_code = 10
-
-
-class JournalInUse(RengoError):
-    """Another process wrote to the journal {path} while this one had it open. Nothing was sent. Run one member process
-    per data set and start this one again."""
-
-    ja = (
-        "送信記録簿 {path} に別のプロセスが書き込みました。何も送信していません。"
-        "データごとに参加拠点のプロセスを一つだけにして、再起動してください。"
-    )
-    exit_code = 7
-
-
-class NoOpenJob(RengoError):
-    """Job {job} is not open in the journal {path}. Open: {open}."""
-
-    ja = "ジョブ {job} は送信記録簿 {path} で実行中ではありません。実行中: {open}。"
-    exit_code = 2
+_COLUMNS = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent, manifest"
 
 
 @dataclass(frozen=True)
@@ -116,6 +64,7 @@ class Departure:
     `received`: size of the request that it answers. `app`: SHA-256 (hex) of the Flower app that carries it. `note`:
     what a person should know of it. `rounds`: the round of each statement, `-` where it is of none that is open. What
     is not of a round has no job, and `sha256` is of the whole message; what only came, or stays, has size 0.
+    `manifest`: SHA-256 of what says on which data the job trains at this site (manifest.py); b"" without one.
     """
 
     job: str
@@ -127,6 +76,7 @@ class Departure:
     app: str = ""
     note: str = ""
     rounds: str = ""
+    manifest: bytes = b""
 
 
 Record = Callable[[Departure], None]
@@ -148,6 +98,7 @@ class Sent(NamedTuple):
     rounds: str
     number: int
     chain: bytes
+    manifest: bytes = b""
 
 
 class Journal:
@@ -167,6 +118,7 @@ class Journal:
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
             self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; {_SCHEMA}")
+            self._add_manifest()
             self._read()
             if found != FORMAT:
                 self._db.execute(f"PRAGMA user_version={FORMAT}")
@@ -231,6 +183,12 @@ class Journal:
         if self._db.execute("SELECT 1 FROM closed WHERE job = ?", (job,)).fetchone() is not None:
             raise JobClosed(job=job)
 
+    def manifest(self, job: str) -> bytes:
+        """The manifest that the last row of `job` names, b"" without one."""
+        query = "SELECT manifest FROM sent WHERE job = ? AND manifest <> x'' ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(query, (job,)).fetchone()
+        return bytes(row[0]) if row else b""
+
     def contributions(self) -> int:
         """How often this data set was in a masked vector, across all jobs and attempts."""
         return int(self._db.execute("SELECT count(*) FROM contributions").fetchone()[0])
@@ -285,10 +243,11 @@ class Journal:
             departure.rounds,
             position,
             spent,
+            departure.manifest,
         )
         last = self._db.execute("SELECT chain FROM sent ORDER BY number DESC LIMIT 1").fetchone()
         added = self._db.execute(
-            f"INSERT INTO sent ({_COLUMNS}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO sent ({_COLUMNS}, chain) VALUES ({', '.join('?' * 14)})",  # noqa: S608
             (*row, _link(last[0] if last else ZERO_DIGEST, row)),
         )
         return int(added.lastrowid or 0)
@@ -318,6 +277,11 @@ class Journal:
         """What was kept against the coordinator: (reason, header, signature)."""
         return list(self._db.execute("SELECT reason, header, signature FROM evidence"))
 
+    def _add_manifest(self) -> None:
+        """To a journal from before rows named one."""
+        if not _names_manifests(self._db):
+            self._db.execute("ALTER TABLE sent ADD COLUMN manifest BLOB NOT NULL DEFAULT x''")
+
     def _require_only_writer(self) -> None:
         if self._last_of_rounds() != self._last:
             raise JournalInUse(path=self.path)
@@ -343,7 +307,7 @@ class Journal:
             chain = _link(chain, row)
             if chain != stored:
                 raise JournalDamaged(path=self.path, number=number)
-            _, job, kinds, *_, note, _, position, spent = row
+            _, job, kinds, *_, note, _, position, spent, _ = row
             if position:
                 stated["jobs", job], stated["spent", ""] = (position, number), (spent, number)
             elif kinds == _CLOSE:
@@ -370,8 +334,14 @@ def read_unverified(path: Path) -> list[Sent]:
 
 def _sent(database: sqlite3.Connection) -> list[Sent]:
     columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, number, chain"
-    rows = database.execute(f"SELECT {columns} FROM sent ORDER BY number")  # noqa: S608
+    manifest = "manifest" if _names_manifests(database) else "x''"
+    rows = database.execute(f"SELECT {columns}, {manifest} FROM sent ORDER BY number")  # noqa: S608
     return [Sent(*row) for row in rows]
+
+
+def _names_manifests(database: sqlite3.Connection) -> bool:
+    """Whether the table has the column."""
+    return any(column[1] == "manifest" for column in database.execute("PRAGMA table_info(sent)"))
 
 
 def _stated(positions: Iterable[object]) -> str:
@@ -384,7 +354,9 @@ def _spent_digest(spent: Iterable[bytes]) -> bytes:
 
 
 def _link(chain: bytes, row: Sequence[object]) -> bytes:
-    return hashlib.sha256(chain + canonical_cbor(list(row))).digest()
+    """`row`: as _COLUMNS. Without a manifest the link is what it was before there were any."""
+    *others, manifest = row
+    return hashlib.sha256(chain + canonical_cbor(list(row) if manifest != b"" else others)).digest()
 
 
 class _Transaction:

@@ -19,11 +19,11 @@ from federation.errors import Language, RengoError
 _HEADER: Mapping[Language, tuple[str, ...]] = {
     "en": (
         "number", "utc", "local time", "job", "round", "content", "host:port", "bytes out", "bytes in",
-        "SHA-256 of the message", "SHA-256 of the app", "note", "chain",
+        "SHA-256 of the message", "SHA-256 of the app", "note", "SHA-256 of the manifest", "chain",
     ),
     "ja": (
         "番号", "日時（UTC）", "日時（現地）", "ジョブ", "学習回", "内容", "送信先", "送信バイト", "受信バイト",
-        "メッセージの SHA-256", "アプリの SHA-256", "備考", "連鎖値",
+        "メッセージの SHA-256", "アプリの SHA-256", "備考", "学習データ台帳の SHA-256", "連鎖値",
     ),
 }  # fmt: skip
 
@@ -35,6 +35,13 @@ class HeadNotInJournal(RengoError):
     exit_code = 10
 
 
+class ManifestNotInJournal(RengoError):
+    """No row of the journal {path} names {file}: its SHA-256 is {sha256}. It was changed, or is of another site."""
+
+    ja = "送信記録簿 {path} に {file}（SHA-256 {sha256}）を示す行はありません。改変されたか、別の拠点の台帳です。"
+    exit_code = 10
+
+
 def verified(rows: Sequence[Sent], path: Path, head: str | None) -> dict[str, Any]:
     """Facts about an opened journal. Raises HeadNotInJournal unless `head`, when given, is the link of some row."""
     links = [row.chain.hex() for row in rows]
@@ -43,15 +50,23 @@ def verified(rows: Sequence[Sent], path: Path, head: str | None) -> dict[str, An
     return {"path": str(path), "rows": len(rows), "head": links[-1] if links else ""}
 
 
+def naming(rows: Sequence[Sent], path: Path, manifest: bytes, file: Path) -> dict[str, Any]:
+    """Facts about the rows that name a manifest by its SHA-256. Raises ManifestNotInJournal unless there are any."""
+    numbers = [row.number for row in rows if row.manifest == manifest]
+    if not numbers:
+        raise ManifestNotInJournal(file=file, sha256=manifest.hex(), path=path)
+    return {"manifest": manifest.hex(), "first_row": numbers[0], "last_row": numbers[-1], "naming": len(numbers)}
+
+
 def to_csv(rows: Sequence[Sent], language: Language) -> bytes:
     """UTF-8 with a byte order mark, which Excel wants, and RFC 4180's line ends."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(_HEADER[language])
     for row in rows:
-        sha256, chain = row.sha256.hex(), row.chain.hex()
+        sha256, chain, manifest = row.sha256.hex(), row.chain.hex(), row.manifest.hex()
         cells = (row.number, row.utc, _local(row.utc), row.job, _rounds(row), row.kinds, row.destination)
-        writer.writerow(map(_inert, (*cells, row.size, row.received, sha256, row.app, row.note, chain)))
+        writer.writerow(map(_inert, (*cells, row.size, row.received, sha256, row.app, row.note, manifest, chain)))
     return text.getvalue().encode("utf-8-sig")
 
 
@@ -80,6 +95,7 @@ def facts(row: Sent) -> dict[str, Any]:
         "sha256": row.sha256.hex(),
         "app": row.app,
         "note": row.note,
+        "manifest": row.manifest.hex(),
         "chain": row.chain.hex(),
     }
 

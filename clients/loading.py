@@ -1,10 +1,15 @@
 """A site's base model and documents in memory, as a plan wants them: for the service, `doctor` and `preview`."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
-from clients.dataset import Corpus, Source, read_corpus
+from clients import extracted, freezing
+from clients.dataset import Corpus, Parts, Source, corpus_of, parts_of
 from clients.home import DEMO, Home, Settings
+from clients.ingest.pace import Progress, untold
+from clients.journal import Journal
+from clients.token_cache import TokenCache
 from clients.trainer import Trainer
 from federation import base_model
 from federation.errors import ModelMismatch
@@ -30,14 +35,44 @@ def require_model(settings: Settings, plan: Plan) -> None:
 
 
 def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
-    """The model and the documents. Raises ModelMismatch before anything is loaded, and what model and data raise."""
-    settings = home.settings()
-    require_model(settings, plan)
-    site = home.policy().marks, home.personal()
-    learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
-    learner.check_length(plan.train.sequence_length)
-    source = Source(settings.id, Path(settings.data))
-    corpus = read_corpus(source, learner.tokenizer, plan.train.sequence_length, plan.evaluation, *site)
+    """The model, and the documents as the folders are now: to try a plan. Raises ModelMismatch before anything is
+    loaded, and what model and data raise."""
+    learner = _learner(home, plan)
+    with extracted.opened(home) as texts:
+        parts = parts_of(extracted.read(home, texts).reading, plan.evaluation, home.settings().folders[0])
+        return learner, _corpus(home, plan, learner, parts, _cache(home))
+
+
+def load_frozen(
+    home: Home, plan: Plan, journal: Journal, tell: Callable[[Progress], None] = untold
+) -> tuple[Trainer, Corpus, bytes]:
+    """The model, the documents that the job trains on here, and SHA-256 of the manifest that names them. Raises as
+    `load` and `freezing.frozen` do."""
+    learner = _learner(home, plan)
+    with extracted.opened(home) as texts:
+        frozen = freezing.frozen(home, plan, journal, texts, tell)
+        cache = _cache(home)
+        corpus = _corpus(home, plan, learner, frozen.parts, cache)
+    cache.keep_only_used()
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
-    return learner, corpus
+    return learner, corpus, frozen.digest
+
+
+def _learner(home: Home, plan: Plan) -> Trainer:
+    settings = home.settings()
+    require_model(settings, plan)
+    learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
+    learner.check_length(plan.train.sequence_length)
+    return learner
+
+
+def _cache(home: Home) -> TokenCache:
+    return TokenCache(extracted.folder(home) / "tokens", base_model.tokenizer_digest(model_folder(home.settings())))
+
+
+def _corpus(home: Home, plan: Plan, learner: Trainer, parts: Parts, cache: TokenCache) -> Corpus:
+    settings = home.settings()
+    source = Source(settings.id, settings.folders[0])
+    length = plan.train.sequence_length
+    return corpus_of(source, parts, learner.tokenizer, length, plan.evaluation, cache.packed)

@@ -11,6 +11,13 @@ JAPANESE = {
         "%s: 最終評価がこの拠点では完了し、ジョブ %s はこの拠点では終了です"
     ),
     "%s is not used: %s": "%s は使いません: %s",
+    "job %s trains on %d of %d files; manifest %s": "ジョブ %s は %d/%d ファイルで学習します（学習データ台帳 %s）",
+    "job %s goes on with the text that was frozen when it began: %s": (
+        "ジョブ %s は開始時に固定したテキストで続行します: %s"
+    ),
+    "since job %s began here, %d file(s) changed, %d came and %d went: it goes on with the text of then": (
+        "ジョブ %s の開始後に変更 %d 件、追加 %d 件、削除 %d 件がありました。開始時に固定したテキストで続行します"
+    ),
     "status.json cannot be written: %s": "status.json に書き込めません: %s",
     "a relay is hung up on: %d others are connected": "中継の接続を切りました（他に %d 件が接続中）",
     "the relay hung up": "中継が接続を切りました",

@@ -61,7 +61,8 @@ class _Session:
 
 
 class Member:
-    """One member in one approved job. `destination` and `app`: for the journal, see its Departure."""
+    """One member in one approved job. `destination`, `app` and `manifest`: for the journal, see its
+    Departure."""
 
     def __init__(
         self,
@@ -73,11 +74,12 @@ class Member:
         journal: Journal,
         destination: str,
         app: str = "",
+        manifest: bytes = b"",
     ) -> None:
         self._identity, self._plan, self._policy = identity, plan, policy
         self._parties = Parties.of(roster, plan)
         self._contribution, self._journal = contribution, journal
-        self._destination, self._app = destination, app
+        self._destination, self._app, self._manifest = destination, app, manifest
         self._history = journal.history(plan.job)
         self._sessions: dict[Position, _Session] = {}
         self._limits = request_limits(plan, contribution)
@@ -112,6 +114,7 @@ class Member:
                 *(self._plan.job, kinds, self._destination, len(frame), digest, received, self._app),
                 note="; ".join(_refusals(answers)),
                 rounds=" ".join(map(self._round_of, answers)),
+                manifest=self._manifest,
             )
             self._journal.commit(self._history, departure, open=self._is_open())
         except Exception:

@@ -68,7 +68,7 @@ class SitePolicy:
     @property
     def hours(self) -> Hours | None:
         """`training_hours`; None for any."""
-        return None if self.training_hours == ANY else _hours(self.training_hours)
+        return hours(self.training_hours)
 
 
 @dataclass(frozen=True)
@@ -154,17 +154,23 @@ def _faults(values: Mapping[str, Any]) -> list[Fault]:
             known = ", ".join((*MARKS, NONE))
             en, ja = f"{mark!r} is none of {known}", f"{mark!r} は {known} のいずれでもありません"
             faults.append(Inconsistent(where="permitted_marks", detail=en, detail_ja=ja))
-    hours = values.get("training_hours", ANY)
-    if hours != ANY and _hours(hours) is None:
-        en, ja = f'{hours!r} is not "any" or "HH:MM-HH:MM"', f'{hours!r} は "any" でも "HH:MM-HH:MM" でもありません'
-        faults.append(Inconsistent(where="training_hours", detail=en, detail_ja=ja))
+    faults += hours_faults("training_hours", values.get("training_hours", ANY))
     if values.get("two_persons") and values.get("automatic_approval"):
         en, ja = "two_persons = true needs persons: set one of them to false", "two_persons = true と両立しません"
         faults.append(Inconsistent(where="automatic_approval", detail=en, detail_ja=ja))
     return faults
 
 
-def _hours(text: str) -> Hours | None:
+def hours_faults(key: str, text: str) -> list[Fault]:
+    """What is wrong with a part of the day, as `hours` takes it."""
+    if text == ANY or hours(text) is not None:
+        return []
+    en, ja = f'{text!r} is not "any" or "HH:MM-HH:MM"', f'{text!r} は "any" でも "HH:MM-HH:MM" でもありません'
+    return [Inconsistent(where=key, detail=en, detail_ja=ja)]
+
+
+def hours(text: str) -> Hours | None:
+    """A part of the day, written as 20:00-06:00; None for any, and for what is none."""
     match = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", text)
     if match is None:
         return None

@@ -14,6 +14,7 @@ from clients import clock, proxy
 from clients.approving import JobFinished, is_other_startable, require_startable
 from clients.asking import ask_until_answered
 from clients.commands.site import opened_journal, registry_of
+from clients.extracted import telling
 from clients.home import Approval, Home, NothingApproved
 from clients.journal import Journal
 from clients.node_process import Node, NodeProcess
@@ -270,7 +271,7 @@ def _service(
         from clients.relay.node import app_sha256
         from clients.service import Service, make_member
 
-        member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256())
+        member, largest = make_member(home, home.identity(), journal, home.carrier(), app_sha256(), telling(printer))
     service = Service(home, member.handle, largest, member.plan.job, shared, rounds=member.plan.rounds)
     try:
         yield _Running(home, journal, member, service, decisions, printer)

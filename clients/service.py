@@ -24,8 +24,9 @@ from clients.approving import require_approved
 from clients.contribution import Contribution
 from clients.home import Home
 from clients.home import write as write_private
+from clients.ingest.pace import Progress, untold
 from clients.journal import Journal
-from clients.loading import load
+from clients.loading import load_frozen
 from clients.member import Member, request_limits
 from clients.node_process import door
 from clients.policy import Policy
@@ -59,19 +60,27 @@ class Status:
     detail: str = ""
 
 
-def make_member(home: Home, identity: Identity, journal: Journal, destination: str, app: str) -> tuple[Member, int]:
-    """The member as this site approved it, with model and data loaded, and the largest request that it takes.
+def make_member(
+    home: Home,
+    identity: Identity,
+    journal: Journal,
+    destination: str,
+    app: str,
+    tell: Callable[[Progress], None] = untold,
+) -> tuple[Member, int]:
+    """The member as this site approved it, with model and data loaded, and the largest request that it takes. `tell`
+    hears how far reading is.
 
     Raises NothingApproved, ModelMismatch before anything is loaded, and what model and data raise.
     """
     require_approved(home)
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
-    learner, corpus = load(home, plan)
+    learner, corpus, manifest = load_frozen(home, plan, journal, tell)
     contribution = Contribution(plan, settings.id, learner, corpus)
     base = bytes.fromhex(plan.model.sha256)
     limits = site.minimum_cohort, site.rounds_per_data_set, site.hours, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), base, *limits)
-    member = Member(identity, roster, plan, policy, contribution, journal, destination, app)
+    member = Member(identity, roster, plan, policy, contribution, journal, destination, app, manifest)
     largest = request_limits(plan, contribution)
     return member, 4 * (largest.header + largest.blob)
 

@@ -4,7 +4,6 @@ A revised manual repeats most of the old one: trained on the one and measured on
 what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -41,14 +40,15 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
     for index, share in enumerate(shares):
         most = len(left) - (len(shares) - index)  # a family for each part that is still to come, training included
         taken = list(_taken(left, share * total, most))
-        left = [family for family in left if family not in taken]
+        firsts = {family[0].digest for family in taken}
+        left = [family for family in left if family[0].digest not in firsts]
         held.append(_in_order(taken))
     return _in_order(left), *held
 
 
 def families(documents: Sequence[Document]) -> list[Family]:
     """Documents grouped with their near-duplicates; exact repeats are one document. Each family in order of SHA-256."""
-    distinct = sorted({_digest(document): document for document in documents}.items())
+    distinct = sorted({document.digest: document for document in documents}.items())
     unique = [document for _, document in distinct]
     family_of = list(range(len(unique)))  # the smallest index that a document is linked with
 
@@ -57,7 +57,7 @@ def families(documents: Sequence[Document]) -> list[Family]:
             index = family_of[index]
         return index
 
-    for one, other in alike([document.text for document in unique], NEAR_DUPLICATE):
+    for one, other in alike(unique, NEAR_DUPLICATE):
         low, high = sorted((first(one), first(other)))
         family_of[high] = low
     grouped: dict[int, list[Document]] = {}
@@ -79,7 +79,7 @@ def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterato
 
 
 def _in_order(parts: Iterable[Family]) -> Documents:
-    return tuple(sorted((document for family in parts for document in family), key=_digest))
+    return tuple(sorted((document for family in parts for document in family), key=lambda document: document.digest))
 
 
 def _dealt_by(family: Family) -> bytes:
@@ -89,10 +89,6 @@ def _dealt_by(family: Family) -> bytes:
 
 def _characters(family: Family) -> int:
     return sum(document.as_read.characters for document in family)
-
-
-def _digest(document: Document) -> bytes:
-    return hashlib.sha256(document.text.encode()).digest()
 
 
 def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:

@@ -90,9 +90,14 @@ def quoted(path: Path) -> str:
     return '"' + text.replace("%", "%%") + '"'
 
 
+def _hidden(*paths: Path) -> str:
+    """For InaccessiblePaths: also where one of them is not there."""
+    return " ".join(f"-{quoted(path)}" for path in paths)
+
+
 def _member(site: Site) -> str:
     model = [] if site.settings.model == DEMO else [Path(site.settings.model)]
-    read = " ".join(quoted(path) for path in [Path(site.settings.data), *model])
+    read = " ".join(quoted(path) for path in [*site.settings.folders, *model])
     home, program = quoted(site.home), quoted(site.programs / "rengo")
     return f"""[Unit]
 Description=Rengo member {site.settings.id}: keys, documents and base model, without network
@@ -122,7 +127,7 @@ WantedBy=multi-user.target
 
 def _node(site: Site) -> str:
     program, home = quoted(site.programs / "rengo"), str(site.home).replace("%", "%%")
-    data = quoted(Path(site.settings.data))
+    data = _hidden(*site.settings.folders)
     return f"""[Unit]
 Description=Rengo node of {site.settings.id}: connects outward to the coordinator
 Wants=network-online.target
@@ -139,7 +144,7 @@ EnvironmentFile=-/etc/rengo/proxy.env
 ExecStart={program} member node --files %d --run-folder /run/rengo --state %S/rengo-relay --port {site.port}
 StateDirectory=rengo-relay
 StateDirectoryMode=0700
-InaccessiblePaths=-{data}
+InaccessiblePaths={data}
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 MemoryDenyWriteExecute=yes
 ProcSubset=pid
@@ -175,7 +180,7 @@ PrivateNetwork=yes
 RestrictAddressFamilies=AF_UNIX AF_INET
 IPAddressDeny=any
 IPAddressAllow=localhost
-InaccessiblePaths=-{quoted(site.home)} -{quoted(Path(site.settings.data))}
+InaccessiblePaths={_hidden(site.home, *site.settings.folders)}
 MemoryDenyWriteExecute=yes
 ProcSubset=pid
 TasksMax=256

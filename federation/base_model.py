@@ -63,6 +63,15 @@ def hashed_files(path: Path) -> tuple[str, ...]:
     return tuple(sorted(taken, key=str.encode))
 
 
+def tokenizer_digest(path: Path) -> str:
+    """SHA-256 (hex) over the tokenizer files alone, as `digest`: what decides, of a folder, how text becomes tokens."""
+    lines = hashlib.sha256()
+    for name in hashed_files(path):
+        if name in TOKENIZER_FILES:
+            lines.update(f"{_sha256(path / name)}  {name}\n".encode())
+    return lines.hexdigest()
+
+
 def linear_shapes(path: Path) -> dict[str, tuple[int, int]]:
     """Module -> (out, in) of every weight matrix in the folder's safetensors headers, sorted by name: what a
     coordinator needs to know of a model that only the members compute with. Raises ModelFolderInvalid."""

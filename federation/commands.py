@@ -35,10 +35,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Printer:
-    """Where lines go while a verb is at work: text for a person, JSON lines for a program."""
+    """Where lines go while a verb is at work: text for a person, JSON lines for a program. `aside`: to standard error,
+    where standard output is for the result."""
 
     language: Language
     as_json: bool
+    aside: bool = False
 
     def line(self, event: str, words: Words, **facts: Any) -> None:
         """One thing that happened. `words` are templates over `facts`."""
@@ -46,7 +48,7 @@ class Printer:
             text = json.dumps({"event": event, **facts}, ensure_ascii=False, default=str)
         else:
             text = printable_lines(words[self.language].format(**facts))
-        print(text, flush=True)
+        print(text, flush=True, file=sys.stderr if self.aside else sys.stdout)
 
 
 @dataclass(frozen=True)

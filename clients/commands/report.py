@@ -1,10 +1,12 @@
 """`rengo member data report`: what reading a site's folders finds, as text, JSON and a page."""
 
 import argparse
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from clients import data_report, report_page
+from clients import data_report, extracted, report_page
 from clients.home import Home, write
 from clients.ingest import Reading
 from clients.ingest.changes import of_all
@@ -22,27 +24,33 @@ _LINES = 12  # of each sample on the page
 
 def report(options: argparse.Namespace, printer: Printer) -> Result:
     """Of this member's folder; or of others, for a trial before there is a member."""
-    home = Home(options.home)
+    home = Home(options.home.absolute())
     joined = home.file("member.toml").exists() or not options.folders
-    folders = [folder.absolute() for folder in options.folders] or [Path(home.settings().data)]
+    folders = [folder.absolute() for folder in options.folders] or list(home.settings().folders)
     if options.html is not None:
         _require_new(options.html.absolute(), folders)
-    with Parser() as parser:
-        site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
-        prepared = [prepared_documents(folder, parser, *site) for folder in folders]
-    readings = [each.reading for each in prepared]
-    measured = {"near_duplicates": _near_duplicates(readings)} | (_tokens(home, readings) if joined else {})
-    found = data_report.report(folders, readings, measured)
-    result = data_report.told(found, printer.language)
-    if joined:
-        result = _with_review(result, home, prepared, printer.language)
-    if options.html is None:
-        return result
-    samples = {
-        document.name: "\n".join(data_report.beginning(document, _LINES))
-        for reading in readings
-        for document in data_report.sampled(reading)
-    }
+    with contextlib.ExitStack() as opened:
+        if options.folders:
+            site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
+            parser = opened.enter_context(Parser())
+            prepared = [prepared_documents(folder, parser, *site) for folder in folders]
+        else:
+            opened.enter_context(disk_errors(home.path))
+            texts = opened.enter_context(extracted.opened(home))
+            prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
+        readings = [each.reading for each in prepared]
+        measured = {"near_duplicates": _near_duplicates(readings)} | (_tokens(home, readings) if joined else {})
+        found = data_report.report(folders, readings, measured)
+        result = data_report.told(found, printer.language)
+        if joined:
+            result = _with_review(result, home, prepared, printer.language)
+        if options.html is None:
+            return result
+        samples = {
+            document.name: "\n".join(data_report.beginning(document, _LINES))
+            for reading in readings
+            for document in data_report.sampled(reading)
+        }
     with disk_errors(options.html.absolute()):
         write(options.html, report_page.page(found, samples, printer.language).encode())
     return Result({**result.facts, "page": str(options.html)}, f"{result.text}\n{options.html}")
@@ -73,8 +81,9 @@ def _tokens(home: Home, readings: Sequence[Reading]) -> dict[str, float]:
     from clients.trainer import LocalTokenizer
 
     tokenizer = LocalTokenizer(model_folder(home.settings()))
-    texts = [document.text for reading in readings for document in reading.documents]
-    tokens, chars = sum(len(tokenizer.encode(text)) for text in texts), sum(map(len, texts))
+    documents = [document for reading in readings for document in reading.documents]
+    tokens = sum(len(tokenizer.encode(document.text)) for document in documents)  # one text at a time in memory
+    chars = sum(document.characters for document in documents)
     return {"tokens": tokens, "tokens_a_char": tokens / chars}
 
 

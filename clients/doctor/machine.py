@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clients import data_report, policy_file, state_folder
+from clients import data_report, extracted, policy_file, state_folder
 from clients.dataset import Blocks, Corpus
 from clients.doctor.check import Check, fine, warning
 from clients.home import Home
 from clients.ingest.parser import Parser
-from clients.ingest.preparing import prepared_documents
 from clients.loading import load, model_folder, require_model
 from clients.trainer import Trainer
 from federation import base_model, step
@@ -146,8 +145,8 @@ def parser() -> Check:
 
 def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
-    folder = Path(home.settings().data)
-    reading = prepared_documents(folder, permitted=home.policy().marks, personal=home.personal()).reading
+    with extracted.opened(home) as texts:
+        reading = extracted.read(home, texts).reading
     kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
     en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
     aside = reading.set_aside

@@ -76,7 +76,7 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     )
     ranked = [documents[index] for index in order]
     gone: dict[int, int] = {}
-    for longer, shorter in alike((document.text for document in ranked), NEARLY_THE_SAME):
+    for longer, shorter in alike(ranked, NEARLY_THE_SAME):
         if shorter not in gone and longer not in gone and _numbers(ranked[shorter]) <= _numbers(ranked[longer]):
             gone[shorter] = longer
     aside = [_nearly(ranked[shorter], ranked[longer]) for shorter, longer in gone.items()]
@@ -106,4 +106,5 @@ def _numbers(document: Document) -> Counter[str]:
 
 
 def _nearly(document: Document, other: Document) -> SetAside:
-    return SetAside(document.name, f"nearly the same text as {other.name}", f"{other.name} とほぼ同じ内容です")
+    reasons = f"nearly the same text as {other.name}", f"{other.name} とほぼ同じ内容です"
+    return SetAside(document.name, *reasons, document.marks, document.file)

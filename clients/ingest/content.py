@@ -64,11 +64,12 @@ class Content:
 
 
 class Unusable(Exception):
-    """This file cannot be used; the reason in both languages becomes its `SetAside`."""
+    """This file cannot be used; the reason in both languages becomes its `SetAside`. `again`: the reason is not the
+    file's own, so that it is tried again the next time."""
 
-    def __init__(self, reason: str, reason_ja: str) -> None:
+    def __init__(self, reason: str, reason_ja: str, again: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.reason_ja = reason, reason_ja
+        self.reason, self.reason_ja, self.again = reason, reason_ja, again
 
 
 def too_large() -> Unusable:

@@ -1,4 +1,8 @@
-"""A folder's files by name, and one file open. Nothing but regular files is ever opened."""
+"""A folder's files by name, and one file open. Nothing but regular files is ever opened, and nothing is written.
+
+Folders are on file servers, too. A file that cannot be read now is set aside and tried again the next time. A server
+that cannot be reached is not an empty folder: FolderUnreachable.
+"""
 
 import contextlib
 import os
@@ -8,8 +12,45 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clients.ingest.content import LARGEST_FILE, Unusable, too_large
+from clients.ingest.kinds import KINDS, is_passed_over, not_read, passed_over, suffix_of
+from federation.errors import DataFolderInvalid, RengoError
 
-NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです")
+NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです", again=True)
+
+
+class FolderUnreachable(RengoError):
+    """The data folder {path} cannot be reached: {detail}. {count} file(s) were read from it before; nothing counts as
+    deleted, and what was read is kept. Is the share mounted? If the folder is to be given up, take it out of
+    member.toml."""
+
+    ja = (
+        "データフォルダー {path} に到達できません: {detail_ja}。以前 {count} ファイルを読み取っています。"
+        "削除とはみなさず、抽出済みの内容は保持します。共有フォルダーの接続を確認してください。"
+        "このフォルダーを使わない場合は member.toml から外してください。"
+    )
+    exit_code = 8
+
+
+def require_opened(folder: Path, read_before: int = 0) -> None:
+    """Raises DataFolderInvalid when there is no such folder, or this user cannot open it; FolderUnreachable for the
+    same, and for an empty one, where files were read before: the place where a share was mounted is an empty folder.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            empty = next(entries, None) is None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _not_there(folder, read_before, "there is no such folder", "フォルダーがありません") from error
+    except OSError as error:
+        words = f"it cannot be opened ({error.strerror})", f"開けません（{error.strerror}）"
+        raise _not_there(folder, read_before, *words) from error
+    if empty and read_before:
+        raise _not_there(folder, read_before, "it is empty", "空です")
+
+
+def _not_there(folder: Path, read_before: int, detail: str, detail_ja: str) -> RengoError:
+    if read_before:
+        return FolderUnreachable(path=folder, detail=detail, detail_ja=detail_ja, count=read_before)
+    return DataFolderInvalid(path=folder, detail=detail, detail_ja=detail_ja)
 
 
 def listed(folder: Path) -> list[tuple[str, Path]]:
@@ -23,6 +64,22 @@ def listed(folder: Path) -> list[tuple[str, Path]]:
         links = [name for name in folders if Path(parent, name).is_symlink()]
         found.extend(Path(parent, name) for name in names + links)
     return sorted((_name(file.relative_to(folder)), file) for file in found)
+
+
+def examine(folder: Path, file: Path) -> None:
+    """Raises Unusable unless a file, by what can be seen without opening it, is one to be read."""
+    try:
+        if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
+            raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
+        if not file.is_symlink() and file.is_dir():
+            raise NOT_OPENED
+        if is_passed_over(file.name):
+            raise passed_over()
+        _check(file.stat(), file.is_symlink())
+    except OSError as error:
+        raise _not_read_now(error) from error
+    if suffix_of(file.name) not in KINDS:
+        raise not_read(file.name)
 
 
 @contextlib.contextmanager
@@ -44,9 +101,13 @@ def opened(file: Path) -> Iterator[int]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise Unusable(f"cannot be read ({error.strerror})", f"読み取れません（{error.strerror}）") from error
+        raise _not_read_now(error) from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise Unusable("it changed while it was read", "読み取り中に変更されました")
+        raise Unusable("it changed while it was read", "読み取り中に変更されました", again=True)
+
+
+def _not_read_now(error: OSError) -> Unusable:
+    return Unusable(f"cannot be read ({error.strerror})", f"読み取れません（{error.strerror}）", again=True)
 
 
 def _check(status: os.stat_result, link: bool) -> None:

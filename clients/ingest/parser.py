@@ -109,7 +109,7 @@ class Parser:
             raise _Ended(reading, self._too_much_memory(), final=False) from error
         except TimeoutError as error:
             patience = self._limits.patience
-            reason = Unusable(f"not read within {patience} s", f"{patience} 秒以内に読み取れませんでした")
+            reason = Unusable(f"not read within {patience} s", f"{patience} 秒以内に読み取れませんでした", again=True)
             raise _Ended(reading, reason, final=True) from error
         except BadAnswer as error:
             reason = Unusable(f"its parser's answer is none ({error})", f"解析結果の形式が不正です（{error}）")

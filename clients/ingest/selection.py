@@ -3,12 +3,26 @@
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 from clients.ingest import marks, revisions
 from clients.ingest.changes import Cleaning, Redaction
-from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.content import Facts, LeftOut, Unusable
+from clients.ingest.store import Stored, StoredContent
 from federation.errors import Language
+
+
+@dataclass(frozen=True)
+class File:
+    """A file on disk as it was when it was read. `label`: what comes before `name` in a document's. `sha256` is empty
+    where nothing was read of it; `uid`: its owner."""
+
+    folder: str
+    label: str
+    name: str
+    size: int
+    mtime_ns: int
+    uid: int
+    sha256: bytes
 
 
 @dataclass(frozen=True)
@@ -21,26 +35,49 @@ class Origin:
 
 @dataclass(frozen=True)
 class Document:
-    """One text. `name`: its path below the folder, with `/`, in Unicode NFC. `facts` say how it was read.
+    """One text. `name`: its path below the folder, with `/`, in Unicode NFC; with several folders, begun with
+    the folder's own name. `body`: the text, or where it lies. `facts` say how it was read, `file` from what.
 
     `origin`: what the text was when it was read, if something was changed since; see `preparing`.
     """
 
     name: str
-    text: str
+    body: str | Stored = field(repr=False)
     facts: Facts = field(default=Facts(), compare=False)
     left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
     marks: frozenset[str] = field(default=frozenset(), compare=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    file: File | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The text, read from the store where it lies there."""
+        return self.body if isinstance(self.body, str) else self.body.read()
+
+    @property
+    def characters(self) -> int:
+        """The length of the text."""
+        return len(self.body) if isinstance(self.body, str) else self.body.characters
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the text's UTF-8."""
+        return hashlib.sha256(self.body.encode()).digest() if isinstance(self.body, str) else self.body.digest
+
+    @property
+    def place(self) -> str:
+        """Where it is on disk, archives being folders; of a text from nowhere its name."""
+        return f"{self.file.folder}/{self.name.removeprefix(self.file.label)}" if self.file else self.name
 
     @property
     def as_read(self) -> Origin:
         """What the text was when it was read."""
-        return self.origin or Origin(hashlib.sha256(self.text.encode()).digest(), len(self.text))
+        return self.origin or Origin(self.digest, self.characters)
 
-    def with_text(self, text: str) -> Self:
-        """The document with another text."""
-        return replace(self, text=text, origin=self.as_read)
+    def with_text(self, text: str) -> "Document":
+        """The document with another text, which lies where the old one does."""
+        body = text if isinstance(self.body, str) else self.body.texts.add(text)
+        return replace(self, body=body, origin=self.as_read)
 
 
 Documents = tuple[Document, ...]
@@ -53,6 +90,8 @@ class SetAside:
     name: str
     reason: str
     reason_ja: str
+    marks: frozenset[str] = field(default=frozenset(), compare=False)
+    file: File | None = field(default=None, compare=False)
 
     def text(self, language: Language) -> str:
         """The reason, for a person."""
@@ -61,7 +100,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a folder held, both parts sorted by name, and what `preparing` changed in it."""
+    """What the folders held, both parts sorted by name, and what `preparing` changed in it."""
 
     documents: Documents
     set_aside: tuple[SetAside, ...]
@@ -71,22 +110,31 @@ class Reading:
 
 @dataclass(frozen=True)
 class Found:
-    """A file, or one in an archive. `digest`: SHA-256 of the file on disk, where there is one and it could be read."""
+    """A file, or one in an archive. `name`: its path below the folder; `label`: what comes before it in a document's.
+    `file`: the one on disk. `digest`: SHA-256 of that, unless this is a part of it."""
 
     name: str
-    result: Content | Unusable
+    result: StoredContent | Unusable
+    label: str = ""
+    file: File | None = None
     digest: bytes = b""
+
+    @property
+    def full_name(self) -> str:
+        """As a document's."""
+        return self.label + self.name
 
     @property
     def digests(self) -> set[bytes]:
         """Of its bytes and of its text: what an exact repeat shares with it."""
-        text = [hashlib.sha256(self.result.text.encode()).digest()] if isinstance(self.result, Content) else []
+        text = [self.result.text.digest] if isinstance(self.result, StoredContent) else []
         return {digest for digest in (self.digest, *text) if digest}
 
     @property
     def marks(self) -> frozenset[str]:
         """Of confidentiality, by its name and in it."""
-        return marks.in_name(self.name) | (self.result.marks if isinstance(self.result, Content) else frozenset())
+        inside = self.result.marks if isinstance(self.result, StoredContent) else frozenset[str]()
+        return marks.in_name(self.name) | inside
 
 
 def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
@@ -96,21 +144,23 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
     would make a loss a lie.
     """
     documents, set_aside = list[Document](), list[SetAside]()
-    outdated = revisions.superseded(each.name for each in found)
-    forbidden = {digest: each.name for each in found if each.marks - set(permitted) for digest in each.digests}
+    outdated = revisions.superseded(each.full_name for each in found)
+    forbidden = {digest: each.full_name for each in found if each.marks - set(permitted) for digest in each.digests}
     seen: dict[bytes, str] = {}
-    for each in sorted(found, key=lambda each: each.name):
+    for each in sorted(found, key=lambda each: each.full_name):
         try:
             if isinstance(each.result, Unusable):
                 raise each.result
             _require_permitted(each, permitted, forbidden)
-            _require_current(each.name, outdated)
+            _require_current(each, outdated)
             _require_new(each, seen)
         except Unusable as refusal:
-            set_aside.append(SetAside(each.name, refusal.reason, refusal.reason_ja))
+            aside = SetAside(each.full_name, refusal.reason, refusal.reason_ja, each.marks, each.file)
+            set_aside.append(aside)
         else:
             content = each.result
-            documents.append(Document(each.name, content.text, content.facts, content.left_out, each.marks))
+            told = content.facts, content.left_out, each.marks
+            documents.append(Document(each.full_name, content.text, *told, file=each.file))
     return Reading(tuple(documents), tuple(set_aside))
 
 
@@ -123,10 +173,10 @@ def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[
         raise Unusable(f"the same text as {first}, which is marked", f"機密表示のある {first} と同じ内容です")
 
 
-def _require_current(name: str, outdated: Collection[str]) -> None:
-    if revisions.in_old_folder(name):
+def _require_current(file: Found, outdated: Collection[str]) -> None:
+    if revisions.in_old_folder(file.name):
         raise Unusable("in a folder of old files", "旧版・廃版のフォルダーにあります")
-    if name in outdated:
+    if file.full_name in outdated:
         raise Unusable("a newer revision is beside it", "新しい改訂版があります")
 
 
@@ -135,4 +185,4 @@ def _require_new(file: Found, seen: dict[bytes, str]) -> None:
     for digest in file.digests:
         if digest in seen:
             raise Unusable(f"the same text as {seen[digest]}", f"{seen[digest]} と同じ内容です")
-    seen.update(dict.fromkeys(file.digests, file.name))
+    seen.update(dict.fromkeys(file.digests, file.full_name))

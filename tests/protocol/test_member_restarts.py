@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from aggregator.carriers import Exchange
-from clients.journal import Journal, JournalInUse
+from clients.journal import Journal
+from clients.journal_errors import JournalInUse
 from tests.protocol.consortium import Killed, Losing, make_consortium
 from tests.protocol.play import STEPS, Play, ask, make_offer, refusal
 

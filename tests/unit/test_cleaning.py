@@ -147,7 +147,7 @@ class TestNearDuplicates:
 class TestPrepared:
     def test_each_step_is_counted(self) -> None:
         given = with_notice(8)
-        odd = dataclasses.replace(given[0], name="odd.txt", text=given[0].text + "か\u3099")
+        odd = dataclasses.replace(given[0], name="odd.txt", body=given[0].text + "か\u3099")
         cleaning = prepared(Reading((*given, odd), ()), OFF).reading.cleaning
         assert (cleaning.forms, cleaning.paragraphs, cleaning.near_duplicates) == (1, 5, 1)
         assert cleaning.text("ja").startswith("字形を標準化した文字 1、削除した定型文 5 段落")

@@ -14,6 +14,7 @@ from clients import state_folder
 from clients.doctor import machine
 from clients.doctor.check import Check, failed, fine, table, worst
 from clients.doctor.machine import FlowerDiffers, MemoryTooSmall
+from clients.ingest import FolderUnreachable
 from clients.loading import DEMO_BASE
 from clients.policy_file import RefusedByPolicy
 from clients.state_folder import DiskNearlyFull, NotWritable, OpenToOthers, StateOnNetwork
@@ -207,6 +208,11 @@ class TestSite:
             assert "除外 1 件: 図面.dwg: 対応する形式" in check.found["ja"]
             shutil.rmtree(data)
             data.mkdir()
+            with pytest.raises(FolderUnreachable, match="it is empty") as unreachable:
+                machine.data(site.home)
+            assert unreachable.value.exit_code == 8
+            (empty := tmp_path / "empty").mkdir()
+            toml.write_text(before.replace(str(MEMBERS / "akatombo-seiki"), str(empty)), encoding="utf-8")
             with pytest.raises(DataFolderInvalid) as caught:
                 machine.data(site.home)
             assert caught.value.exit_code == 8

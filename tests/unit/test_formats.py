@@ -17,7 +17,8 @@ from aggregator.planning import make_plan, read_plan
 from aggregator.store import DATABASE, Store
 from clients import home as member_home
 from clients import journal
-from clients.journal import Departure, Journal, JournalUnreadable
+from clients.journal import Departure, Journal
+from clients.journal_errors import JournalUnreadable
 from federation import formats, load_plan
 from federation.errors import ConfigInvalid
 from federation.formats import WrittenByNewer, WrittenByOlder

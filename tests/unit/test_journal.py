@@ -1,24 +1,20 @@
 """What left the site stays written down, and what it rules out stays ruled out."""
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clients.journal import (
-    MOST_EVIDENCE,
-    MOST_EVIDENCE_BYTES,
-    Departure,
-    Journal,
-    JournalDamaged,
-    JournalInUse,
-    NoOpenJob,
-)
+from clients.journal import MOST_EVIDENCE, MOST_EVIDENCE_BYTES, Departure, Journal, read_unverified
+from clients.journal_errors import JournalDamaged, JournalInUse, NoOpenJob
 from federation.secagg.history import History
 from federation.secagg.refusals import DataSetBusy, JobClosed
+from federation.wire import canonical_cbor
 
 SPENT = bytes(range(32))
 HISTORY = History((2, 5), (2, 4), 3, frozenset({SPENT, bytes(32)}))
@@ -184,6 +180,8 @@ class TestChain:
             "bytes = '1234x'",
             "sha256 = zeroblob(32)",
             "chain = zeroblob(32)",
+            "manifest = zeroblob(32)",
+            "manifest = ''",
             "number = 9",
         ],
     )
@@ -199,10 +197,55 @@ class TestChain:
             Journal(written)
 
     def test_shows_a_row_that_was_put_in(self, written: Path) -> None:
-        columns = "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent, chain"
+        columns = (
+            "utc, job, kinds, destination, bytes, sha256, received, app, note, rounds, position, spent, chain, manifest"
+        )
         change(written, f"INSERT INTO sent SELECT 4, {columns} FROM sent LIMIT 1")  # noqa: S608
         with pytest.raises(JournalDamaged, match="row 4"):
             Journal(written)
+
+
+class TestManifest:
+    """On which data a job trains: every row of its rounds says it."""
+
+    def named(self, journal: Journal, manifest: bytes) -> None:
+        journal.commit(HISTORY, replace(departure(), manifest=manifest))
+
+    def test_is_that_of_the_jobs_last_row_that_names_one(self, journal: Journal) -> None:
+        assert journal.manifest("溶接") == b""
+        self.named(journal, b"a" * 32)
+        self.named(journal, b"b" * 32)
+        journal.commit(HISTORY, departure("塗装"))
+        journal = reopened(journal)
+        assert journal.manifest("溶接") == b"b" * 32
+        assert journal.manifest("塗装") == b""
+
+    @pytest.mark.parametrize("change_to", ["x''", "zeroblob(32)"])
+    def test_cannot_be_changed_or_taken_out_afterwards(self, journal: Journal, change_to: str) -> None:
+        self.named(journal, b"a" * 32)
+        journal.close()
+        change(journal.path, f"UPDATE sent SET manifest = {change_to} WHERE number = 1")  # noqa: S608
+        with pytest.raises(JournalDamaged, match="row 1"):
+            Journal(journal.path)
+
+    def test_a_journal_from_before_there_were_any_verifies_and_goes_on(self, journal: Journal) -> None:
+        """Its rows keep the links that the program of then gave them."""
+        for kind in ("keys", "masked"):
+            journal.commit(HISTORY, departure("溶接", kind))
+        before = journal.sent()
+        journal.close()
+        with sqlite3.connect(journal.path) as database:
+            database.execute("ALTER TABLE sent DROP COLUMN manifest")
+            rows = database.execute("SELECT * FROM sent ORDER BY number").fetchall()
+        link = bytes(32)
+        for _, *columns, stored in rows:
+            link = hashlib.sha256(link + canonical_cbor(columns)).digest()  # as it was: over the twelve columns of then
+            assert stored == link
+        assert read_unverified(journal.path) == before
+        after = Journal(journal.path)
+        assert after.sent() == before
+        self.named(after, b"a" * 32)
+        assert reopened(after).manifest("溶接") == b"a" * 32
 
 
 class TestFiles:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from clients.cli import main as member
-from clients.journal import Departure, Journal, JournalDamaged, Sent
+from clients.journal import Departure, Journal, Sent
+from clients.journal_errors import JournalDamaged
 from clients.journal_export import HeadNotInJournal, to_csv, to_syslog, verified
 from federation.errors import Language
 from federation.secagg.history import History

@@ -14,7 +14,8 @@ from clients.approving import NothingProposed, approve_within_policy
 from clients.commands.membership import TokenUnreadable
 from clients.commands.site import asked
 from clients.home import ApprovedFileChanged, MemberExists, NoMemberHere, NothingApproved
-from clients.journal import Departure, Journal, JournalMissing, NoOpenJob
+from clients.journal import Departure, Journal
+from clients.journal_errors import JournalMissing, NoOpenJob
 from clients.policy_file import RefusedByPolicy
 from clients.registry_client import FingerprintDiffers, RegistryUnreachable
 from clients.registry_refused import RegistryRefused

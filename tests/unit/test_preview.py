@@ -10,7 +10,7 @@ import pytest
 from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import Job, run
 from aggregator.store import Store
-from clients import preview
+from clients import extracted, manifest, preview
 from clients.home import NothingApproved
 from clients.ingest import read_documents
 from clients.journal import Journal
@@ -32,8 +32,10 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Conso
 
 
 def state(site: Site) -> dict[str, str]:
-    """Every file of a site but its journal, by digest."""
+    """Every file of a site but its journal and the text that it keeps, by digest."""
+    kept = extracted.folder(site.home)
     files = [file for file in site.path.rglob("*") if file.is_file() and "journal" not in file.name]
+    files = [file for file in files if not file.is_relative_to(kept)]
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -67,12 +69,18 @@ def test_is_what_a_real_round_sends(federation: tuple[Consortium, list[Site]], t
     assert [(" ".join(s["kind"] for s in f["statements"]), f["bytes"]) for f in shown["frames"]] == [
         (row.kinds, row.size) for row in sent
     ]
-    # And nothing of the documents is stored, at any site.
+    # Each row of the round names the manifest that was frozen at the start.
+    (frozen,) = (path for path in manifest.kept(sites[0].home) if path.name.startswith(plan.job))
+    assert {row.manifest for row in sent} == {hashlib.sha256(frozen.read_bytes()).digest()}
+    # And nothing of the documents is stored at any site, but in the folder for it.
     for id, site in zip(DOCUMENTS, sites, strict=True):
         lines = [max(d.text.split("\n"), key=len).encode() for d in read_documents(MEMBERS / id).documents]
-        stored = b"".join(file.read_bytes() for file in site.path.rglob("*") if file.is_file())
+        kept = extracted.folder(site.home)
+        files = {file: file.read_bytes() for file in site.path.rglob("*") if file.is_file()}
+        stored = b"".join(data for file, data in files.items() if not file.is_relative_to(kept))
         assert lines
         assert not [line for line in lines if line in stored]
+        assert any(line in files[kept / "texts.sqlite"] for line in lines)
 
 
 def test_changes_and_sends_nothing_but_the_question_for_the_plan(

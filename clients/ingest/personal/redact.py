@@ -156,4 +156,5 @@ def _note(document: Document, found: Sequence[Find], sightings: dict[tuple[str, 
 def _set_aside(document: Document, kinds: Iterable[str]) -> SetAside:
     held = [KINDS[kind] for kind in kinds]
     en = "holds " + " and ".join(kind.en for kind in held) + ", which personal.toml drops"
-    return SetAside(document.name, en, "、".join(kind.ja for kind in held) + "を含みます（personal.toml で除外）")
+    ja = "、".join(kind.ja for kind in held) + "を含みます（personal.toml で除外）"
+    return SetAside(document.name, en, ja, document.marks, document.file)

@@ -1,0 +1,298 @@
+"""What was read of a site's files, in one SQLite file: each text once, by its SHA-256, and which file says it.
+
+A text is found again by what it depends on: the file's bytes, its name, and the readers (`reading_key`). A file whose
+size, time and inode are as they were is not opened at all. Every reading is one transaction: a process that is killed
+loses the file that it was reading and no other. Without a path all of it is in memory, and gone with the object.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
+from clients.ingest.parser import Part
+from federation.errors import RengoError
+from federation.formats import require_readable
+from federation.wire import canonical_cbor
+
+FORMAT = 100
+"""See federation/formats.py."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
+    sha256 BLOB NOT NULL, reading BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS together (
+    folder BLOB NOT NULL, path BLOB NOT NULL, reading BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+    reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
+    PRIMARY KEY (reading, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, characters INTEGER NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS derived (
+    text BLOB NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (text, kind)) WITHOUT ROWID;
+"""
+_SETTLED_NS = 3 * 10**9
+"""A file that was written to so shortly before it was read may be written to again without a new time: file servers
+count in steps of up to two seconds. It is read again next time."""
+_PATIENCE = 60.0  # seconds for another process of this site to end its transaction
+_READERS = ("numpy", "pypdfium2", "pdfminer.six", "selectolax")
+
+
+class TextsUnreadable(RengoError):
+    """{path}, where this site keeps the text of its documents, cannot be read ({detail}). Remove it, and the documents
+    are read anew: `rengo member data purge`."""
+
+    ja = (
+        "抽出済みテキストの保存先 {path} を読めません（{detail}）。"
+        "`rengo member data purge` で削除すると、文書を読み直します。"
+    )
+    exit_code = 7
+
+
+class TextMissing(RengoError):
+    """A document's text is missing in {path}, or is not what it was (SHA-256 {sha256}). Nothing is trained on it.
+    Remove the store, and the documents are read anew: `rengo member data purge`."""
+
+    ja = (
+        "{path} にある文書のテキスト（SHA-256 {sha256}）が失われたか改変されています。学習には使いません。"
+        "`rengo member data purge` で削除すると、文書を読み直します。"
+    )
+    exit_code = 10
+
+
+class Stamp(NamedTuple):
+    """By what a file is taken for unchanged."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A text by reference. `digest`: SHA-256 of its UTF-8."""
+
+    digest: bytes
+    characters: int
+    texts: "Texts" = field(repr=False, compare=False)
+
+    def read(self) -> str:
+        """The text. Raises TextMissing."""
+        return self.texts.text(self.digest)
+
+    def derived(self, kind: str, make: Callable[[str], bytes]) -> bytes:
+        """What `make` gives for the text, computed once. `kind` names it and everything that it depends on."""
+        return self.texts.derived(self.digest, kind, make)
+
+
+@dataclass(frozen=True)
+class StoredContent:
+    """As `Content`, its text by reference."""
+
+    text: Stored
+    facts: Facts
+    left_out: tuple[LeftOut, ...]
+    marks: frozenset[str]
+    log: LogSpan | None = None
+
+
+class StoredPart(NamedTuple):
+    """As `Part`, its text by reference."""
+
+    name: str
+    result: StoredContent | Unusable
+
+
+@cache
+def _readers() -> bytes:
+    """What decides, beside a file, what is read of it: our own code, Python and the libraries. By the code itself, so
+    that nobody has to remember to raise a number."""
+    package = Path(__file__).parent
+    sources = sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    code = [[str(path.relative_to(package)), hashlib.sha256(path.read_bytes()).digest()] for path in sources]
+    return canonical_cbor([code, sys.version, [version(name) for name in _READERS]])
+
+
+def reading_key(name: str, digest: bytes, request: str = "", others: Sequence[bytes] = ()) -> bytes:
+    """By what a file's reading is found again: all that its text depends on. `name`: the file's own, which a sensor
+    log cites; `digest`: SHA-256 of its bytes. `request` and `others`: how a log is to be read, and the digests of the
+    files that it is read with."""
+    return hashlib.sha256(canonical_cbor([_readers(), os.fsencode(name), digest, request, list(others)])).digest()
+
+
+class Texts:
+    """The open store; a context manager. Several processes of a site may have it open. Not thread-safe."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        if path is not None and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's other files copy the mode
+        self._db = sqlite3.connect(path or ":memory:", timeout=_PATIENCE, isolation_level=None)
+        try:
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            advice = "`rengo member data purge`", "`rengo member data purge` を実行してください"
+            require_readable(path or Path(), found or FORMAT, FORMAT, *advice)
+            # NORMAL: a process that is killed loses nothing, a power cut perhaps the last readings, never the whole.
+            # Deleted text is overwritten in the file.
+            pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
+            self._db.executescript(f"{pragmas} {_SCHEMA} PRAGMA user_version={FORMAT}")
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise TextsUnreadable(path=path, detail=str(error)) from error
+        except RengoError:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._db.close()
+        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise TextsUnreadable(path=self.path, detail=str(error)) from error
+
+    def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
+        """SHA-256 of a file, as long as its stamp is what it was when it was read."""
+        row = self._db.execute(
+            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            (os.fsencode(folder), os.fsencode(path), *stamp),
+        ).fetchone()
+        return row[0] if row else None
+
+    def note(self, folder: Path, path: Path, stamp: Stamp, digest: bytes, reading: bytes) -> None:
+        """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of it."""
+        if time.time_ns() - stamp.mtime_ns < _SETTLED_NS:
+            stamp = stamp._replace(mtime_ns=-1)
+        key = os.fsencode(folder), os.fsencode(path)
+        row = (*key, *stamp, digest, reading)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def note_together(self, folder: Path, path: Path, reading: bytes) -> None:
+        """Remember the key of what was read of a file together with others."""
+        row = os.fsencode(folder), os.fsencode(path), reading
+        self._db.execute("INSERT OR REPLACE INTO together VALUES (?, ?, ?)", row)
+
+    def count(self, folder: Path) -> int:
+        """How many files of `folder` were read, as far as they were there when it was last listed."""
+        row = self._db.execute("SELECT count(*) FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchone()
+        return int(row[0])
+
+    def forget_others(self, folder: Path, listed: Iterable[Path]) -> None:
+        """Forget the files of `folder` that are not among those `listed`, nor below one of them: a subfolder that
+        cannot be opened is listed itself."""
+        there = set(listed)
+        known = self._db.execute("SELECT path FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchall()
+        gone = [path for (path,) in known if there.isdisjoint((found := Path(os.fsdecode(path)), *found.parents))]
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            rows = [(os.fsencode(folder), path) for path in gone]
+            self._db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", rows)
+
+    def parts(self, reading: bytes) -> list[StoredPart] | None:
+        """What was read under this key; None if nothing was yet."""
+        rows = self._db.execute(
+            "SELECT name, said, parts.text, characters FROM parts LEFT JOIN texts ON sha256 = parts.text "
+            "WHERE reading = ? ORDER BY number",
+            (reading,),
+        ).fetchall()
+        if not rows or any(digest is not None and characters is None for _, _, digest, characters in rows):
+            return None
+        return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+
+    def keep(self, reading: bytes, parts: Sequence[Part]) -> list[StoredPart]:
+        """Store what was read of one file."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            kept = [self._kept(part) for part in parts]
+            if not any(isinstance(part.result, Unusable) and part.result.again for part in parts):
+                rows = [(reading, number, part.name, *_said(part.result)) for number, part in enumerate(kept)]
+                self._db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
+        return kept
+
+    def add(self, text: str) -> Stored:
+        """A text by itself."""
+        digest = hashlib.sha256(text.encode()).digest()
+        self._db.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?)", (digest, len(text), text))
+        return Stored(digest, len(text), self)
+
+    def stored(self, digest: bytes) -> Stored:
+        """A text that is here. Raises TextMissing."""
+        row = self._db.execute("SELECT characters FROM texts WHERE sha256 = ?", (digest,)).fetchone()
+        if row is None:
+            raise TextMissing(path=self.path, sha256=digest.hex()[:16])
+        return Stored(digest, row[0], self)
+
+    def text(self, digest: bytes) -> str:
+        """The text of this SHA-256. Raises TextMissing."""
+        row = self._db.execute("SELECT text FROM texts WHERE sha256 = ?", (digest,)).fetchone()
+        if row is None or hashlib.sha256(row[0].encode()).digest() != digest:
+            raise TextMissing(path=self.path, sha256=digest.hex()[:16])
+        return str(row[0])
+
+    def derived(self, digest: bytes, kind: str, make: Callable[[str], bytes]) -> bytes:
+        """See `Stored.derived`."""
+        row = self._db.execute("SELECT value FROM derived WHERE text = ? AND kind = ?", (digest, kind)).fetchone()
+        if row is None:
+            row = (make(self.text(digest)),)
+            self._db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?, ?)", (digest, kind, *row))
+        return bytes(row[0])
+
+    def prune(self, needed: Iterable[bytes]) -> None:
+        """Remove every text that no file says any more, but for those `needed`."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS needed (sha256 BLOB PRIMARY KEY)")
+            self._db.execute("DELETE FROM needed")
+            self._db.executemany("INSERT OR IGNORE INTO needed VALUES (?)", ((digest,) for digest in needed))
+            self._db.execute("DELETE FROM together WHERE (folder, path) NOT IN (SELECT folder, path FROM files)")
+            self._db.execute(
+                "DELETE FROM parts WHERE reading NOT IN (SELECT reading FROM files UNION SELECT reading FROM together)"
+            )
+            self._db.execute("INSERT OR IGNORE INTO needed SELECT text FROM parts WHERE text IS NOT NULL")
+            self._db.execute("DELETE FROM texts WHERE sha256 NOT IN (SELECT sha256 FROM needed)")
+            self._db.execute("DELETE FROM derived WHERE text NOT IN (SELECT sha256 FROM needed)")
+
+    def sync(self) -> None:
+        """Everything is on the disk when this returns, also for a power cut."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _kept(self, part: Part) -> StoredPart:
+        match part.result:
+            case Unusable() as refusal:
+                return StoredPart(part.name, refusal)
+            case Content(text, facts, left_out, _, marks, log):
+                return StoredPart(part.name, StoredContent(self.add(text), facts, left_out, marks, log))
+
+    def _result(self, said: str, digest: bytes | None, characters: int) -> StoredContent | Unusable:
+        given = json.loads(said)
+        if digest is None:
+            return Unusable(given["reason"], given["reason_ja"])
+        left_out = tuple(LeftOut(*each) for each in given["left_out"])
+        log = given["log"] and LogSpan(*given["log"])
+        text, facts = Stored(digest, characters, self), Facts(**given["facts"])
+        return StoredContent(text, facts, left_out, frozenset(given["marks"]), log)
+
+
+def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
+    """A part but for its text, for the table, and the text's digest."""
+    match result:
+        case Unusable():
+            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja}
+            digest = None
+        case StoredContent():
+            left_out = list(map(astuple, result.left_out))
+            said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks)}
+            said["log"] = result.log and astuple(result.log)
+            digest = result.text.digest
+    return json.dumps(said, ensure_ascii=False), digest

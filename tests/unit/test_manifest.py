@@ -1,0 +1,302 @@
+"""On which data a job trains is frozen when it begins at a site, and can be checked for as long as its journal is."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clients import extracted, manifest
+from clients.freezing import FrozenTextMissing, frozen
+from clients.home import Approval, Home, Settings
+from clients.ingest import read_documents
+from clients.ingest.store import TextMissing, Texts, TextsUnreadable
+from clients.journal import Departure, Journal
+from clients.journal_export import ManifestNotInJournal
+from clients.manifest import ManifestChanged, ManifestMissing
+from clients.purging import JobOpen, purge
+from federation.plan import Plan
+from federation.secagg.history import History
+from tests.protocol.consortium import make_plan
+from tests.unit.site import MEMBERS, Site
+
+ID = "akatombo-seiki"
+PLAN = make_plan((ID, "b", "c", "d"), rounds=3)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A joined site whose folder is a copy of a demo member's, with a marked file; nobody else is there."""
+    data = tmp_path / "文書"
+    shutil.copytree(MEMBERS / ID, data)
+    (data / "社外秘").mkdir()
+    (data / "社外秘" / "単価.txt").write_text("単価表", encoding="utf-8")
+    home = Home(tmp_path / "member")
+    home.create(Settings(ID, "https://127.0.0.1:1", str(data), "demo"), bytes(32), "PEM")
+    home.note(Approval("2026-11-22T00:00:00+00:00", "approved", PLAN.digest().hex(), "", "sato", "suzuki", ""))
+    Journal(home.file("journal.sqlite")).close()
+    return Site(home.path)
+
+
+def data_of(site: Site) -> Path:
+    return site.home.settings().folders[0]
+
+
+def freeze(site: Site, begin: bool = False, plan: Plan = PLAN) -> manifest.Manifest:
+    """As a start does; with `begin`, the site then says its first word in the job."""
+    with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
+        found = frozen(site.home, plan, journal, texts)
+        if begin:
+            row = Departure(plan.job, ("keys",), "host:1", 1, bytes(32), rounds="1", manifest=found.digest)
+            journal.commit(History(keyed=(1, 1)), row)
+        return manifest.of_job(site.home, plan.job, found.digest)
+
+
+def texts_of(site: Site) -> list[str]:
+    """What the job would train and be measured on, now."""
+    with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
+        parts = frozen(site.home, PLAN, journal, texts).parts
+        return [document.text for part in (parts.train, parts.validation, parts.test) for document in part]
+
+
+class TestManifest:
+    def test_says_of_each_file_what_it_is_and_of_the_job_who_approved_it(self, site: Site) -> None:
+        made = freeze(site)
+        data = data_of(site)
+        assert (made.head.job, made.head.plan, made.head.member) == (PLAN.job, PLAN.digest().hex(), ID)
+        assert (made.head.applicant, made.head.approver) == ("sato", "suzuki")
+        assert {entry.file for entry in made.entries} == {
+            file.relative_to(data).as_posix() for file in data.rglob("*") if file.is_file()
+        }
+        for entry in made.entries:
+            content = (data / entry.file).read_bytes()
+            assert (entry.sha256, entry.size) == (hashlib.sha256(content).hexdigest(), len(content))
+            assert entry.owner == (data / entry.file).owner()
+        (marked,) = (entry for entry in made.entries if entry.marks)
+        assert (marked.name, marked.use, marked.marks) == ("社外秘/単価.txt", "", ("社外秘",))
+        assert "not permitted" in marked.reason
+        assert "許可されていません" in marked.reason_ja
+
+    def test_names_the_text_of_every_document_and_for_what_it_is_used(self, site: Site) -> None:
+        made = freeze(site)
+        texts = {hashlib.sha256(d.text.encode()).hexdigest() for d in read_documents(data_of(site)).documents}
+        assert {entry.text for entry in made.entries if entry.use} == texts
+        assert {entry.use for entry in made.entries} == {"train", "validation", "test", ""}
+        assert made.head.used == len(texts) == made.head.files - 1
+
+    def test_is_a_file_whose_sha256_the_journals_rows_name(self, site: Site) -> None:
+        made = freeze(site, begin=True)
+        path = manifest.place(site.home, PLAN.job, made.digest)
+        assert hashlib.sha256(path.read_bytes()).digest() == made.digest
+        assert path.stat().st_mode & 0o777 == 0o600
+        rows = site.run("journal", "export")["rows"]
+        assert [(row["content"], row["manifest"]) for row in rows] == [
+            ("freeze", made.digest.hex()),
+            ("keys", made.digest.hex()),
+        ]
+
+    def test_is_not_made_anew_when_nothing_changed(self, site: Site) -> None:
+        assert freeze(site).digest == freeze(site).digest
+        assert len(manifest.kept(site.home)) == 1
+
+    def test_that_somebody_changed_is_told_with_both_digests(self, site: Site) -> None:
+        made = freeze(site, begin=True)
+        path = manifest.place(site.home, PLAN.job, made.digest)
+        path.write_text(path.read_text(encoding="utf-8").replace("社外秘", "公開"), encoding="utf-8")
+        with pytest.raises(ManifestChanged, match=made.digest.hex()[:16]) as caught:
+            freeze(site)
+        assert caught.value.exit_code == 10
+        path.unlink()
+        with pytest.raises(ManifestMissing):
+            freeze(site)
+
+
+class TestVerifying:
+    def test_finds_the_rows_that_name_a_manifest(self, site: Site) -> None:
+        made = freeze(site, begin=True)
+        path = manifest.place(site.home, PLAN.job, made.digest)
+        facts = site.run("journal", "verify", "--manifest", path)
+        assert (facts["manifest"], facts["job"], facts["naming"]) == (made.digest.hex(), PLAN.job, 2)
+        assert "改変なし" in site.said("journal", "verify", "--manifest", path)
+
+    @pytest.mark.parametrize(("old", "new"), [('"approver":"suzuki"', '"approver":"tanaka"'), ("単価", "日報")])
+    def test_refuses_one_that_was_changed(self, site: Site, tmp_path: Path, old: str, new: str) -> None:
+        made = freeze(site, begin=True)
+        other = tmp_path / "other.jsonl"
+        text = manifest.place(site.home, PLAN.job, made.digest).read_text(encoding="utf-8")
+        assert old in text
+        other.write_text(text.replace(old, new), encoding="utf-8")
+        with pytest.raises((ManifestNotInJournal, manifest.NoManifest)) as caught:
+            site.run("journal", "verify", "--manifest", other)
+        assert caught.value.exit_code == 10
+
+    def test_refuses_a_consistent_forgery(self, site: Site, tmp_path: Path) -> None:
+        """One that somebody wrote with this program's own code."""
+        made = freeze(site, begin=True)
+        forged = manifest.Manifest(made.head, made.entries[1:])
+        lines = hashlib.sha256(manifest._lines(forged.entries)).hexdigest()
+        head = json.loads(forged.to_bytes().splitlines()[0]) | {"entries": lines}
+        (tmp_path / "forged.jsonl").write_bytes(manifest._line(head) + manifest._lines(forged.entries))
+        with pytest.raises(ManifestNotInJournal):
+            site.run("journal", "verify", "--manifest", tmp_path / "forged.jsonl")
+
+
+class TestFrozen:
+    def test_a_job_that_has_not_begun_takes_the_folder_as_it_is_at_each_start(self, site: Site) -> None:
+        before = freeze(site)
+        (data_of(site) / "追加.txt").write_text("後から加えた手順書。" * 9, encoding="utf-8")
+        after = freeze(site)
+        assert after.head.used == before.head.used + 1
+        assert after.digest != before.digest
+
+    def test_a_job_that_has_begun_keeps_its_texts_whatever_happens_to_the_folder(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        freeze(site, begin=True)
+        texts, data = texts_of(site), data_of(site)
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
+        changed, gone = sorted(data.rglob("*.txt"))[:2]
+        changed.write_text("書き換えた", encoding="utf-8")
+        gone.unlink()
+        (data / "追加.txt").write_text("後から加えた手順書。", encoding="utf-8")
+        site.run("data", "sample")  # reads the folder as it is now
+        assert texts_of(site) == texts
+        (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+        assert "1 file(s) changed, 1 came and 1 went" in told
+
+    def test_a_job_goes_on_when_the_share_is_away(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+        freeze(site, begin=True)
+        texts, data = texts_of(site), data_of(site)
+        data.rename(data.with_name("切断"))
+        assert texts_of(site) == texts
+        data.mkdir()  # an empty mount point
+        assert texts_of(site) == texts
+        told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert len(told) == 2
+        assert "there is no such folder" in told[0]
+        assert "it is empty" in told[1]
+
+    def test_a_job_of_the_same_name_under_another_plan_is_frozen_anew(self, site: Site) -> None:
+        before = freeze(site, begin=True)
+        other = replace(PLAN, evaluation=replace(PLAN.evaluation, test_share=0.3))
+        after = freeze(site, plan=other)
+        assert after.head.plan == other.digest().hex() != before.head.plan
+        assert {entry.text for entry in after.entries} == {entry.text for entry in before.entries}
+
+    def test_what_is_frozen_is_what_is_masked(self, site: Site) -> None:
+        (data_of(site) / "連絡先.txt").write_text("保全課の電話は 052-123-4567 です。" * 3, encoding="utf-8")
+        freeze(site, begin=True)
+        for _ in range(2):
+            texts = texts_of(site)
+            assert any("保全課の電話は" in text for text in texts)
+            assert not any("052-123-4567" in text for text in texts)
+            site.run("data", "purge", "--yes", "--although-open")
+
+    def test_documents_are_in_the_order_that_they_were_split_in(self, site: Site) -> None:
+        made = freeze(site)
+        with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
+            split = frozen(site.home, PLAN, journal, texts).parts
+            row = Departure(PLAN.job, ("keys",), "host:1", 1, bytes(32), manifest=made.digest)
+            journal.commit(History(keyed=(1, 1)), row)
+            again = frozen(site.home, PLAN, journal, texts).parts
+            for one, other in zip(
+                (split.train, split.validation, split.test), (again.train, again.validation, again.test), strict=True
+            ):
+                assert [d.text for d in one] == [d.text for d in other]
+            assert [a.name for a in split.set_aside] == [a.name for a in again.set_aside]
+
+
+class TestPurge:
+    def test_removes_the_text_and_leaves_a_receipt_that_the_journal_names(self, site: Site) -> None:
+        made = freeze(site)
+        folder = extracted.folder(site.home)
+        line = max(read_documents(data_of(site)).documents[0].text.split("\n"), key=len).encode()
+        assert line in (folder / "texts.sqlite").read_bytes()
+        facts = site.run("data", "purge", "--yes")
+        assert not folder.exists()
+        assert facts["bytes"] > 0
+        assert facts["removed"]["texts.sqlite"][1] > 0
+        assert facts["manifests"] == {manifest.place(site.home, PLAN.job, made.digest).name: made.digest.hex()}
+        receipt = Path(facts["receipt"]).read_bytes()
+        row = site.run("journal", "export")["rows"][-1]
+        assert (row["content"], row["sha256"]) == ("purge", hashlib.sha256(receipt).hexdigest())
+        stored = b"".join(file.read_bytes() for file in site.path.rglob("*") if file.is_file())
+        assert line not in stored
+        assert data_of(site).exists()
+
+    def test_is_refused_while_a_job_is_open_unless_told(self, site: Site) -> None:
+        freeze(site, begin=True)
+        with pytest.raises(JobOpen) as caught:
+            site.run("data", "purge", "--yes")
+        assert caught.value.exit_code == 9
+        assert extracted.folder(site.home).exists()
+        assert site.run("data", "purge", "--yes", "--although-open")["open_jobs"] == [PLAN.job]
+
+    def test_an_open_job_goes_on_after_it_while_the_files_are_the_same_and_not_otherwise(self, site: Site) -> None:
+        freeze(site, begin=True)
+        texts = texts_of(site)
+        site.run("data", "purge", "--yes", "--although-open")
+        assert texts_of(site) == texts
+        site.run("data", "purge", "--yes", "--although-open")
+        changed = sorted(data_of(site).rglob("*.txt"))[0]
+        changed.write_text("書き換えた", encoding="utf-8")
+        with pytest.raises(FrozenTextMissing, match=changed.name) as caught:
+            texts_of(site)
+        assert caught.value.exit_code == 8
+
+    def test_where_shows_the_files_after_it_and_stores_nothing(self, site: Site) -> None:
+        freeze(site)
+        kept = site.run("data", "where")
+        assert kept["kept"]["texts.sqlite"]["bytes"] > 0
+        site.run("data", "purge", "--yes")
+        facts = site.run("data", "where")
+        assert facts["kept"] == {}
+        assert len(facts["files"]) == len(kept["files"]) + 1  # the marked one is not read, and is there
+        assert not extracted.folder(site.home).exists()
+
+    def test_mends_a_store_that_cannot_be_read(self, site: Site) -> None:
+        made = freeze(site)
+        (extracted.folder(site.home) / "texts.sqlite").write_bytes(b"damaged" * 1000)
+        with pytest.raises(TextsUnreadable):
+            freeze(site)
+        site.run("data", "purge", "--yes")
+        assert freeze(site).entries == made.entries
+
+    def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
+        freeze(site)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "keep.txt").touch()
+        (extracted.folder(site.home) / "link").symlink_to(elsewhere)
+        with closing(Journal(site.home.file("journal.sqlite"))) as journal:
+            purge(site.home, journal, although_open=False)
+        assert (elsewhere / "keep.txt").exists()
+
+
+def test_leaving_removes_the_text_and_keeps_the_manifests(site: Site) -> None:
+    freeze(site)
+    site.home.leave()
+    assert not extracted.folder(site.home).exists()
+    assert len(manifest.kept(site.home)) == 1
+
+
+def test_a_text_that_was_changed_in_the_store_is_not_trained_on(site: Site) -> None:
+    freeze(site, begin=True)
+    with sqlite3.connect(extracted.folder(site.home) / "texts.sqlite") as database:
+        database.execute("UPDATE texts SET text = '毒' || text")
+    with pytest.raises(TextMissing) as caught:
+        texts_of(site)
+    assert caught.value.exit_code == 10
+
+
+def test_nothing_that_is_stored_is_open_to_others(site: Site) -> None:
+    os.umask(0o022)
+    freeze(site)
+    with Texts(extracted.folder(site.home) / "texts.sqlite"):
+        modes = {file.stat().st_mode & 0o077 for file in site.path.rglob("*")}
+    assert modes == {0}
