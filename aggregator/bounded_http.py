@@ -153,6 +153,7 @@ class _Impatient(H11Protocol):
     def __init__(self, bounds: Bounds, tell: Tell, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.logger = _quiet
+        self.access_log = False  # uvicorn asks its loggers instead of its settings, and a program may set them up later
         self._bounds, self._tell = bounds, tell
         self._cutting: asyncio.TimerHandle | None = None
 

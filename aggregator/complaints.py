@@ -54,6 +54,10 @@ COMPLAINTS = {
         "sends a request that has nothing to do with the message it took; it is turned away (400)",
         "受け取ったメッセージと関係のない内容の要求を送信したため、拒否しました（400）",
     ),
+    "unfinished": Complaint(
+        "announced an answer and did not send all of it before it took the next message; it is thrown away",
+        "応答を予告しましたが、次のメッセージを受け取るまでに全体を送信しなかったため、破棄しました",
+    ),
     "clock": Complaint(
         "is refused: its clock is more than 5 s ahead of this machine's, or more than 5 minutes behind (401)",
         "を拒否しました: 拠点の時計がこの機械より 5 秒以上進んでいるか、5 分以上遅れています（401）",

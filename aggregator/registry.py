@@ -19,6 +19,7 @@ from aggregator.registry_file import opened
 from aggregator.registry_refusals import (
     KeyTaken,
     NameTaken,
+    NothingToConsent,
     NotQuarantined,
     ProtocolVersionDiffers,
     RosterOutOfOrder,
@@ -52,6 +53,8 @@ B = TypeVar("B", bound=Body)
 
 REQUESTS = 200, 0.5
 """Of one member: at once, and more each second. Each is a row on the disk, from wherever it comes."""
+_FARTHEST = 100 * 365 * 86400
+"""Seconds: a clock that is further ahead is said to be so far ahead."""
 _MOST_REFUSALS, _MOST_REFUSALS_OF_ONE = 1000, 100
 """Refused requests a UTC day that the log names each, of all and of one address: who sends them may be anybody, each is
 a row on the disk, and one sender must not hide the others."""
@@ -286,7 +289,7 @@ class Registry:
         now = int(datetime.datetime.now(datetime.UTC).timestamp())
         self._db.execute(
             "UPDATE members SET seen = ?, offset = ?, rengo = ? WHERE id = ?",
-            (_now(), ask.time - now, printable(ask.rengo[:40]), member.id),
+            (_now(), min(ask.time - now, _FARTHEST), printable(ask.rengo[:40]), member.id),
         )
         signed = self.roster()
         plan, _ = self.proposed() or (b"", b"")
@@ -296,6 +299,8 @@ class Registry:
         member, consent = self._open_of_member(message, Consent)
         if consent.answer not in (APPROVED, REFUSED):
             raise Malformed(detail="an answer is approved or refused")
+        if not self._was_proposed(consent.plan) or not self._was_published(consent.roster):
+            raise NothingToConsent
         reason = printable(consent.reason[:1000])  # for people; as it was signed it is in the header
         row = (member.id, consent.plan, consent.roster, consent.answer, reason, _now())
         with self._transaction():
@@ -305,6 +310,13 @@ class Registry:
             )
             self._log(peer, f"{member.id} {consent.answer} plan {consent.plan.hex()[:16]}")
         return Noted()
+
+    def _was_proposed(self, plan: bytes) -> bool:
+        return self._db.execute("SELECT 1 FROM plans WHERE digest = ?", (plan,)).fetchone() is not None
+
+    def _was_published(self, digest: bytes) -> bool:
+        rosters = self._db.execute("SELECT roster FROM rosters ORDER BY version DESC")
+        return any(Roster.from_bytes(roster).digest() == digest for (roster,) in rosters)
 
     def _leave(self, message: Signed, peer: str) -> Noted:
         member, _ = self._open_of_member(message, Leave)

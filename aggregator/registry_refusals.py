@@ -31,6 +31,13 @@ class UnknownToRegistry(RengoError):
     exit_code = 4
 
 
+class NothingToConsent(RengoError):
+    """This plan was never proposed here, or never under such a roster."""
+
+    ja = "この計画または名簿は、事務局から提示されたものではありません。"
+    exit_code = 4
+
+
 class NotQuarantined(RengoError):
     """{id} is not in quarantine."""
 

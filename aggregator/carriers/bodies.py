@@ -2,15 +2,22 @@
 the node took last.
 
 Flower believes a body: whose name an answer is in, whom it goes to, what it is made of and which message is deleted.
+And it writes what a body names into its log.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from flwr.proto.error_pb2 import Error
-from flwr.proto.fleet_pb2 import PullMessagesResponse, PushMessagesRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    ActivateNodeResponse,
+    PullMessagesResponse,
+    PushMessagesRequest,
+)
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     Metadata,
@@ -23,10 +30,14 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Body
 
+SMALL = 64 << 10
+"""Bytes of a request that carries no answer, and of what an answer wraps its frame in."""
 _TEXT, _KEY = 128, 1024
-"""Bytes of an identifier or a hash; bytes of a public key. Flower writes them into its log."""
+"""Characters of an identifier or a hash, all of them ASCII and printable; bytes of a public key."""
 _OBJECTS = 3
 """What an answer is made of, each in the one before: message, record and frame. An error is in the message."""
+_HEAD = re.compile(rb"(Message|RecordDict|ConfigRecord) [0-9a-f]{0,64} [0-9]{1,20}\x00")
+"""How an object of it begins: type, the object in it, bytes of the rest. Flower says of others what stood there."""
 
 
 @dataclass
@@ -37,6 +48,19 @@ class Taken:
     objects: frozenset[str]
     announced: PushMessagesRequest | None = None
 
+    @property
+    def answer(self) -> list[str]:
+        """The objects of the answer that was announced, each before the one in it; empty before that."""
+        return _ids(self.announced.message_object_trees[0])[::-1] if self.announced else []
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose call it is: its public key as Flower has it, and the number that Flower gave it, once that is known."""
+
+    public_key: bytes
+    number: int | None = None
+
 
 def taken(response: bytes) -> Taken | None:
     """The message in Flower's answer to pull-messages; None: there is none for this node."""
@@ -46,14 +70,19 @@ def taken(response: bytes) -> Taken | None:
     return Taken(pulled.messages_list[0].metadata, frozenset(_ids(pulled.message_object_trees[0])))
 
 
-def belongs(path: str, body: bytes, message: Taken | None) -> bool:
-    """Whether this body is one of the call at `path`, and has to do with the message that the node took. The first
-    answer that does is kept as announced."""
+def activated(response: bytes) -> int:
+    """The number of the node in Flower's answer to activate-node."""
+    return int(ActivateNodeResponse.FromString(response).node_id)
+
+
+def belongs(path: str, body: bytes, caller: Caller, message: Taken | None) -> bool:
+    """Whether this body is one of the call at `path`, in the caller's name, and has to do with the message that it
+    took. The first answer that does is kept as announced."""
     try:
         request = PROTOBUF_REQUEST_TYPES["POST", path].FromString(body)
     except DecodeError:
         return False
-    if not _short(request):
+    if not _short(request) or not _in_its_own_name(request, caller):
         return False
     if not isinstance(
         request, PushMessagesRequest | PushObjectRequest | PullObjectRequest | ConfirmMessageReceivedRequest
@@ -67,7 +96,24 @@ def belongs(path: str, body: bytes, message: Taken | None) -> bool:
         return request.object_id in message.objects
     if isinstance(request, ConfirmMessageReceivedRequest):
         return request.message_object_id == message.metadata.message_id
-    return message.announced is not None and request.object_id in _ids(message.announced.message_object_trees[0])
+    return _pushes(request, message)
+
+
+def _in_its_own_name(request: Any, caller: Caller) -> bool:
+    """Flower refuses the others too, and says as little of it as of a clock that is off."""
+    if isinstance(request, ActivateNodeRequest):
+        return bool(request.public_key == caller.public_key)
+    number = request.node.node_id if hasattr(request, "node") else request.node_id
+    return caller.number is None or bool(number == caller.number)
+
+
+def _pushes(request: PushObjectRequest, message: Taken) -> bool:
+    """Whether this is an object of the announced answer, large only if it can be the frame."""
+    ids = message.answer
+    if request.object_id not in ids or not _HEAD.match(request.object_content):
+        return False
+    frame = len(ids) == _OBJECTS and request.object_id == ids[-1]
+    return frame or len(request.object_content) <= SMALL
 
 
 def _announces(request: PushMessagesRequest, message: Taken) -> bool:
@@ -109,7 +155,8 @@ def _ids(tree: ObjectTree) -> list[str]:
 
 
 def _short(body: Body) -> bool:
-    """Whether no identifier, hash or key in it is longer than those are. Content, and what an error says, may be."""
+    """Whether identifiers, hashes and keys in it are as long as those are, and as plain. Content, and what an error
+    says, may be anything."""
     return all(
         _short_value(value)
         for field, value in body.ListFields()
@@ -119,7 +166,7 @@ def _short(body: Body) -> bool:
 
 def _short_value(value: Any) -> bool:
     if isinstance(value, str):
-        return len(value) <= _TEXT
+        return len(value) <= _TEXT and value.isascii() and value.isprintable()
     if isinstance(value, bytes):
         return len(value) <= _KEY
     if isinstance(value, Body):

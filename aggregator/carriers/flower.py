@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 
 from aggregator.carriers import Exchange
+from aggregator.carriers.superlink_log import keep
 from aggregator.complaints import COMPLAINTS
 from federation.errors import RengoError
 from federation.socket_folder import SocketFolder
@@ -82,6 +83,7 @@ class Flower:
 
     def __init__(self, servers: Servers, nodes: Mapping[str, str], folder: Path, largest: int = LARGEST) -> None:
         self._servers, self._nodes, self._folder = servers, nodes, folder
+        self._log = folder / "superlink.log"
         self._largest, self._local_port = largest + _WRAPPING, 0
         self._folder_of_sockets = SocketFolder()
         self._sockets = self._folder_of_sockets.path
@@ -203,18 +205,19 @@ class Flower:
             f'[superlink.rengo]\naddress = "127.0.0.1:{self._local_port}"\nroot-certificates = "{servers.authority}"\n',
             encoding="utf-8",
         )
-        with (self._folder / "superlink.log").open("ab") as log:
-            self._superlink = subprocess.Popen(  # noqa: S603
-                command,
-                env=self._environment(),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                pass_fds=(told,),
-                start_new_session=True,
-            )
+        self._superlink = subprocess.Popen(  # noqa: S603
+            command,
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(told,),
+            start_new_session=True,
+        )
         os.close(told)
         threading.Thread(target=_hear, args=(listening,), name="complaints", daemon=True).start()
+        kept = self._superlink.stdout, self._log
+        threading.Thread(target=keep, args=kept, name="superlink.log", daemon=True).start()
         with self._superlink.stdin as given:  # type: ignore[union-attr]  # it was asked for
             given.write(json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode())
         until = time.monotonic() + _START_SECONDS
@@ -292,11 +295,11 @@ class Flower:
     def _environment(self) -> dict[str, str]:
         # Flower looks for its own programs on PATH. A proxy is for members; here everything is local.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        local = {"NO_PROXY": "127.0.0.1,localhost", "FORWARDED_ALLOW_IPS": ""}  # nobody speaks for another's address
+        local = {"NO_PROXY": "127.0.0.1,localhost", "FLWR_LOG_LEVEL": "WARNING"}
         return {**os.environ, **QUIET, **local, "PATH": path, "FLWR_HOME": str(self._folder)}
 
     def _failed(self, program: str, detail: str) -> FlowerFailed:
-        return FlowerFailed(program=program, detail=detail or "no answer", log=self._folder / "superlink.log")
+        return FlowerFailed(program=program, detail=detail or "no answer", log=self._log)
 
 
 def _process_behind(relay: Connection) -> int | None:

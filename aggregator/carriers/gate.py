@@ -6,32 +6,36 @@ before a byte of a request's body is read, and each is bounded: in requests, in 
 body says has to do with the message that its node took last.
 """
 
+import asyncio
 import base64
 import binascii
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
 from aggregator.allowance import Allowance
 from aggregator.bounded_http import Tell
-from aggregator.carriers.bodies import Taken, belongs, taken
+from aggregator.carriers.bodies import SMALL, Caller, Taken, activated, belongs, taken
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
+Over = Callable[[str, Taken], None]
+"""Hears, in a thread of its own, whose node took its next message, and the one before."""
 
 _FLEET = "/v1/fleet/"
-_PULL, _PUSH, _OBJECT = "pull-messages", "push-messages", "push-object"
+_ACTIVATE, _PULL, _PUSH, _OBJECT = "activate-node", "pull-messages", "push-messages", "push-object"
 _CALLS = frozenset(
     f"{_FLEET}{call}"
     for call in (
-        *("activate-node", "deactivate-node", "send-node-heartbeat", "get-run", "get-fab"),
+        *(_ACTIVATE, "deactivate-node", "send-node-heartbeat", "get-run", "get-fab"),
         *(_PULL, _PUSH, _OBJECT, "pull-object", "confirm-message-received"),
     )
 )
@@ -39,8 +43,9 @@ REQUESTS = 200, 20.0
 """Of one node: at once, and more each second. It looks for a message once a second, and each takes it a dozen more."""
 AT_A_TIME = 8
 """Requests of one node; Flower's has up to four."""
-SMALL = 64 << 10
-"""Bytes of a request that carries no answer."""
+STRANGERS = 100, 5.0
+"""Requests of one address that are no node's: at once, and more each second; more are told. None reaches Flower."""
+_SIGNED = (b"flwr-public-key", b"flwr-timestamp", b"flwr-signature")
 _TRIES = 3
 """How often an answer may be sent, where the network fails in between."""
 
@@ -66,21 +71,23 @@ class Node:
 class Gate:
     """The ASGI application in front of Flower's. `largest`: bytes of the largest answer, with Flower's wrapping."""
 
-    def __init__(self, app: App, nodes: Iterable[Node], largest: int, tell: Tell) -> None:
-        self._app, self._largest, self._tell = app, largest, tell
+    def __init__(self, app: App, nodes: Iterable[Node], largest: int, tell: Tell, over: Over) -> None:
+        self._app, self._largest, self._tell, self._over = app, largest, tell, over
         self._nodes = {node.as_sent: node for node in nodes}
+        self._callers = {node.member: Caller(base64.b64decode(node.as_sent)) for node in self._nodes.values()}
         self._requests, self._open = Allowance(*REQUESTS), Counter[str]()
+        self._strangers = Allowance(*STRANGERS)
         self._due = {node.member: _Due() for node in self._nodes.values()}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request: 404, 401, 429, 413 and 400 are the gate's own."""
         if scope["path"] not in _CALLS or scope["method"] != "POST":
-            await answer(send, 404)
+            await self._turn_away(scope, send, 404)
             return
         headers = dict(scope["headers"])
         member = self._member(headers)
         if member is None:
-            await answer(send, 401)
+            await self._turn_away(scope, send, 401)
             return
         call = scope["path"].removeprefix(_FLEET)
         if refusal := self._refusal(member, call, _size(headers)):
@@ -94,17 +101,25 @@ class Gate:
         finally:
             self._open[member] -= 1
 
+    async def _turn_away(self, scope: Any, send: Send, status: int) -> None:
+        """What is no node's. Its address is told when it comes again and again."""
+        address = scope["client"][0] if scope["client"] else "?"
+        if not self._strangers.take(address):
+            self._tell(address, "requests")
+            status = 429
+        await answer(send, status)
+
     async def _pass(self, scope: Any, member: str, receive: Receive, send: Send) -> None:
         """Give Flower the request, if its body is one that this node may send."""
         body = await _body(receive)
         if body is None:
             return  # whoever sent it is gone
         call = scope["path"].removeprefix(_FLEET)
-        if not belongs(scope["path"], body, self._due[member].message):
+        if not belongs(scope["path"], body, self._callers[member], self._due[member].message):
             self._tell(member, "answer" if call == _PUSH else "body")
             await answer(send, 400)
             return
-        await self._app(scope, _again(body, receive), self._noting(member, call, send))
+        await self._app(_bare(scope, body), _again(body, receive), self._noting(member, call, send))
 
     def _refusal(self, member: str, call: str, size: int | None) -> tuple[int, str] | None:
         """The status with which a request of `size` bytes (None: of any) is turned away, and what is told; None where
@@ -123,25 +138,40 @@ class Gate:
         return None
 
     def _noting(self, member: str, call: str, send: Send) -> Send:
-        """`send`, which sees when a message is taken, before the node does: from then on an answer is due. And when
-        Flower does not want the time that a node signed."""
+        """`send`, which sees what Flower says to the node before the node does."""
         status, body = 0, b""
 
         async def noted(message: Message) -> None:
             nonlocal status, body
             status = message.get("status", status)
-            if message.get("status") == 401:
+            if message.get("status") == 401 and self._is_for_its_time(member, call):
                 self._tell(member, "clock")
-            if call == _PULL and message["type"] == "http.response.body":
+            if call in (_ACTIVATE, _PULL) and message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if message.get("more_body", False):
                     return
                 message = {**message, "body": body}
-                if status == 200 and (pulled := taken(body)):
-                    self._due[member] = _Due(_TRIES * self._largest, _TRIES, pulled)
+                if status == 200:
+                    await self._note(member, call, body)
             await send(message)
 
         return noted
+
+    def _is_for_its_time(self, member: str, call: str) -> bool:
+        """Why Flower refuses it. A node that ran before the SuperLink was started again goes by a number that is not
+        known any more, until it is activated; other numbers are refused here."""
+        return call == _ACTIVATE or self._callers[member].number is not None
+
+    async def _note(self, member: str, call: str, body: bytes) -> None:
+        """Which number the node goes by; or which message it took: from then on an answer to that is due, and none to
+        the one before."""
+        if call == _ACTIVATE:
+            self._callers[member] = replace(self._callers[member], number=activated(body))
+        elif pulled := taken(body):
+            before = self._due[member].message
+            self._due[member] = _Due(_TRIES * self._largest, _TRIES, pulled)
+            if before is not None:
+                await asyncio.to_thread(self._over, member, before)
 
     def _member(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Whose node signed the time in the headers. Flower looks at the time, and at who is meant in the body."""
@@ -170,6 +200,13 @@ async def _body(receive: Receive) -> bytes | None:
         if not part.get("more_body", False):
             return b"".join(parts)
     return None
+
+
+def _bare(scope: Any, body: bytes) -> dict[str, Any]:
+    """The request as Flower is shown it: of its head what the node signed. Flower writes the rest into its log."""
+    headers = [header for header in dict(scope["headers"]).items() if header[0] in _SIGNED]
+    headers += [(b"content-type", PROTOBUF_MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    return {**scope, "headers": headers, "query_string": b""}
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -15,6 +15,7 @@ from clients.ingest.content import LARGEST_FILE, Unusable, too_large
 from clients.ingest.kinds import KINDS, is_passed_over, not_read, passed_over, suffix_of
 from federation.errors import DataFolderInvalid, RengoError
 
+CHANGED = Unusable("it changed while it was read", "読み取り中に変更されました", again=True)
 NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです", again=True)
 
 
@@ -103,7 +104,7 @@ def opened(file: Path) -> Iterator[int]:
     except OSError as error:
         raise _not_read_now(error) from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise Unusable("it changed while it was read", "読み取り中に変更されました", again=True)
+        raise CHANGED
 
 
 def _not_read_now(error: OSError) -> Unusable:

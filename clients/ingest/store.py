@@ -31,9 +31,7 @@ FORMAT = 100
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sha256 BLOB NOT NULL, reading BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS together (
-    folder BLOB NOT NULL, path BLOB NOT NULL, reading BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
+    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, PRIMARY KEY (folder, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
     PRIMARY KEY (reading, number)) WITHOUT ROWID;
@@ -103,7 +101,7 @@ class StoredContent:
     facts: Facts
     left_out: tuple[LeftOut, ...]
     marks: frozenset[str]
-    log: LogSpan | None = None
+    log: LogSpan | None
 
 
 class StoredPart(NamedTuple):
@@ -123,11 +121,10 @@ def _readers() -> bytes:
     return canonical_cbor([code, sys.version, [version(name) for name in _READERS]])
 
 
-def reading_key(name: str, digest: bytes, request: str = "", others: Sequence[bytes] = ()) -> bytes:
+def reading_key(name: str, digest: bytes, beside: str = "") -> bytes:
     """By what a file's reading is found again: all that its text depends on. `name`: the file's own, which a sensor
-    log cites; `digest`: SHA-256 of its bytes. `request` and `others`: how a log is to be read, and the digests of the
-    files that it is read with."""
-    return hashlib.sha256(canonical_cbor([_readers(), os.fsencode(name), digest, request, list(others)])).digest()
+    log cites; `digest`: SHA-256 of its bytes; `beside`: what else its parser was told, such as of other logs."""
+    return hashlib.sha256(canonical_cbor([_readers(), os.fsencode(name), digest, beside])).digest()
 
 
 class Texts:
@@ -171,17 +168,21 @@ class Texts:
         return row[0] if row else None
 
     def note(self, folder: Path, path: Path, stamp: Stamp, digest: bytes, reading: bytes) -> None:
-        """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of it."""
+        """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of them."""
         if time.time_ns() - stamp.mtime_ns < _SETTLED_NS:
             stamp = stamp._replace(mtime_ns=-1)
         key = os.fsencode(folder), os.fsencode(path)
         row = (*key, *stamp, digest, reading)
-        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
+
+    def forget_together(self, folder: Path) -> None:
+        """Nothing of `folder` is read together with others, until it is noted."""
+        self._db.execute("UPDATE files SET together = NULL WHERE folder = ?", (os.fsencode(folder),))
 
     def note_together(self, folder: Path, path: Path, reading: bytes) -> None:
         """Remember the key of what was read of a file together with others."""
-        row = os.fsencode(folder), os.fsencode(path), reading
-        self._db.execute("INSERT OR REPLACE INTO together VALUES (?, ?, ?)", row)
+        row = reading, os.fsencode(folder), os.fsencode(path)
+        self._db.execute("UPDATE files SET together = ? WHERE folder = ? AND path = ?", row)
 
     def count(self, folder: Path) -> int:
         """How many files of `folder` were read, as far as they were there when it was last listed."""
@@ -255,10 +256,8 @@ class Texts:
             self._db.execute("CREATE TEMP TABLE IF NOT EXISTS needed (sha256 BLOB PRIMARY KEY)")
             self._db.execute("DELETE FROM needed")
             self._db.executemany("INSERT OR IGNORE INTO needed VALUES (?)", ((digest,) for digest in needed))
-            self._db.execute("DELETE FROM together WHERE (folder, path) NOT IN (SELECT folder, path FROM files)")
-            self._db.execute(
-                "DELETE FROM parts WHERE reading NOT IN (SELECT reading FROM files UNION SELECT reading FROM together)"
-            )
+            used = "SELECT reading FROM files UNION SELECT together FROM files WHERE together IS NOT NULL"
+            self._db.execute(f"DELETE FROM parts WHERE reading NOT IN ({used})")  # noqa: S608  # no word of another's
             self._db.execute("INSERT OR IGNORE INTO needed SELECT text FROM parts WHERE text IS NOT NULL")
             self._db.execute("DELETE FROM texts WHERE sha256 NOT IN (SELECT sha256 FROM needed)")
             self._db.execute("DELETE FROM derived WHERE text NOT IN (SELECT sha256 FROM needed)")
@@ -278,10 +277,9 @@ class Texts:
         given = json.loads(said)
         if digest is None:
             return Unusable(given["reason"], given["reason_ja"])
-        left_out = tuple(LeftOut(*each) for each in given["left_out"])
-        log = given["log"] and LogSpan(*given["log"])
-        text, facts = Stored(digest, characters, self), Facts(**given["facts"])
-        return StoredContent(text, facts, left_out, frozenset(given["marks"]), log)
+        text, left_out = Stored(digest, characters, self), tuple(LeftOut(*each) for each in given["left_out"])
+        log = LogSpan(*given["log"]) if given["log"] else None
+        return StoredContent(text, Facts(**given["facts"]), left_out, frozenset(given["marks"]), log)
 
 
 def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
@@ -292,7 +290,7 @@ def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
             digest = None
         case StoredContent():
             left_out = list(map(astuple, result.left_out))
-            said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks)}
-            said["log"] = result.log and astuple(result.log)
+            log = None if result.log is None else astuple(result.log)
+            said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks), "log": log}
             digest = result.text.digest
     return json.dumps(said, ensure_ascii=False), digest

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from clients.ingest.content import LogSpan
+from clients.ingest.logs.settings import Settings
 
 MOST_EARLIER, MOST_EVENTS = 8, 32  # other logs that one is read with; the latest
 _MOST_FILES = 200  # of them, for all parts of an archive together
@@ -18,14 +19,12 @@ LARGEST_REQUEST = 2**26  # bytes; an archive may hold thousands of logs
 
 
 class Known(NamedTuple):
-    """A log that was read. `file`: its name below the data folder, after a `label` that tells several folders apart;
-    `part`: its name in that file, of an archive."""
+    """A log that was read. `file`: its name below the data folder; `part`: its name in that file, of an archive."""
 
     file: str
     part: str
     kind: str
     span: LogSpan
-    label: str = ""
 
     @property
     def path(self) -> str:
@@ -64,7 +63,7 @@ class Request:
         others = {
             part: {
                 role: [
-                    [places[known.file], known.part, known.path.removeprefix(known.label)]
+                    [places[known.file], known.part, known.path]
                     for known in getattr(each, role)
                     if known.file in places
                 ]
@@ -75,10 +74,9 @@ class Request:
         return json.dumps({"path": self.path, "settings": self.raw, "others": others})
 
 
-def others(known: Sequence[Known], forbidden: Sequence[Known], after: int) -> dict[str, dict[str, Others]]:
+def others(known: Sequence[Known], forbidden: Sequence[Known], settings: Settings) -> dict[str, dict[str, Others]]:
     """By file and part, every log that has to be read with others. `known`: in the order in which they are told.
-    `forbidden`: logs whose rows count as told, and that are not told themselves. `after`: ms after a log's end in which
-    events still belong to it."""
+    `forbidden`: logs whose rows count as told, and that are not told themselves."""
     found: dict[str, dict[str, Others]] = defaultdict(dict)
     same = defaultdict[tuple[str, str], list[Known]](list)
     for log in forbidden:
@@ -91,7 +89,9 @@ def others(known: Sequence[Known], forbidden: Sequence[Known], after: int) -> di
         events = tuple(
             each
             for each, folder in serves
-            if log.kind == "sensor log" and log.path.startswith(folder) and _overlap(each.span, log.span, after)
+            if log.kind == "sensor log"
+            and log.path.startswith(folder)
+            and _overlap(each.span, log.span, settings.after)
         )[-MOST_EVENTS:]
         if earlier or events:
             found[log.file][log.part] = Others(earlier, events)

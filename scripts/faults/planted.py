@@ -15,6 +15,7 @@ PLAN, IDENTITY, WIRE, RING = "federation/plan.py", "federation/identity.py", "fe
 STREAM, MERKLE = "federation/stream.py", "federation/secagg/merkle.py"
 MEMBER, JOURNAL, POLICY = "clients/member.py", "clients/journal.py", "clients/policy.py"
 CONTRIBUTION, STORE = "clients/contribution.py", "aggregator/store.py"
+ANSWERS, BODIES = "aggregator/carriers/answers.py", "aggregator/carriers/bodies.py"
 DEALT, EXCHANGE = "federation/secagg/dealt.py", "aggregator/exchange.py"
 
 ROUNDS, OPENING = "tests/protocol/test_rounds.py", "tests/protocol/test_attacks_opening.py"
@@ -234,6 +235,15 @@ PLANTED: tuple[Fault, ...] = (
     Fault("not only canonical CBOR", WIRE, "if canonical_cbor(value) != data:", "if False:",
           (unit("wire"), unit("wire_malformed"))),
     Fault("bytes left over", WIRE, "    if rest:\n", "    if False:\n", (unit("wire"), unit("wire_malformed"))),
+    # The carrier
+    Fault("an answer given unlooked at", ANSWERS, "if id not in answers or answers[id] == self._approved.get(id)}", "}",
+          (unit("answers_given"),)),
+    Fault("half an answer kept", ANSWERS, "            state.object_store.delete(each)\n", "            pass\n",
+          (unit("answers_given"),)),
+    Fault("any part of an answer large", BODIES, "return frame or len(request.object_content) <= SMALL", "return True",
+          (unit("gate"),)),
+    Fault("requests in the log", "aggregator/bounded_http.py", "        self.access_log = False", "        pass",
+          (unit("bounded_http"),)),
     Fault("a seed in the log", CLIENT, "    _seed: bytes = field(repr=False)\n\n    def on_inbox",
           "    _seed: bytes = field()\n\n    def on_inbox", (SECRETS,)),
 )  # fmt: skip

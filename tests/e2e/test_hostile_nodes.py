@@ -25,7 +25,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
@@ -41,6 +41,7 @@ pytestmark = pytest.mark.e2e
 DEADLINE = 20.0
 LARGEST = 200_000
 NOBODY = 65534
+FORGED = "\nWARNING : carrier: honest: sends an answer that is none in form"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def half(node: Connection, taken: Any) -> None:
 
 def garbage(node: Connection, taken: Any) -> None:
     """An answer that holds no frame."""
-    node.answer(taken, RecordDict({"answer": MetricRecord({"frame": 1.0})}))
+    node.answer(taken, RecordDict({"answer": ConfigRecord({"frame": 1.0})}))
 
 
 def empty(node: Connection, taken: Any) -> None:
@@ -132,6 +133,19 @@ def bomb9000(node: Connection, taken: Any) -> None:
     node.answer(taken, RecordDict({**framed(), "more": ArrayRecord({"a": bomb})}))
 
 
+def text(node: Connection, taken: Any) -> None:
+    """An answer whose last part is of a type that is text, for Flower to write down."""
+    content = FORGED.encode() * 1000 + b"  0\0"
+    ids = hashlib.sha256(content).hexdigest(), _hash("a record"), _hash(taken.metadata.message_id)
+    tree = ObjectTree(object_id=ids[0])
+    for id in ids[1:]:
+        tree = ObjectTree(object_id=id, children=[tree])
+    message = Message(framed(), reply_to=taken)
+    message.metadata.__dict__["_message_id"] = ids[-1]
+    _, session = node.send(message, tree, 0.0)
+    node.push_object(taken.metadata.run_id, session, ids[0], content)
+
+
 def framed() -> RecordDict:
     """A good answer, unlike all others: Flower keeps what is the same once, whoever sent it."""
     return RecordDict({"answer": ConfigRecord({"frame": os.urandom(16)})})
@@ -143,7 +157,7 @@ def _hash(name: str) -> str:
 
 HOSTILE = {
     each.__name__: each
-    for each in (silent, half, garbage, empty, huge, flooding, delete_own, to_superlink_half, dag20, bomb9000)
+    for each in (silent, half, garbage, empty, huge, flooding, delete_own, to_superlink_half, dag20, bomb9000, text)
 }
 
 
@@ -166,6 +180,11 @@ class Met:
     superlink: str
     authority: Path
     heard: MemoryHandler
+
+    @property
+    def log(self) -> str:
+        """What the SuperLink wrote, up to now."""
+        return self.carrier._log.read_text(encoding="utf-8")
 
     @property
     def told(self) -> list[str]:
@@ -219,6 +238,8 @@ def test_an_honest_answer_comes_in_every_exchange_whatever_others_send(met: Met)
 
 def test_each_of_them_is_named_in_the_log_with_what_it_did(met: Met) -> None:
     expected = {
+        "half": "announced an answer and did not send all of it",
+        "text": "sends a request that has nothing to do with the message it took",
         "huge": "sends more bytes",
         "flooding": "sends more requests",
         "garbage": "sends an answer that is none",
@@ -227,8 +248,21 @@ def test_each_of_them_is_named_in_the_log_with_what_it_did(met: Met) -> None:
     }
     for name, deed in expected.items():
         named = f"carrier: {name}: {deed}"
-        wait_until(lambda: any(line.startswith(named) for line in met.told), named)  # noqa: B023
+        wait_until(lambda: any(line.startswith(named) for line in met.told), named, 30)  # noqa: B023
     assert not [line for line in met.told if "honest" in line]
+
+
+def test_what_nodes_send_is_not_in_the_superlinks_log(met: Met) -> None:
+    assert FORGED.strip() not in met.log
+    assert len(met.log) < 50_000
+
+
+def test_what_strangers_send_is_not_in_the_superlinks_log(met: Met) -> None:
+    trust = ssl.create_default_context(cafile=str(met.authority))
+    before = len(met.log)
+    with httpx.Client(base_url=f"https://{met.superlink}", verify=trust) as stranger:
+        assert {stranger.get("/" + "%22" * 5000).status_code for _ in range(20)} == {404}
+    assert len(met.log) - before < 1000
 
 
 def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> None:
@@ -245,28 +279,36 @@ def test_nobody_starts_an_app_at_the_coordinator(met: Met, tmp_path: Path) -> No
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_of_the_machine_does_not_reach_flower_at_its_local_port(met: Met) -> None:
     assert status_of_a_list_of_runs(met, os.geteuid()) == 200
-    assert status_of_a_list_of_runs(met, NOBODY) == 404
-    # Nor in the name of a connection of ours, as anybody can read them off the kernel's list.
-    assert status_of_a_list_of_runs(met, NOBODY, f"X-Forwarded-For: {own_connection(met.carrier._local_port)}") == 404
+    with pytest.raises(ConnectionError):  # before TLS
+        status_of_a_list_of_runs(met, NOBODY)
 
 
-def own_connection(port: int) -> str:
-    """Whence a connection of this user's comes that is open to a local port."""
-    listed = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    found = next(line[1] for line in listed if line[2] == f"0100007F:{port:04X}" and line[3] == "01")
-    return f"127.0.0.1:{int(found.partition(':')[2], 16)}"
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_of_the_machine_holds_nothing_at_the_local_port(met: Met) -> None:
+    assert met.carrier._superlink is not None
+    files = Path(f"/proc/{met.carrier._superlink.pid}/fd")
+    before = len(list(files.iterdir()))
+    held = [connected_as(NOBODY, met.carrier._local_port) for _ in range(300)]
+    assert all(each.recv(1) == b"" for each in held)
+    assert len(list(files.iterdir())) < before + 50
+    assert status_of_a_list_of_runs(met, os.geteuid()) == 200
 
 
-def status_of_a_list_of_runs(met: Met, user: int, header: str = "X-Nothing: 0") -> int:
-    """What Flower's control interface answers to this user."""
+def connected_as(user: int, port: int) -> socket.socket:
+    """A connection of this user: a socket belongs to whoever makes it."""
     us = os.geteuid()
-    os.seteuid(user)  # a socket belongs to whoever makes it
+    os.seteuid(user)
     try:
-        plain = socket.create_connection(("127.0.0.1", met.carrier._local_port), timeout=10)
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
     finally:
         os.seteuid(us)
+
+
+def status_of_a_list_of_runs(met: Met, user: int) -> int:
+    """What Flower's control interface answers to this user."""
+    plain = connected_as(user, met.carrier._local_port)
     trust = ssl.create_default_context(cafile=str(met.authority))
-    head = f"POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{header}\r\n"
+    head = "POST /v1/control/list-runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
     with plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
         connection.sendall(f"{head}Content-Type: {PROTOBUF_MEDIA_TYPE}\r\n\r\n".encode())
         return int(connection.recv(4096).split()[1])

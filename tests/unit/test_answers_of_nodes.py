@@ -8,8 +8,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 from flwr.supercore.task_identity import TaskIdentity
 
-from aggregator.carriers import superlink
-from aggregator.carriers.superlink import is_answer
+from aggregator.carriers import answers
+from aggregator.carriers.answers import is_answer
 
 ASKED = "ab" * 32
 
@@ -65,7 +65,7 @@ NONE = {
 @pytest.mark.parametrize("what", NONE)
 def test_what_is_no_frame_is_turned_away_before_it_is_inflated(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inflated: list[str] = []
-    monkeypatch.setattr(superlink, "inflate_object_from_contents", lambda id, _: inflated.append(id))
+    monkeypatch.setattr(answers, "inflate_object_from_contents", lambda id, _: inflated.append(id))
     assert not is_answer(*objects(NONE[what]), ASKED)
     assert inflated == []
 

@@ -1,5 +1,6 @@
 """A client on a slow line gets all of a large answer, and nobody is called slow for being idle."""
 
+import logging
 import socket
 import ssl
 import time
@@ -81,3 +82,15 @@ def test_a_connection_that_never_says_anything_is_cut_and_told(served: Slow) -> 
     with served.connected() as connection:
         assert connection.recv(1) == b""
     assert served.told == [("127.0.0.1", "slow")]
+
+
+def test_no_request_is_logged_whatever_was_set_up_since(served: Slow, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("uvicorn.access").addHandler(caplog.handler)  # as Flower does when it starts its own server
+    caplog.set_level(logging.DEBUG)
+    try:
+        with served.connected() as connection:
+            connection.sendall(b"GET /" + b'"' * 1000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(100)
+    finally:
+        logging.getLogger("uvicorn.access").removeHandler(caplog.handler)
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []

@@ -4,7 +4,6 @@ application that says what reached it."""
 import base64
 import hashlib
 import math
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -19,7 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flwr.proto.error_pb2 import Error
 from flwr.proto.fab_pb2 import GetFabRequest
-from flwr.proto.fleet_pb2 import PullMessagesResponse, PushMessagesRequest
+from flwr.proto.fleet_pb2 import (
+    ActivateNodeRequest,
+    ActivateNodeResponse,
+    PullMessagesRequest,
+    PullMessagesResponse,
+    PushMessagesRequest,
+)
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     Message,
@@ -28,13 +33,14 @@ from flwr.proto.message_pb2 import (
     PullObjectRequest,
     PushObjectRequest,
 )
+from flwr.proto.node_pb2 import Node as FlowersNode
 from flwr.proto.recorddict_pb2 import RecordDict
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 
 from aggregator import tls
 from aggregator.bounded_http import BoundedServer, Bounds
 from aggregator.carriers import gate
 from aggregator.carriers.gate import Gate, Node, Receive, Send
-from aggregator.carriers.own_process import of_user
 from aggregator.registry_server import _listening
 from tests.unit.site import free_port
 
@@ -92,9 +98,14 @@ def part(name: str, size: int) -> bytes:
     """The request of `size` bytes that pushes an object of that name."""
     content, request = size, b""
     while len(request) != size:
-        request = PushObjectRequest(object_id=object_id(name), object_content=bytes(content)).SerializeToString()
+        request = pushing(name, b"Message  0\0" + bytes(content))
         content -= len(request) - size
     return request
+
+
+def pushing(name: str, content: bytes) -> bytes:
+    """The request that pushes this object of that name."""
+    return PushObjectRequest(object_id=object_id(name), object_content=content).SerializeToString()
 
 
 @dataclass
@@ -102,6 +113,7 @@ class Behind:
     """Flower's place: answers everything with `answer`."""
 
     reached: list[tuple[str, int]] = field(default_factory=list)
+    shown: Any = None
     answer: bytes = PULLED
     status: int = 200
 
@@ -111,6 +123,7 @@ class Behind:
             part = await receive()
             size, more = size + len(part["body"]), part.get("more_body", False)
         self.reached.append((scope["path"].rpartition("/")[2], size))
+        self.shown = scope
         await send({"type": "http.response.start", "status": self.status, "headers": []})
         await send({"type": "http.response.body", "body": self.answer})
 
@@ -119,6 +132,7 @@ class Behind:
 class Gated:
     behind: Behind
     told: list[tuple[str, str]]
+    over: list[tuple[str, list[str]]]
     key: ec.EllipticCurvePrivateKey
     http: httpx.Client
     trust: ssl.SSLContext
@@ -158,12 +172,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, s
 def gated(certificate: tuple[Path, Path, ssl.SSLContext]) -> Iterator[Gated]:
     *files, trust = certificate
     behind, told, key = Behind(), list[tuple[str, str]](), ec.generate_private_key(ec.SECP384R1())
-    nodes = [Node("toyo", key.public_key(), as_sent(key))]
-    application = Gate(behind, nodes, LARGEST, lambda *complaint: told.append(complaint))
+    nodes, over = [Node("toyo", key.public_key(), as_sent(key))], list[tuple[str, list[str]]]()
+    application = Gate(
+        behind,
+        nodes,
+        LARGEST,
+        lambda *complaint: told.append(complaint),
+        lambda member, message: over.append((member, message.answer)),
+    )
     listening = _listening("127.0.0.1", port := free_port(), "carrier", "通信路")
     server = BoundedServer(application, listening, *files, Bounds(), lambda *complaint: told.append(complaint))
     with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust) as http:
-        yield Gated(behind, told, key, http, trust)
+        yield Gated(behind, told, over, key, http, trust)
     server.stop()
 
 
@@ -225,7 +245,7 @@ def test_an_answer_is_due_only_to_a_message_that_was_taken(gated: Gated) -> None
     gated.behind.status = 200
     gated.call("pull-messages")
     assert [announce(gated) for _ in range(4)] == [200, 200, 200, 429]
-    assert gated.call("push-object", part("record", LARGEST)) == 200
+    assert gated.call("push-object", part("its frame", LARGEST)) == 200
     assert {code for _, code in gated.told} == {"bytes", "unasked"}
     assert {who for who, _ in gated.told} == {"toyo"}
 
@@ -327,10 +347,64 @@ def test_only_objects_of_the_announced_answer_are_pushed(gated: Gated) -> None:
     assert [gated.call("push-object", part(name, 200)) for name in ("record", "its frame", "frame")] == [200, 200, 400]
 
 
-def test_long_identifiers_do_not_reach_flowers_log(gated: Gated) -> None:
+@pytest.mark.parametrize(
+    "hash", ["A" * 129, "A" * 60_000, "x\nERROR : honest", "\x1b[2J", "\u202e", "\u3042"], ids=range(6)
+)
+def test_identifiers_that_are_long_or_not_plain_do_not_reach_flowers_log(hash: str, gated: Gated) -> None:
     assert gated.call("get-fab", GetFabRequest(hash_str="A" * 64).SerializeToString()) == 200
-    assert gated.call("get-fab", GetFabRequest(hash_str="A" * 60_000).SerializeToString()) == 400
+    assert gated.call("get-fab", GetFabRequest(hash_str=hash).SerializeToString()) == 400
     assert gated.told == [("toyo", "body")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", b"no head", b"Text  3\0abc", b"Message\nERROR  3\0abc", b"Message x 3\0abc", b"A" * 9000 + b"  3\0"],
+    ids=range(7),
+)
+def test_an_object_that_begins_with_text_does_not_reach_flowers_log(content: bytes, gated: Gated) -> None:
+    gated.call("pull-messages")
+    announce(gated)
+    assert gated.call("push-object", pushing("its frame", content)) == 400
+    assert gated.told == [("toyo", "body")]
+
+
+def test_flower_is_shown_of_a_head_what_the_node_signed_and_nothing_else(gated: Gated) -> None:
+    strange = {"content-type": "x" * 9_000, "host": "honest", "user-agent": "x", "flwr-package-version": "0"}
+    assert gated.call("pull-messages?more=x", **strange) == 200
+    shown = dict(gated.behind.shown["headers"])
+    assert shown.keys() == {
+        b"flwr-public-key",
+        b"flwr-timestamp",
+        b"flwr-signature",
+        b"content-type",
+        b"content-length",
+    }
+    assert shown[b"content-type"].decode() == PROTOBUF_MEDIA_TYPE
+    assert len(shown) == len(gated.behind.shown["headers"])
+    assert gated.behind.shown["query_string"] == b""
+
+
+def test_only_the_frame_of_an_answer_is_large(gated: Gated) -> None:
+    gated.call("pull-messages")
+    announce(gated)
+    large = b"Message  0\0" + bytes(gate.SMALL)
+    pushed = [gated.call("push-object", pushing(name, large)) for name in ("an answer", "record", "its frame")]
+    assert pushed == [400, 400, 200]
+    gated.call("pull-messages")
+    announce(gated, answer_to(tree=chain("an error"), error="why"))
+    assert gated.call("push-object", pushing("an error", large)) == 400
+
+
+def test_what_a_node_announced_is_over_when_it_takes_its_next_message(gated: Gated) -> None:
+    gated.call("pull-messages")
+    announce(gated)
+    assert gated.over == []
+    gated.behind.answer = b""  # nothing for this node
+    gated.call("pull-messages")
+    assert gated.over == []
+    gated.behind.answer = PULLED
+    gated.call("pull-messages")
+    assert gated.over == [("toyo", [object_id(name) for name in ("an answer", "record", "its frame")])]
 
 
 @pytest.mark.parametrize("call", sorted(gate._CALLS))
@@ -362,6 +436,17 @@ def test_a_request_in_chunks_is_turned_away_whatever_length_it_states(stated: di
 @pytest.fixture
 def few_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "REQUESTS", (5, 0.01))
+    monkeypatch.setattr(gate, "STRANGERS", (3, 0.01))
+
+
+@pytest.mark.usefixtures("few_requests")
+def test_an_address_that_asks_for_what_is_no_nodes_is_named_and_nodes_behind_it_are_heard(gated: Gated) -> None:
+    assert [gated.http.get("/").status_code for _ in range(2)] == [404] * 2
+    stranger = ec.generate_private_key(ec.SECP384R1())
+    assert [gated.call("pull-messages", key=stranger) for _ in range(2)] == [401, 429]
+    assert gated.http.get("/").status_code == 429
+    assert gated.told == [("127.0.0.1", "requests")] * 2
+    assert gated.call("pull-messages") == 200
 
 
 @pytest.mark.usefixtures("few_requests")
@@ -370,18 +455,35 @@ def test_a_node_that_floods_is_turned_away_and_named(gated: Gated) -> None:
     assert gated.told == [("toyo", "requests")] * 2
 
 
+def activate(gated: Gated, key: ec.EllipticCurvePrivateKey | None = None) -> int:
+    public = base64.b64decode(as_sent(key or gated.key))
+    gated.behind.answer = ActivateNodeResponse(node_id=NODE).SerializeToString()
+    return gated.call("activate-node", ActivateNodeRequest(public_key=public).SerializeToString())
+
+
+def look(gated: Gated, number: int) -> int:
+    """Ask for a message as the node of this number."""
+    return gated.call("pull-messages", PullMessagesRequest(node=FlowersNode(node_id=number)).SerializeToString())
+
+
 def test_a_node_that_flower_refuses_because_of_its_clock_is_named(gated: Gated) -> None:
     gated.behind.status = 401
-    assert gated.call("activate-node") == 401
-    assert gated.told == [("toyo", "clock")]
+    assert activate(gated) == 401
+    gated.behind.status = 200
+    activate(gated)
+    gated.behind.status = 401
+    assert look(gated, NODE) == 401
+    assert gated.told == [("toyo", "clock")] * 2
 
 
-def test_a_connection_of_this_machine_has_its_owner() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        accepted, peer = server.accept()
-        with accepted:
-            ends = (*peer, *server.getsockname())
-            assert of_user(os.geteuid(), *ends)
-            assert not of_user(os.geteuid() + 1, *ends)
-            client.close()
-            assert not of_user(os.geteuid(), *ends)  # whoever it was, it is gone
+def test_a_call_in_another_nodes_name_is_told_as_one_and_not_as_a_clock(gated: Gated) -> None:
+    assert activate(gated, ec.generate_private_key(ec.SECP384R1())) == 400
+    activate(gated)
+    assert look(gated, NODE + 1) == 400
+    assert gated.told == [("toyo", "body")] * 2
+
+
+def test_a_node_that_goes_by_the_number_of_before_a_restart_is_not_named(gated: Gated) -> None:
+    gated.behind.status = 401
+    assert look(gated, NODE + 1) == 401
+    assert gated.told == []

@@ -1,7 +1,6 @@
 """Logs of one folder: each row once, events beside the readings that they fell into, and what the site says of them."""
 
 import contextlib
-import os
 import zipfile
 from collections import Counter
 from datetime import datetime, timedelta
@@ -11,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients.ingest import Texts, read_documents, read_folders
+from clients.ingest import read_documents
 from clients.ingest.content import LogSpan, Unusable
 from clients.ingest.logs import read
 from clients.ingest.logs.settings import LogSettingsInvalid, Settings
 from clients.ingest.logs.settings import read as read_settings
 from clients.ingest.logs.site import Companion, Site
-from clients.ingest.parser import Parser, Part
-from clients.ingest.together import MOST_EARLIER, Known, Others, Request, others
+from clients.ingest.parser import Parser
+from clients.ingest.together import MOST_EARLIER, Known, Others, others
 from federation.errors import SettingsFileInvalid
 
 START = datetime(2026, 11, 22, 8)
@@ -77,50 +76,6 @@ def test_logs_within_one_archive_are_told_once_and_have_their_events(tmp_path: P
     found = texts(tmp_path, parser)
     assert "この間の記録: 08:05:30 コード: E1 | メッセージ: エアー圧低下（履歴.csv 2 行目）" in found["1月.zip/a.csv"]
     assert found["1月.zip/b.csv"][0] == "b.csv 12～21 行目、2026-11-22 08:30～08:39"
-
-
-class Counting(Parser):
-    """Notes which files it read, and with how many others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read = list[tuple[str, int]]()
-
-    def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
-        self.read.append((name, len(request.descriptors) if request else 0))
-        return super().parts(descriptor, name, request)
-
-
-def test_what_was_read_together_is_kept_until_one_of_the_files_or_logs_toml_changes(tmp_path: Path) -> None:
-    folder = written(tmp_path / "data", {"a.csv": log(0, 40), "b.csv": log(20, 60), "c.csv": log(0, 9, "圧力")})
-    with Texts(tmp_path / "texts.sqlite") as kept, Counting() as parser:
-
-        def read_again() -> list[tuple[str, int]]:
-            for file in folder.iterdir():
-                os.utime(file, (1_700_000_000, 1_700_000_000 + file.stat().st_size))  # settled
-            del parser.read[:]
-            documents = read_folders([folder], kept, parser).documents
-            assert [each.text for each in documents] == [each.text for each in read_documents(folder).documents]
-            kept.prune(())
-            return parser.read
-
-        assert read_again() == [("a.csv", 0), ("b.csv", 0), ("c.csv", 0), ("b.csv", 1)]
-        assert read_again() == []
-        written(folder, {"a.csv": log(0, 41)})
-        assert read_again() == [("a.csv", 0), ("b.csv", 1)]
-        (folder / "a.csv").unlink()
-        assert read_again() == []
-        written(folder, {"logs.toml": "window = 5"})
-        assert read_again() == [("b.csv", 0), ("c.csv", 0)]
-
-
-def test_logs_of_two_folders_are_told_once(tmp_path: Path, parser: Parser) -> None:
-    folders = [
-        written(tmp_path / name, {"ログ/x.csv": text}) for name, text in {"一": log(0, 40), "二": log(20, 60)}.items()
-    ]
-    with Texts() as kept:
-        found = {each.name: each.text for each in read_folders(folders, kept, parser).documents}
-    assert found["二/ログ/x.csv"].startswith("x.csv 22～41 行目、2026-11-22 08:40～08:59\n")
 
 
 def test_machines_that_write_the_same_columns_at_the_same_times_are_two(tmp_path: Path, parser: Parser) -> None:
@@ -257,12 +212,12 @@ def known(file: str, first: int, last: int, kind: str = "sensor log") -> Known:
 
 def test_no_log_is_read_with_more_than_a_few_others() -> None:
     logs = [known(f"{n:03}.csv", 0, 10) for n in range(100)]
-    found = others(logs, [], 0)
+    found = others(logs, [], Settings())
     assert len(found["099.csv"][""].earlier) == MOST_EARLIER
     assert "000.csv" not in found
 
 
 def test_logs_that_have_nothing_to_do_with_each_other_are_read_alone() -> None:
     apart = [known("a.csv", 0, 10), known("b.csv", 11, 20), known("e.csv", 10**9, 2 * 10**9, "event log")]
-    assert others(apart, [], 0) == {}
-    assert others(apart[:1], [known("z.csv", 5, 6)], 0)["a.csv"][""] == Others((known("z.csv", 5, 6),), ())
+    assert others(apart, [], Settings()) == {}
+    assert others(apart[:1], [known("z.csv", 5, 6)], Settings())["a.csv"][""] == Others((known("z.csv", 5, 6),), ())

@@ -2,6 +2,7 @@
 
 import datetime
 import errno
+import hashlib
 import os
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ from clients.ingest import FolderUnreachable, Reading, Texts, files, read_docume
 from clients.ingest.content import Unusable
 from clients.ingest.pace import Pace, Progress
 from clients.ingest.parser import Parser, Part
-from clients.ingest.store import TextsUnreadable
+from clients.ingest.store import TextMissing, TextsUnreadable
 from clients.ingest.together import Request
 from federation.errors import DataFolderInvalid
 
@@ -185,6 +186,52 @@ class TestIncremental:
         path.write_bytes(data)
         with pytest.raises(TextsUnreadable), Texts(path) as texts:
             read_folders([folder], texts)
+
+
+class TestLogsTogether:
+    EXPORT = "日時,炉温[℃]\n" + "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+    EVENTS = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
+
+    @pytest.fixture
+    def logs(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "記録"
+        folder.mkdir()
+        for name, text in (("炉.csv", self.EXPORT), ("警報.csv", self.EVENTS)):
+            path = folder / name
+            path.write_bytes(text.encode("cp932"))
+            os.utime(path, (1.7e9, 1.7e9))
+        return folder
+
+    def test_are_not_opened_again_while_both_are_as_they_were(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        before = read_folders([logs], texts, parser)
+        assert parser.read == ["炉.csv", "警報.csv", "炉.csv"]
+        assert "エアー圧低下" in found(before)[0]["炉.csv"]
+        texts.prune([])
+        assert found(read_folders([logs], texts, parser)) == found(before)
+        assert len(parser.read) == 3
+
+    def test_are_read_again_when_the_other_one_changed(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        read_folders([logs], texts, parser)
+        (logs / "警報.csv").write_bytes(self.EVENTS.replace("エアー圧低下", "油圧低下").encode("cp932"))
+        assert "油圧低下" in found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        assert parser.read[3:] == ["警報.csv", "炉.csv"]
+
+    def test_are_read_again_when_the_site_says_something_else_of_them(
+        self, logs: Path, texts: Texts, parser: Watched
+    ) -> None:
+        read_folders([logs], texts, parser)
+        (logs / "logs.toml").write_text('[[tags]]\ntag = "炉温"\nhigh = 20\n', encoding="utf-8")
+        assert "20" in found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        assert parser.read[3:] == ["炉.csv", "警報.csv", "炉.csv"]
+
+    def test_leave_no_text_behind_that_nothing_says_any_more(self, logs: Path, texts: Texts, parser: Watched) -> None:
+        before = found(read_folders([logs], texts, parser))[0]["炉.csv"]
+        (logs / "警報.csv").unlink()
+        reading = read_folders([logs], texts, parser)
+        texts.prune([])
+        assert "エアー圧低下" not in found(reading)[0]["炉.csv"]
+        with pytest.raises(TextMissing):
+            texts.text(hashlib.sha256(before.encode()).digest())
 
 
 class TestFileServers:

@@ -233,6 +233,12 @@ class TestAsking:
         assert isinstance(office.standing(found), Standing)
         assert isinstance(office.standing(lost), Refused)
 
+    @pytest.mark.parametrize("time", [2**62, 2**63 - 1])
+    def test_with_a_time_that_cannot_be_is_said_to_be_a_century_off(self, time: int, office: Office) -> None:
+        toyo = office.member("toyo")
+        assert isinstance(office.ask(Ask(time, PROTOCOL, "0.1.0"), toyo, Standing), Standing)
+        assert office.registry.members()[0].offset == 100 * 365 * 86400
+
     def test_before_the_log_knows_of_it_changes_nothing_else(self, office: Office) -> None:
         """A refused Ask is no visit."""
         toyo = office.member("toyo")
@@ -242,38 +248,58 @@ class TestAsking:
         assert office.registry.members()[0].seen is not None
 
 
+@pytest.fixture
+def asked(office: Office) -> tuple[bytes, bytes]:
+    """The digests of a plan and a roster that members are shown."""
+    office.registry.propose_plan(b"plan", PLAN)
+    return PLAN, office.registry.roster().roster.digest()
+
+
 class TestConsenting:
-    def test_counts_for_one_plan_under_one_roster(self, office: Office) -> None:
+    def test_counts_for_one_plan_under_one_roster(self, office: Office, asked: tuple[bytes, bytes]) -> None:
         toyo = office.member("toyo")
-        assert office.consent(toyo, PLAN, OTHER) == Noted()
-        assert office.registry.consents(PLAN, OTHER) == {"toyo": ("approved", "理由")}
-        assert office.registry.consents(OTHER, OTHER) == office.registry.consents(PLAN, PLAN) == {}
+        first = asked[1]
+        second = office.publish().digest()
+        assert office.consent(toyo, PLAN, first) == Noted()
+        assert office.registry.consents(PLAN, first) == {"toyo": ("approved", "理由")}
+        assert office.registry.consents(OTHER, first) == office.registry.consents(PLAN, second) == {}
 
-    def test_can_be_taken_back(self, office: Office) -> None:
+    def test_can_be_taken_back(self, office: Office, asked: tuple[bytes, bytes]) -> None:
         toyo = office.member("toyo")
-        office.consent(toyo, PLAN, OTHER)
-        office.consent(toyo, PLAN, OTHER, "refused")
-        assert office.registry.consents(PLAN, OTHER)["toyo"][0] == "refused"
+        office.consent(toyo, *asked)
+        office.consent(toyo, *asked, "refused")
+        assert office.registry.consents(*asked)["toyo"][0] == "refused"
 
-    def test_for_another_member_is_refused(self, office: Office) -> None:
+    def test_to_what_was_never_proposed_is_refused_and_takes_no_room(
+        self, office: Office, asked: tuple[bytes, bytes]
+    ) -> None:
+        plan, roster = asked
+        for nothing in ((OTHER, roster), (plan, OTHER), (OTHER, OTHER)):
+            refused = office.consent(office.member(f"m{nothing[0][0]}{nothing[1][0]}"), *nothing)
+            assert isinstance(refused, Refused)
+            assert refused.code == "nothing-to-consent"
+            assert office.registry.consents(*nothing) == {}
+
+    def test_for_another_member_is_refused(self, office: Office, asked: tuple[bytes, bytes]) -> None:
         office.member("toyo")
         other = office.member("other")
-        forged = office.consent(Identity.from_private_bytes("toyo", other.private_bytes()), PLAN, OTHER)
+        forged = office.consent(Identity.from_private_bytes("toyo", other.private_bytes()), *asked)
         assert isinstance(forged, Refused)
-        assert office.registry.consents(PLAN, OTHER) == {}
+        assert office.registry.consents(*asked) == {}
 
-    def test_by_a_revoked_member_is_refused_and_an_earlier_one_counts_no_more(self, office: Office) -> None:
+    def test_by_a_revoked_member_is_refused(self, office: Office, asked: tuple[bytes, bytes]) -> None:
         toyo = office.member("toyo")
-        office.consent(toyo, PLAN, OTHER)
         office.registry.revoke("toyo")
-        assert isinstance(office.consent(toyo, OTHER, OTHER), Refused)
-        assert office.registry.consents(OTHER, OTHER) == {}
+        assert isinstance(office.consent(toyo, *asked), Refused)
+        assert office.registry.consents(*asked) == {}
 
     @pytest.mark.parametrize("answer", ["", "maybe", "APPROVED"])
-    def test_with_anything_but_yes_or_no_is_refused(self, answer: str, office: Office) -> None:
-        refused = office.consent(office.member("toyo"), PLAN, OTHER, answer)
+    def test_with_anything_but_yes_or_no_is_refused(
+        self, answer: str, office: Office, asked: tuple[bytes, bytes]
+    ) -> None:
+        refused = office.consent(office.member("toyo"), *asked, answer)
         assert isinstance(refused, Refused)
-        assert office.registry.consents(PLAN, OTHER) == {}
+        assert office.registry.consents(*asked) == {}
 
 
 class TestRosters:

@@ -11,7 +11,7 @@ from federation.registry import PROTOCOL, Ask, Consent, Noted, Standing
 from federation.secagg.messages import Refused
 from tests.unit.registering import Office, open_office
 
-PLAN, OTHER = bytes(32), bytes([1]) * 32
+PLAN = bytes(32)
 
 
 @pytest.fixture
@@ -33,8 +33,10 @@ class TestWhatASenderWrites:
 
     def test_as_a_reason_or_version_is_escaped(self, office: Office) -> None:
         member = office.member("toyo")
-        assert office.ask(Consent(PLAN, OTHER, "refused", "no\x1b[2J\nb approved"), member, Noted) == Noted()
-        assert office.registry.consents(PLAN, OTHER)["toyo"] == ("refused", "no\\x1b[2J\\nb approved")
+        office.registry.propose_plan(b"plan", PLAN)
+        roster = office.registry.roster().roster.digest()
+        assert office.ask(Consent(PLAN, roster, "refused", "no\x1b[2J\nb approved"), member, Noted) == Noted()
+        assert office.registry.consents(PLAN, roster)["toyo"] == ("refused", "no\\x1b[2J\\nb approved")
         office.ask(Ask(0, PROTOCOL, "\x1b[2J" + "9" * 900), member, Standing)
         version = office.registry.members()[0].rengo
         assert version is not None

@@ -1,0 +1,160 @@
+"""One data folder: its files, what is known of them already, and the reading of the others."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from clients.ingest.content import Unusable
+from clients.ingest.files import CHANGED, examine, listed, opened, require_opened
+from clients.ingest.logs import settings as log_settings
+from clients.ingest.logs.settings import Settings
+from clients.ingest.parser import Parser
+from clients.ingest.selection import File, Found
+from clients.ingest.store import Stamp, StoredContent, StoredPart, Texts, reading_key
+from clients.ingest.together import Known, Request, others
+
+_UNKNOWN = Stamp(0, 0, 0)
+
+
+@dataclass
+class FileRead:
+    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes."""
+
+    folder: Path
+    label: str
+    name: str
+    path: Path
+    stamp: Stamp = _UNKNOWN
+    uid: int = -1
+    digest: bytes = b""
+    parts: list[StoredPart] | None = None
+
+    def looks(self, status: os.stat_result) -> None:
+        """Take in what the file is now."""
+        self.stamp, self.uid = stamp_of(status), status.st_uid
+
+    def found(self) -> list[Found]:
+        """What is in it: of an archive, each file within."""
+        size, mtime_ns, _ = self.stamp
+        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
+        return [
+            Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
+            for name, result in self.parts or ()
+        ]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A data folder as it was listed. `settings`: its logs.toml."""
+
+    path: Path
+    settings: Settings
+    files: tuple[FileRead, ...]
+
+    def read(self, file: FileRead, parser: Parser, texts: Texts) -> None:
+        """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
+        request = Request(file.name, self.settings.raw)
+        try:
+            with opened(file.path) as descriptor:
+                with open(descriptor, "rb", closefd=False) as stream:
+                    file.digest = hashlib.file_digest(stream, "sha256").digest()
+                key = reading_key(file.path.name, file.digest, request.text())
+                read = None if texts.parts(key) else parser.parts(descriptor, file.path.name, request)
+                status = os.fstat(descriptor)
+        except Unusable as refusal:
+            if refusal.again:
+                require_opened(self.path, texts.count(self.path))  # is it the file, or the server?
+            file.digest, file.parts = b"", [StoredPart("", refusal)]
+            return
+        file.parts = texts.parts(key) if read is None else texts.keep(key, read)
+        file.looks(status)
+        texts.note(self.path, file.path, file.stamp, file.digest, key)
+
+    def read_together(self, used: Collection[str], permitted: Collection[str], parser: Parser, texts: Texts) -> None:
+        """Read logs that have to be read with others once more, with these: see `together`. `used`: the documents, by
+        their names. Rows that a forbidden log has are told by no other; no more of it is used."""
+        known, forbidden = list[Known](), list[Known]()
+        for file in self.files:
+            for each in file.found():
+                if isinstance(each.result, StoredContent) and each.result.log is not None:
+                    log = Known(file.name, each.name[len(file.name) + 1 :], each.result.facts.kind, each.result.log)
+                    if each.full_name in used:
+                        known.append(log)
+                    elif each.marks - set(permitted):
+                        forbidden.append(log)
+        texts.forget_together(self.path)
+        by_name = {file.name: file for file in self.files}
+        for name, of_parts in others(known, forbidden, self.settings).items():
+            by_name[name].parts = _with_others(Request(name, self.settings.raw, of_parts), by_name, parser, texts)
+
+
+def in_folder(path: Path, label: str, texts: Texts) -> Folder:
+    """The folder's files, with what is known of those that have not changed. None but logs.toml is opened.
+
+    Raises DataFolderInvalid or FolderUnreachable; SettingsFileInvalid or LogSettingsInvalid for logs.toml.
+    """
+    before = texts.count(path)
+    require_opened(path, before)
+    settings = log_settings.read(path)
+    files = [FileRead(path, label, name, file) for name, file in listed(path) if name != log_settings.FILE_NAME]
+    require_opened(path, before)  # still: a share that is lost meanwhile looks like files that are gone
+    texts.forget_others(path, (file.path for file in files))
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.looks(file.path.stat())
+        try:
+            examine(path, file.path)
+        except Unusable as refusal:
+            file.parts = [StoredPart("", refusal)]
+            continue
+        file.digest = texts.digest_of(path, file.path, file.stamp) or b""
+        if file.digest:
+            key = reading_key(file.path.name, file.digest, Request(file.name, settings.raw).text())
+            file.parts = texts.parts(key)
+    return Folder(path, settings, tuple(files))
+
+
+def _with_others(
+    request: Request, by_name: Mapping[str, FileRead], parser: Parser, texts: Texts
+) -> list[StoredPart] | None:
+    """What is read of a file together with others: set aside if it or one of them changed or went meanwhile, for then
+    it may tell what another one tells too."""
+    file, companions = by_name[request.path], [by_name[name] for name in request.files()]
+    places = {companion.name: place for place, companion in enumerate(companions)}
+    digests = [companion.digest.hex() for companion in companions]
+    told = json.dumps([replace(request, descriptors=places).text(), digests])
+    key = reading_key(file.path.name, file.digest, told)
+    kept = texts.parts(key)
+    if kept is None:
+        try:
+            with contextlib.ExitStack() as stack:
+                descriptor, *beside = [_unchanged(stack, each) for each in (file, *companions)]
+                descriptors = dict(zip(places, beside, strict=True))
+                parts = parser.parts(descriptor, file.path.name, replace(request, descriptors=descriptors))
+        except Unusable as refusal:
+            return [StoredPart("", refusal)]
+        kept = texts.keep(key, parts)
+    texts.note_together(file.folder, file.path, key)
+    return kept
+
+
+def _unchanged(stack: contextlib.ExitStack, file: FileRead) -> int:
+    """The open file. Raises Unusable."""
+    descriptor = stack.enter_context(opened(file.path))
+    if stamp_of(os.fstat(descriptor)) != file.stamp:
+        raise CHANGED
+    return descriptor
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """By what a file is known again."""
+    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def unread(folders: Sequence[Folder]) -> list[tuple[Folder, FileRead]]:
+    """The files that have to be opened."""
+    return [(folder, file) for folder in folders for file in folder.files if file.parts is None]
