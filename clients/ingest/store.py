@@ -43,7 +43,7 @@ _SETTLED_NS = 3 * 10**9
 """A file that was written to so shortly before it was read may be written to again without a new time: file servers
 count in steps of up to two seconds. It is read again next time."""
 _PATIENCE = 60.0  # seconds for another process of this site to end its transaction
-_READERS = ("pypdfium2", "pdfminer.six", "selectolax")
+_READERS = ("numpy", "pypdfium2", "pdfminer.six", "selectolax")
 
 
 class TextsUnreadable(RengoError):

@@ -68,6 +68,16 @@ def test_exports_in_an_archive_are_told_once_too(tmp_path: Path, parser: Parser)
     assert texts(tmp_path, parser)["1月.zip/x/b.csv"][0] == "b.csv 22～41 行目、2026-11-22 08:40～08:59"
 
 
+def test_logs_within_one_archive_are_told_once_and_have_their_events(tmp_path: Path, parser: Parser) -> None:
+    with zipfile.ZipFile(tmp_path / "1月.zip", "w") as archive:
+        archive.writestr("a.csv", log(0, 30))
+        archive.writestr("b.csv", log(20, 40))
+        archive.writestr("履歴.csv", ALARMS)
+    found = texts(tmp_path, parser)
+    assert "この間の記録: 08:05:30 コード: E1 | メッセージ: エアー圧低下（履歴.csv 2 行目）" in found["1月.zip/a.csv"]
+    assert found["1月.zip/b.csv"][0] == "b.csv 12～21 行目、2026-11-22 08:30～08:39"
+
+
 def test_machines_that_write_the_same_columns_at_the_same_times_are_two(tmp_path: Path, parser: Parser) -> None:
     written(tmp_path, {"1号機.csv": log(0, 30), "2号機.csv": log(0, 30, value="5{}")})
     assert len(texts(tmp_path, parser)) == 2
