@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -96,7 +97,7 @@ class TestTheWayToTheCarrier:
 @pytest.mark.scenario(4)
 @pytest.mark.parametrize(
     ("jump", "words"),
-    [(10, "10 s ahead"), (3600, "3600 s ahead"), (-400, "400 s behind"), (-3600, "3600 s behind"), (0, ""), (-200, "")],
+    [(10, "ahead"), (3600, "ahead"), (-400, "behind"), (-3600, "behind"), (0, ""), (-200, "")],
 )
 def test_a_clock_that_jumps_while_the_member_runs_is_named_when_its_node_is_refused(
     jump: int, words: str, joined: tuple[Consortium, Site], monkeypatch: pytest.MonkeyPatch
@@ -107,7 +108,11 @@ def test_a_clock_that_jumps_while_the_member_runs_is_named_when_its_node_is_refu
         monkeypatch.setattr("clients.clock.time.time", lambda: real() + jump)
         _tell_of_clock(site.home, Printer("en", as_json=False))
     if words:
-        assert f": the coordinator refuses the node; it keeps trying. This machine's clock is {words}" in out.getvalue()
+        refused = r": the coordinator refuses the node; it keeps trying. This machine's clock is (\d+) s (\w+)"
+        told = re.search(refused, out.getvalue())
+        assert told is not None
+        assert told[2] == words
+        assert abs(int(told[1]) - abs(jump)) <= 3  # asking takes its time on a busy machine
         assert "[clock-wrong]" in out.getvalue()
     else:
         assert out.getvalue() == ""

@@ -15,6 +15,7 @@ LOOKS = {
     "aggregator/tls.py": "from when and until when certificates are valid",
     "clients/clock.py": "how far this clock is off",
     "clients/home.py": "when something was approved",
+    "clients/ingest/store.py": "whether a file was written to just before it was read",
     "clients/journal.py": "when something left",
     "clients/policy.py": "the hours in which training may begin",
     "clients/registry_client.py": "tells the coordinator, which compares it",
