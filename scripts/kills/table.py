@@ -76,5 +76,5 @@ def _lost(line: Mapping[str, Any]) -> str:
 
 def _adapter(line: Mapping[str, Any]) -> str:
     if line["lost"]:
-        return "another, without it"
+        return "another, without it" if line["killed_member"] else "another: one killed by an earlier cell was not back"
     return "same" if line["same_sum"] and line["same_final_adapter"] in (True, None) else "**differs**"
