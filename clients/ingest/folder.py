@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from clients.ingest.store import Stamp, StoredContent, StoredPart, Texts, readin
 from clients.ingest.together import Known, Request, others
 
 _UNKNOWN = Stamp(0, 0, 0)
+_LARGEST = 2**63 - 1
+_AMBIGUOUS = Unusable("another file here has a name that reads the same", "同じ表記の名前のファイルがほかにあります")
 
 
 @dataclass
@@ -79,7 +82,10 @@ class Folder:
         their names. Rows that a forbidden log has are told by no other; no more of it is used."""
         known, forbidden = list[Known](), list[Known]()
         for file in self.files:
+            named = Counter(each.name for each in file.found())
             for each in file.found():
+                if named[each.name] > 1:
+                    continue  # in an archive: nobody could say which of them is meant
                 if isinstance(each.result, StoredContent) and each.result.log is not None:
                     log = Known(file.name, each.name[len(file.name) + 1 :], each.result.facts.kind, each.result.log)
                     if each.full_name in used:
@@ -103,7 +109,11 @@ def in_folder(path: Path, label: str, texts: Texts) -> Folder:
     files = [FileRead(path, label, name, file) for name, file in listed(path) if name != log_settings.FILE_NAME]
     require_opened(path, before)  # still: a share that is lost meanwhile looks like files that are gone
     texts.forget_others(path, (file.path for file in files))
+    named = Counter(file.name for file in files)
     for file in files:
+        if named[file.name] > 1:  # what one of them may not say, another would seem to have said
+            file.parts = [StoredPart("", _AMBIGUOUS)]
+            continue
         with contextlib.suppress(OSError):
             file.looks(file.path.stat())
         try:
@@ -151,8 +161,8 @@ def _unchanged(stack: contextlib.ExitStack, file: FileRead) -> int:
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """By what a file is known again."""
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+    """By what a file is known again. In SQLite's 63 bits: file servers make up inodes, and anybody a time."""
+    return Stamp(*(value & _LARGEST for value in (status.st_size, status.st_mtime_ns, status.st_ino)))
 
 
 def unread(folders: Sequence[Folder]) -> list[tuple[Folder, FileRead]]:

@@ -79,12 +79,15 @@ def others(known: Sequence[Known], forbidden: Sequence[Known], settings: Setting
     `forbidden`: logs whose rows count as told, and that are not told themselves."""
     found: dict[str, dict[str, Others]] = defaultdict(dict)
     same = defaultdict[tuple[str, str], list[Known]](list)
+    never = defaultdict[tuple[str, str], list[Known]](list)
     for log in forbidden:
-        same[log.kind, log.span.columns].append(log)
+        never[log.kind, log.span.columns].append(log)
     serves = [(each, _served(each, known)) for each in known if each.kind == "event log"]
     for log in known:
         before = same[log.kind, log.span.columns]
         earlier = tuple(each for each in before if _overlap(each.span, log.span, 0))[-MOST_EARLIER:]
+        # All of these, however many: that a row is told twice is a flaw, that a forbidden one is told is a leak.
+        earlier = (*(each for each in never[log.kind, log.span.columns] if _overlap(each.span, log.span, 0)), *earlier)
         before.append(log)
         events = tuple(
             each

@@ -192,3 +192,9 @@ def test_no_folder_or_nothing_readable(tmp_path: Path) -> None:
     with pytest.raises(DataFolderInvalid, match=r"among its 1 file\(s\); a.dwg: not a kind of file") as caught:
         read_documents(tmp_path)
     assert "対応する形式" in caught.value.text("ja")
+
+
+def test_a_file_of_a_time_that_no_table_holds_is_read(tmp_path: Path) -> None:
+    (tmp_path / "手順.txt").write_text("弁を閉じる", encoding="utf-8")
+    os.utime(tmp_path / "手順.txt", (13_569_465_600, 13_569_465_600))  # the year 2400: its nanoseconds have 64 bits
+    assert [each.text.strip() for each in read_documents(tmp_path).documents] == ["弁を閉じる"]

@@ -1,6 +1,7 @@
 """Logs of one folder: each row once, events beside the readings that they fell into, and what the site says of them."""
 
 import contextlib
+import unicodedata
 import zipfile
 from collections import Counter
 from datetime import datetime, timedelta
@@ -221,3 +222,30 @@ def test_logs_that_have_nothing_to_do_with_each_other_are_read_alone() -> None:
     apart = [known("a.csv", 0, 10), known("b.csv", 11, 20), known("e.csv", 10**9, 2 * 10**9, "event log")]
     assert others(apart, [], Settings()) == {}
     assert others(apart[:1], [known("z.csv", 5, 6)], Settings())["a.csv"][""] == Others((known("z.csv", 5, 6),), ())
+
+
+def test_a_name_that_two_files_share_is_set_aside_for_both(tmp_path: Path, parser: Parser) -> None:
+    name, marked = "ガス保全.csv", ALARMS.replace("エアー圧低下", "極秘作業")
+    written(tmp_path, {"炉.csv": log(0, 60), unicodedata.normalize("NFD", name): ALARMS})
+    written(tmp_path, {unicodedata.normalize("NFC", name): "社外秘\n" + marked})
+    reading = read_documents(tmp_path, parser)
+    assert [each.name for each in reading.documents] == ["炉.csv"]
+    assert "極秘" not in reading.documents[0].text
+    assert [each.reason for each in reading.set_aside] == ["another file here has a name that reads the same"] * 2
+
+
+def test_two_parts_of_one_name_in_an_archive_stand_beside_nothing(tmp_path: Path, parser: Parser) -> None:
+    with zipfile.ZipFile(tmp_path / "記録.zip", "w") as archive:
+        archive.writestr("炉.csv", log(0, 60))
+        archive.writestr("警報.csv", ALARMS)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("警報.csv", "社外秘\n" + ALARMS.replace("エアー圧低下", "極秘作業"))
+    assert not any("極秘" in line for lines in texts(tmp_path, parser).values() for line in lines)
+
+
+def test_a_forbidden_log_is_told_by_no_other_however_many_are_like_it(tmp_path: Path, parser: Parser) -> None:
+    alike = {f"mc{n}.csv": log(0, 60, value=f"{n}{{}}.5") for n in range(MOST_EARLIER + 1)}
+    written(tmp_path, {"社外秘_炉.csv": log(0, 60), "z炉.csv": log(0, 60) + "\n"} | alike)
+    read = texts(tmp_path, parser)
+    assert "mc0.csv" in read
+    assert "z炉.csv" not in read

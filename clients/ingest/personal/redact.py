@@ -129,14 +129,14 @@ def _outside(finds: Sequence[Find], spans: Sequence[Find], touching: bool = Fals
 
 
 def _masked(document: Document, found: Sequence[Find], settings: PersonalSettings) -> Document:
-    pieces, place = list[str](), 0
+    text, pieces, place = document.text, list[str](), 0
     for each in found:
         if settings.modes.of(each.kind) == "mask":
-            pieces += document.text[place : each.start], KINDS[each.kind].placeholder
+            pieces += text[place : each.start], KINDS[each.kind].placeholder
             place = each.end
     if not pieces:
         return document
-    return document.with_text("".join([*pieces, document.text[place:]]))
+    return document.with_text("".join([*pieces, text[place:]]))
 
 
 def _note(document: Document, found: Sequence[Find], sightings: dict[tuple[str, str], Sighting]) -> None:
