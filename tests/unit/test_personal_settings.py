@@ -112,7 +112,7 @@ class TestOneWay:
         review = Path(facts["review"])
         assert "山田 太郎 | 4 |" in review.read_text(encoding="utf-8")
         assert stat.S_IMODE(review.stat().st_mode) == 0o600
-        assert review.parent == site.path
+        assert review.parent == site.path / "extracted"
         said = site.said("data", "report") + str(facts) + caplog.text  # type: ignore[attr-defined]
         assert "個人情報・秘密情報: 氏名: 4 か所、4 文書、処置 mask" in said
         assert "山田" not in said
@@ -121,7 +121,7 @@ class TestOneWay:
     def test_leaving_removes_the_review_and_the_settings(self, site: Site) -> None:
         site.run("data", "report")
         site.home.leave()
-        assert not list(site.path.glob("personal*"))
+        assert not list(site.path.rglob("personal*"))
 
     def test_a_fault_in_the_settings_stops_before_anything_is_read(self, site: Site) -> None:
         written(site.home.file("personal.toml"), DEFAULT.replace('"drop"', "").replace('"mask"', '"maks"'))
