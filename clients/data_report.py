@@ -12,6 +12,7 @@ from clients.ingest.changes import Cleaning, Redaction, of_all
 from clients.ingest.content import LeftOut
 from federation.commands import Result
 from federation.errors import Language, RengoError
+from federation.text import printable
 
 UNSURE = 0.6
 """Below this, how sure a reader is of an encoding (`Facts.sure`) is worth a look."""
@@ -45,6 +46,11 @@ class File:
     def how(self) -> str:
         """Kind and encoding."""
         return f"{self.kind} {self.encoding}".strip()
+
+    @property
+    def shown(self) -> str:
+        """The path, for a person: files are called what anybody likes."""
+        return printable(self.path)
 
     def why(self, language: Language) -> str:
         """Why it is set aside; nothing for one that is used."""
@@ -151,10 +157,10 @@ def told(report: Report, language: Language) -> Result:
     folders = ", ".join(map(str, report.folders))
     lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
     lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds.items()]
-    lines += [f"{words[3]}: {file.path}" for file in report.used if file.sure < UNSURE]
-    lines += [f"{words[4]}: {file.path}: {part.text(language)}" for file in report.used for part in file.left_out]
+    lines += [f"{words[3]}: {file.shown}" for file in report.used if file.sure < UNSURE]
+    lines += [f"{words[4]}: {file.shown}: {part.text(language)}" for file in report.used for part in file.left_out]
     lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
-    lines += [f"{words[2]}: {file.path}: {file.why(language)}" for file in report.set_aside]
+    lines += [f"{words[2]}: {file.shown}: {file.why(language)}" for file in report.set_aside]
     lines += [report.cleaning.text(language), *(f"{words[5]}: {each.text(language)}" for each in report.redactions)]
     return Result(report.facts(), "\n".join(lines))
 
@@ -169,7 +175,7 @@ def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
     rows = [{"file": d.place, "as": _how(d), "characters": d.characters} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
-    lines = [f"  {d.name}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
+    lines = [f"  {printable(d.name)}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))
 
 
@@ -180,7 +186,10 @@ def sample(folder: Path, reading: Reading, name: str | None, lines: int, languag
         raise _no_such(name, [d.name for d in reading.documents])
     texts = {d.name: beginning(d, lines) for d in chosen}
     note = {"en": "this text stays here", "ja": "この内容は社外に出ません"}[language]
-    shown = [f"{d.name} ({_how(d)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name]) for d in chosen]
+    shown = [
+        f"{printable(d.name)} ({_how(d)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name])
+        for d in chosen
+    ]
     return Result({"folder": str(folder), "samples": texts}, "\n".join(shown))
 
 

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 from clients.ingest.marks import MARKS
 from clients.policy import Hours
 from federation import settings
-from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
+from federation.errors import Fault, Inconsistent, RengoError, SettingsFileInvalid
 from federation.plan import Plan
 from federation.settings import Range
 
 ANY, NONE = "any", "none"
-_LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 DEFAULT = """# What this site permits. Stop the member before you edit this, and start it again.
 # A plan that goes beyond it cannot be approved; a round that does is refused, logged, and goes on without this site.
@@ -87,12 +86,7 @@ def read(path: Path) -> SitePolicy:
         data = path.read_bytes()
     except OSError as error:
         raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
-    raw = settings.parse_toml(path, data)
-    try:
-        return settings.read(SitePolicy, raw, _faults)
-    except ConfigInvalid as error:
-        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
-        raise PolicyInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
+    return settings.of_file(path, data, lambda raw: settings.read(SitePolicy, raw, _faults), PolicyInvalid)
 
 
 def breaches(path: Path, plan: Plan, contributions: int) -> list[Breach]:

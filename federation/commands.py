@@ -112,7 +112,7 @@ def _run(noun: str, verb: Verb, arguments: list[str], as_json: bool, language: L
     result = verb.run(options, Printer(language, as_json))
     if result is None:
         return 0
-    text = json.dumps(dict(result.facts), ensure_ascii=False, default=str) if as_json else result.text
+    text = json.dumps(dict(result.facts), ensure_ascii=False, default=str) if as_json else printable_lines(result.text)
     if text:
         print(text, flush=True)
     return result.exit_code

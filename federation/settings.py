@@ -6,6 +6,7 @@ A library for this (pydantic, cattrs) would speak English only and know nothing 
 import dataclasses
 import difflib
 import math
+import sys
 import tomllib
 import types
 import typing
@@ -21,6 +22,7 @@ from federation.errors import (
     Language,
     MissingKey,
     NotGiven,
+    RengoError,
     SettingsFileInvalid,
     UnknownKey,
     WrongValue,
@@ -28,6 +30,8 @@ from federation.errors import (
 from federation.text import is_printable, printable
 
 T = TypeVar("T")
+
+_LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 # What stands in conf/ for a value that only the user can know.
 MANDATORY = "???"
@@ -52,9 +56,19 @@ def parse_toml(path: Path, data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         detail, detail_ja = "it is not UTF-8, byte {}", "UTF-8 で保存されていません（{} バイト目）"
         facts = {"detail": detail.format(error.start + 1), "detail_ja": detail_ja.format(error.start + 1)}
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # its own; and of a number or a nesting that is an attack
         facts = {"detail": f"it is not TOML: {error}", "detail_ja": f"TOML の書式ではありません（{error}）"}
     raise SettingsFileInvalid(path=path, **facts)
+
+
+def of_file(path: Path, data: bytes, of: Callable[[dict[str, Any]], T], invalid: type[RengoError]) -> T:
+    """What `of` makes of what stands in a settings file. Raises SettingsFileInvalid; and `invalid`, with
+    `path`, `count`, `listing` and `listing_ja`, for the faults of a ConfigInvalid of `of`."""
+    try:
+        return of(parse_toml(path, data))
+    except ConfigInvalid as error:
+        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
+        raise invalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
 
 
 def read(kind: type[T], data: Mapping[str, Any], contradictions: Callable[[Mapping[str, Any]], list[Fault]]) -> T:
@@ -168,7 +182,7 @@ def _accept(kind: Any, value: Any, limits: Range) -> tuple[bool, Any]:
         if isinstance(value, str) and kind is float:
             value = _decimal(value)
         allowed = (int,) if kind is int else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, allowed) or not abs(value) <= sys.float_info.max:
             return False, None
         return limits.low <= value <= limits.high, kind(value)
     return isinstance(value, kind) and value != "", value

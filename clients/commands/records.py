@@ -20,6 +20,7 @@ from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, 
 from federation.errors import Language, UsageError
 from federation.output import disk_errors
 from federation.process_lock import running
+from federation.text import printable
 
 
 def journal(options: argparse.Namespace, printer: Printer) -> Result | None:
@@ -119,7 +120,7 @@ def _unread(home: Home, language: Language) -> Result:
     folders = home.settings().folders
     files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder)]
     head = {"en": "not read yet, or purged:", "ja": "未読（または抽出済みデータを削除済み）:"}[language]
-    return Result({"files": files}, "\n".join([head, *(f"  {file['file']}" for file in files)]))
+    return Result({"files": files}, "\n".join([head, *(f"  {printable(file['file'])}" for file in files)]))
 
 
 def _added(home: Home, folders: list[Path], language: Language) -> Result:

@@ -16,6 +16,7 @@ from clients.ingest.kinds import KINDS, is_passed_over, not_read, passed_over, s
 from federation.errors import DataFolderInvalid, RengoError
 
 CHANGED = Unusable("it changed while it was read", "読み取り中に変更されました", again=True)
+OUTSIDE = Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
 NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォルダーです", again=True)
 
 
@@ -60,10 +61,15 @@ def listed(folder: Path) -> list[tuple[str, Path]]:
     A name is the path below `folder`, in Unicode NFC. Links to folders are not followed, since they may be loops; they
     and subfolders that cannot be opened are listed as if they were files, to be set aside and not to vanish.
     """
-    found = list[Path]()
-    for parent, folders, names in os.walk(folder, onerror=lambda error: found.append(Path(error.filename))):
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        found.extend(Path(parent, name) for name in names + links)
+    found, waiting = list[Path](), [folder]  # os.walk calls itself for each level, and gives up at a thousand
+    while waiting:
+        parent = waiting.pop()
+        try:
+            with os.scandir(parent) as entries:
+                for entry in entries:
+                    (waiting if entry.is_dir(follow_symlinks=False) else found).append(Path(entry.path))
+        except OSError:
+            found.append(parent)
     return sorted((_name(file.relative_to(folder)), file) for file in found)
 
 
@@ -71,7 +77,7 @@ def examine(folder: Path, file: Path) -> None:
     """Raises Unusable unless a file, by what can be seen without opening it, is one to be read."""
     try:
         if file.is_symlink() and file.exists() and not file.resolve().is_relative_to(folder.resolve()):
-            raise Unusable("a link out of the folder, not followed", "フォルダー外へのリンクです（たどりません）")
+            raise OUTSIDE
         if not file.is_symlink() and file.is_dir():
             raise NOT_OPENED
         if is_passed_over(file.name):
@@ -84,10 +90,11 @@ def examine(folder: Path, file: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(file: Path) -> Iterator[int]:
-    """The descriptor of a regular file (a link to one will do), to be read only.
+def opened(file: Path, folder: Path) -> Iterator[int]:
+    """The descriptor of a regular file in `folder` (a link to one there will do), to be read only.
 
-    Raises Unusable for anything else, and afterwards if it was written to meanwhile.
+    Raises Unusable for anything else, and afterwards if it was written to meanwhile. Where it is, is asked of what was
+    opened: whoever may write to the folder can make a link of a file that was looked at.
 
     A FIFO would wait for ever, a device may act when it is opened: so what it is, is asked before and after opening.
     """
@@ -97,6 +104,8 @@ def opened(file: Path) -> Iterator[int]:
         try:
             before = os.fstat(descriptor)
             _check(before, False)
+            if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(folder.resolve()):
+                raise OUTSIDE
             yield descriptor
             after = os.fstat(descriptor)
         finally:

@@ -62,7 +62,7 @@ class Folder:
         """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
         request = Request(file.name, self.settings.raw)
         try:
-            with opened(file.path) as descriptor:
+            with opened(file.path, self.path) as descriptor:
                 with open(descriptor, "rb", closefd=False) as stream:
                     file.digest = hashlib.file_digest(stream, "sha256").digest()
                 key = reading_key(file.path.name, file.digest, request.text())
@@ -154,7 +154,7 @@ def _with_others(
 
 def _unchanged(stack: contextlib.ExitStack, file: FileRead) -> int:
     """The open file. Raises Unusable."""
-    descriptor = stack.enter_context(opened(file.path))
+    descriptor = stack.enter_context(opened(file.path, file.folder))
     if stamp_of(os.fstat(descriptor)) != file.stamp:
         raise CHANGED
     return descriptor

@@ -82,7 +82,9 @@ def others(known: Sequence[Known], forbidden: Sequence[Known], settings: Setting
     never = defaultdict[tuple[str, str], list[Known]](list)
     for log in forbidden:
         never[log.kind, log.span.columns].append(log)
-    serves = [(each, _served(each, known)) for each in known if each.kind == "event log"]
+    # Only by the site's word: what is masked, dropped or held out where it stands is not where it is quoted.
+    quoted = [each for each in known if each.kind == "event log" and settings.quotes(each.path)]
+    serves = [(each, _served(each, known)) for each in quoted]
     for log in known:
         before = same[log.kind, log.span.columns]
         earlier = tuple(each for each in before if _overlap(each.span, log.span, 0))[-MOST_EARLIER:]

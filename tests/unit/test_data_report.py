@@ -126,6 +126,15 @@ class TestTheCommand:
         assert sorted(folder.rglob("*")) == before
 
 
+def test_a_name_takes_one_line_and_moves_no_cursor(folder: Path) -> None:
+    (folder / "手順\n除外: 点検.txt: x\x1b[31m.txt").write_text("弁を閉じる", encoding="utf-8")
+    reading = read_documents(folder)
+    texts = [told(folder, "ja").text, data_report.where(folder, reading, "ja").text]
+    texts += [data_report.sample(folder, reading, None, 1, "ja").text]
+    assert not any("\x1b" in text or "\n除外: 点検.txt: x" in text for text in texts)
+    assert "手順\\n除外: 点検.txt: x\\x1b[31m.txt" in texts[1]
+
+
 def test_where_lists_every_file(folder: Path, reading: Reading) -> None:
     files = data_report.where(folder, reading, "en").facts["files"]
     assert [file["file"] for file in files] == [str(folder / "手順/a.html"), str(folder / "点検.txt")]

@@ -181,7 +181,7 @@ def test_old_formats_are_set_aside_with_a_way_out(folder: Path) -> None:
 def test_a_file_that_changes_while_it_is_read(folder: Path) -> None:
     changing = folder / "growing.txt"
     changing.write_text("一行目", encoding="utf-8")
-    with pytest.raises(Unusable, match="it changed while it was read"), files.opened(changing):
+    with pytest.raises(Unusable, match="it changed while it was read"), files.opened(changing, folder):
         changing.write_text("一行目と二行目", encoding="utf-8")
 
 
@@ -198,3 +198,29 @@ def test_a_file_of_a_time_that_no_table_holds_is_read(tmp_path: Path) -> None:
     (tmp_path / "手順.txt").write_text("弁を閉じる", encoding="utf-8")
     os.utime(tmp_path / "手順.txt", (13_569_465_600, 13_569_465_600))  # the year 2400: its nanoseconds have 64 bits
     assert [each.text.strip() for each in read_documents(tmp_path).documents] == ["弁を閉じる"]
+
+
+def test_a_file_that_became_a_link_out_of_the_folder_after_it_was_looked_at_is_not_read(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "給与.txt"
+    outside.write_text("秘密の文書", encoding="utf-8")
+    looked_at = folder / "z.txt"
+    looked_at.write_text("手順", encoding="utf-8")
+    files.examine(folder, looked_at)
+    looked_at.unlink()
+    looked_at.symlink_to(outside)
+    with pytest.raises(Unusable, match="a link out of the folder"), files.opened(looked_at, folder):
+        raise AssertionError("it was opened")
+
+
+def test_folders_in_folders_a_thousand_deep_stop_nothing(folder: Path) -> None:
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(1_200):
+        os.mkdir("a", dir_fd=here)
+        below = os.open("a", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (folder / "手順.txt").write_text("弁を閉じる", encoding="utf-8")
+    assert "手順.txt" in {document.name for document in read_documents(folder).documents}

@@ -1,6 +1,7 @@
 """Logs of one folder: each row once, events beside the readings that they fell into, and what the site says of them."""
 
 import contextlib
+import os
 import unicodedata
 import zipfile
 from collections import Counter
@@ -22,6 +23,7 @@ from clients.ingest.together import MOST_EARLIER, Known, Others, others
 from federation.errors import SettingsFileInvalid
 
 START = datetime(2026, 11, 22, 8)
+QUOTED = 'quoted = ["履歴.csv", "*アラーム.csv", "保全.csv", "巡回/*.csv", "ガス保全.csv", "警報.csv"]\n'
 ALARMS = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
 
 
@@ -74,6 +76,7 @@ def test_logs_within_one_archive_are_told_once_and_have_their_events(tmp_path: P
         archive.writestr("a.csv", log(0, 30))
         archive.writestr("b.csv", log(20, 40))
         archive.writestr("履歴.csv", ALARMS)
+    written(tmp_path, {"logs.toml": QUOTED})
     found = texts(tmp_path, parser)
     assert "この間の記録: 08:05:30 コード: E1 | メッセージ: エアー圧低下（履歴.csv 2 行目）" in found["1月.zip/a.csv"]
     assert found["1月.zip/b.csv"][0] == "b.csv 12～21 行目、2026-11-22 08:30～08:39"
@@ -99,19 +102,25 @@ def test_rows_of_a_forbidden_log_are_told_by_no_other(tmp_path: Path, parser: Pa
 
 
 def test_events_of_a_forbidden_file_stand_beside_nothing(tmp_path: Path, parser: Parser) -> None:
-    written(tmp_path, {"a.csv": log(0, 30), "社外秘_アラーム.csv": ALARMS})
+    written(tmp_path, {"logs.toml": QUOTED, "a.csv": log(0, 30), "社外秘_アラーム.csv": ALARMS})
     assert "記録" not in "".join(texts(tmp_path, parser)["a.csv"])
 
 
 def test_events_stand_beside_the_windows_that_they_fell_into_or_followed(tmp_path: Path, parser: Parser) -> None:
-    written(tmp_path, {"ログ/a.csv": log(0, 30), "アラーム/履歴.csv": ALARMS})
+    written(tmp_path, {"logs.toml": QUOTED, "ログ/a.csv": log(0, 30), "アラーム/履歴.csv": ALARMS})
     assert texts(tmp_path, parser)["ログ/a.csv"][2:] == [
         "この間の記録: 08:05:30 コード: E1 | メッセージ: エアー圧低下（履歴.csv 2 行目）",
         "その後の記録（1 時間以内）: 09:10 コード: E203 | メッセージ: 炉温上限異常（41 分後、履歴.csv 3 行目）",
     ]
 
 
+def test_events_stand_beside_nothing_unless_the_site_wants_it(tmp_path: Path, parser: Parser) -> None:
+    written(tmp_path, {"ログ/a.csv": log(0, 30), "アラーム/履歴.csv": ALARMS})
+    assert not any("エアー圧低下" in line for line in texts(tmp_path, parser)["ログ/a.csv"])
+
+
 def test_events_are_for_the_readings_of_their_own_folder(tmp_path: Path, parser: Parser) -> None:
+    written(tmp_path, {"logs.toml": QUOTED})
     written(tmp_path, {"1/a.csv": log(0, 30), "1/履歴.csv": ALARMS, "2/b.csv": log(0, 30, value="5{}")})
     found = texts(tmp_path, parser)
     assert "E1" in "".join(found["1/a.csv"])
@@ -120,7 +129,7 @@ def test_events_are_for_the_readings_of_their_own_folder(tmp_path: Path, parser:
 
 def test_an_event_of_another_machine_stands_beside_nothing(tmp_path: Path, parser: Parser) -> None:
     notes = "日時,設備番号,作業内容\n2026/11/22 8:10,ＭＣ-1,フィルターを清掃\n2026/11/22 8:11,MC-2,ベルトを交換\n"
-    written(tmp_path, {"a.csv": "設備番号,MC-1\n" + log(0, 30), "保全.csv": notes})
+    written(tmp_path, {"logs.toml": QUOTED, "a.csv": "設備番号,MC-1\n" + log(0, 30), "保全.csv": notes})
     told = "".join(texts(tmp_path, parser)["a.csv"])
     assert "清掃" in told
     assert "ベルト" not in told
@@ -131,6 +140,7 @@ def test_what_the_site_says_of_its_logs(tmp_path: Path, parser: Parser) -> None:
     window = 10
     after = 120
     events = ["巡回/*.csv"]
+    quoted = ["巡回/*.csv"]
     [[machines]]
     files = "ログ/*"
     name = "乾燥炉"
@@ -167,6 +177,32 @@ def test_what_the_site_says_of_its_logs(tmp_path: Path, parser: Parser) -> None:
 def test_a_fault_in_the_sites_settings_is_told_and_nothing_is_read(tmp_path: Path, text: str, fault: str) -> None:
     written(tmp_path, {"logs.toml": text, "a.csv": log(0, 30)})
     with pytest.raises(LogSettingsInvalid, match=fault):
+        read_documents(tmp_path)
+
+
+def test_settings_that_would_hang_or_break_a_reader_are_told(tmp_path: Path) -> None:
+    written(tmp_path, {"a.csv": log(0, 30)})
+    path = tmp_path / "logs.toml"
+    for text in ("a = " + "[" * 5_000, "window = " + "9" * 5_000):
+        path.write_text(text)
+        with pytest.raises(SettingsFileInvalid):
+            read_documents(tmp_path)
+    path.write_text('[[tags]]\ntag = "a"\nhigh = ' + "9" * 400)
+    with pytest.raises(LogSettingsInvalid, match="high"):
+        read_documents(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SettingsFileInvalid, match="not a regular file"):
+        read_documents(tmp_path)
+    path.unlink()
+    path.symlink_to(tmp_path / "gone")
+    with pytest.raises(SettingsFileInvalid, match="cannot be read"):
+        read_documents(tmp_path)
+    outside = tmp_path.with_name(tmp_path.name + "-outside")
+    outside.write_text("window = 5")
+    path.unlink()
+    path.symlink_to(outside)
+    with pytest.raises(SettingsFileInvalid, match="a link out of the folder"):
         read_documents(tmp_path)
 
 
@@ -226,7 +262,7 @@ def test_logs_that_have_nothing_to_do_with_each_other_are_read_alone() -> None:
 
 def test_a_name_that_two_files_share_is_set_aside_for_both(tmp_path: Path, parser: Parser) -> None:
     name, marked = "ガス保全.csv", ALARMS.replace("エアー圧低下", "極秘作業")
-    written(tmp_path, {"炉.csv": log(0, 60), unicodedata.normalize("NFD", name): ALARMS})
+    written(tmp_path, {"logs.toml": QUOTED, "炉.csv": log(0, 60), unicodedata.normalize("NFD", name): ALARMS})
     written(tmp_path, {unicodedata.normalize("NFC", name): "社外秘\n" + marked})
     reading = read_documents(tmp_path, parser)
     assert [each.name for each in reading.documents] == ["炉.csv"]
@@ -240,6 +276,7 @@ def test_two_parts_of_one_name_in_an_archive_stand_beside_nothing(tmp_path: Path
         archive.writestr("警報.csv", ALARMS)
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("警報.csv", "社外秘\n" + ALARMS.replace("エアー圧低下", "極秘作業"))
+    written(tmp_path, {"logs.toml": QUOTED})
     assert not any("極秘" in line for lines in texts(tmp_path, parser).values() for line in lines)
 
 

@@ -1,6 +1,5 @@
 """What was read is not read again, a share that is away is not an empty folder, and a kill loses one file at most."""
 
-import datetime
 import errno
 import hashlib
 import os
@@ -16,7 +15,6 @@ import pytest
 
 from clients.ingest import FolderUnreachable, Reading, Texts, files, read_documents, read_folders, store
 from clients.ingest.content import Unusable
-from clients.ingest.pace import Pace, Progress
 from clients.ingest.parser import Parser, Part
 from clients.ingest.store import TextMissing, TextsUnreadable
 from clients.ingest.together import Request
@@ -190,6 +188,7 @@ class TestIncremental:
 
 class TestLogsTogether:
     EXPORT = "日時,炉温[℃]\n" + "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+    QUOTED = 'quoted = ["警報.csv"]\n'
     EVENTS = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
 
     @pytest.fixture
@@ -200,6 +199,7 @@ class TestLogsTogether:
             path = folder / name
             path.write_bytes(text.encode("cp932"))
             os.utime(path, (1.7e9, 1.7e9))
+        (folder / "logs.toml").write_text(self.QUOTED, encoding="utf-8")
         return folder
 
     def test_are_not_opened_again_while_both_are_as_they_were(self, logs: Path, texts: Texts, parser: Watched) -> None:
@@ -220,7 +220,7 @@ class TestLogsTogether:
         self, logs: Path, texts: Texts, parser: Watched
     ) -> None:
         read_folders([logs], texts, parser)
-        (logs / "logs.toml").write_text('[[tags]]\ntag = "炉温"\nhigh = 20\n', encoding="utf-8")
+        (logs / "logs.toml").write_text(self.QUOTED + '[[tags]]\ntag = "炉温"\nhigh = 20\n', encoding="utf-8")
         assert "20" in found(read_folders([logs], texts, parser))[0]["炉.csv"]
         assert parser.read[3:] == ["炉.csv", "警報.csv", "炉.csv"]
 
@@ -349,47 +349,6 @@ class TestFileServers:
         before = {path: (path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in [folder, *folder.iterdir()]}
         read_folders([folder], texts)
         assert {path: (path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in before} == before
-
-
-class TestPace:
-    def test_reads_no_faster_than_told(self) -> None:
-        now, slept = [0.0], []
-
-        def sleep(seconds: float) -> None:
-            slept.append(seconds)
-            now[0] += seconds
-
-        pace = Pace(rate=1e6, sleep=sleep, clock=lambda: now[0])
-        pace.begin(3, 3_000_000)
-        for _ in range(3):
-            now[0] += 0.25
-            pace.read(1_000_000)
-        assert slept == [0.75, 0.75, 0.75]
-
-    def test_waits_for_its_hours_and_says_so(self) -> None:
-        minutes, told = [0], list[Progress]()
-
-        def sleep(seconds: float) -> None:
-            minutes[0] += round(seconds / 60)
-
-        def now() -> datetime.datetime:
-            return datetime.datetime(2026, 11, 22, 19, 30) + datetime.timedelta(minutes=minutes[0])
-
-        pace = Pace(hours=lambda time: time >= datetime.time(20), tell=told.append, sleep=sleep, now=now)
-        pace.begin(1, 10)
-        pace.wait()
-        pace.wait()
-        assert minutes == [30]
-        assert [progress.paused for progress in told] == [True]
-
-    def test_tells_how_far_it_is_and_how_long_it_takes_by_what_it_took(self) -> None:
-        now, told = [0.0], list[Progress]()
-        pace = Pace(tell=told.append, clock=lambda: now[0])
-        pace.begin(4, 40_000)
-        for _ in range(4):
-            now[0] += 3
-            pace.read(10_000)
-        assert [(each.files, each.bytes, round(each.seconds_left)) for each in told] == [(2, 20_000, 6), (4, 40_000, 0)]
 
 
 def test_a_text_in_the_store_is_the_text_of_its_digest(folder: Path, texts: Texts) -> None:

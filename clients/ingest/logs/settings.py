@@ -4,6 +4,7 @@ window = 60                 # minutes of a record (default: by how often reading
 after = 60                  # minutes after a record in which events still belong to it (default: 60)
 events = ["保全記録*.csv"]   # files that are logs of events whatever they look like; * stands for anything
 readings = ["日報/*.csv"]    # files that are logs of readings whatever they look like
+quoted = ["保全記録*.csv"]   # logs of events that are told beside readings, too (default: none)
 
 [[machines]]
 files = "乾燥炉*.csv"
@@ -24,6 +25,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from clients.ingest.content import Unusable
+from clients.ingest.files import opened
 from clients.ingest.logs.roles import Kind
 from clients.ingest.logs.times import MINUTE
 from federation import settings
@@ -68,6 +71,7 @@ class _Top:
     after: Annotated[float, Range(0, 10_080)]
     events: tuple[str, ...] | None
     readings: tuple[str, ...] | None
+    quoted: tuple[str, ...] | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Settings:
     after: int = 60 * MINUTE
     events: tuple[str, ...] = ()
     readings: tuple[str, ...] = ()
+    quoted: tuple[str, ...] = ()
     machines: tuple[Machine, ...] = ()
     tags: tuple[Limits, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -87,6 +92,10 @@ class Settings:
         if any(_matches(path, pattern) for pattern in self.events):
             return "event log"
         return "sensor log" if any(_matches(path, pattern) for pattern in self.readings) else None
+
+    def quotes(self, path: str) -> bool:
+        """Whether the site wants what this log of events says beside readings, too."""
+        return any(_matches(path, pattern) for pattern in self.quoted)
 
     def machine(self, path: str) -> str:
         """Whose the site says that a file is; empty if it does not."""
@@ -111,25 +120,22 @@ DEFAULT = Settings()
 def read(folder: Path) -> Settings:
     """The folder's own, or the defaults. Raises SettingsFileInvalid, or LogSettingsInvalid with every fault."""
     path = folder / FILE_NAME
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    if not path.is_symlink() and not path.exists():
         return DEFAULT
-    except OSError as error:
-        raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
+    try:
+        with opened(path, folder) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            data = file.read(_LARGEST + 1)
+    except Unusable as refusal:
+        raise SettingsFileInvalid(path=path, detail=refusal.reason, detail_ja=refusal.reason_ja) from refusal
     if len(data) > _LARGEST:
         raise SettingsFileInvalid(path=path, detail="it is larger than 1 MiB", detail_ja="1 MiB を超えています")
-    try:
-        return of(settings.parse_toml(path, data))
-    except ConfigInvalid as error:
-        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in ("en", "ja"))
-        raise LogSettingsInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
+    return settings.of_file(path, data, of, LogSettingsInvalid)
 
 
 def of(raw: Mapping[str, Any]) -> Settings:
     """What is written there. Raises ConfigInvalid with every fault."""
     faults = list[Fault]()
-    blank = {"window": None, "after": DEFAULT.after / MINUTE, "events": None, "readings": None}
+    blank = {"window": None, "after": DEFAULT.after / MINUTE, "events": None, "readings": None, "quoted": None}
     top = _read(_Top, blank | {key: value for key, value in raw.items() if key not in ("machines", "tags")}, faults)
     machines = [_read(Machine, each, faults) for each in _tables(raw, "machines")]
     of_any = {"machine": "*", "unit": None, "low": None, "high": None}
@@ -141,6 +147,7 @@ def of(raw: Mapping[str, Any]) -> Settings:
         round(top.after * MINUTE),
         top.events or (),
         top.readings or (),
+        top.quoted or (),
         tuple(each for each in machines if each is not None),
         tuple(each for each in tags if each is not None),
         raw,

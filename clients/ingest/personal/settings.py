@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from clients.ingest.personal.own import SHORTEST, Vocabulary
 from federation import settings
-from federation.errors import ConfigInvalid, Fault, Inconsistent, Language, RengoError, SettingsFileInvalid
+from federation.errors import Fault, Inconsistent, RengoError, SettingsFileInvalid
 from federation.settings import Range
 from federation.text import is_printable
 
 Mode = Literal["off", "report", "mask", "drop"]
-_LANGUAGES: tuple[Language, Language] = ("en", "ja")
 
 DEFAULT = """# Personal and secret data in the documents here. Stop the member before you edit this, and start it again.
 # Not everything is found: see what is with `rengo member data report`, and docs/ingest.md for what is missed.
@@ -95,12 +94,7 @@ def read(path: Path) -> PersonalSettings:
         return DEFAULT_SETTINGS
     except OSError as error:
         raise SettingsFileInvalid(path=path, detail=error.strerror, detail_ja=error.strerror) from error
-    raw = settings.parse_toml(path, data)
-    try:
-        return _read(raw)
-    except ConfigInvalid as error:
-        en, ja = ("\n".join(f"  - {fault.text(language)}" for fault in error.faults) for language in _LANGUAGES)
-        raise PersonalSettingsInvalid(path=path, count=len(error.faults), listing=f"\n{en}", listing_ja=ja) from error
+    return settings.of_file(path, data, _read, PersonalSettingsInvalid)
 
 
 def _read(raw: dict[str, Any]) -> PersonalSettings:
