@@ -19,6 +19,7 @@ from federation.commands import Printer, Words
 from federation.errors import RengoError, japanese
 from federation.plan import Plan
 from federation.registry import APPROVED
+from federation.words import gains_text
 
 _WORDS: dict[str, Words] = {
     "round": {
@@ -29,6 +30,7 @@ _WORDS: dict[str, Words] = {
         "en": "final adapter measured by {survivors} of {members} members, {seconds:.0f} s{loss}",
         "ja": "最終の追加学習差分を {members} 拠点中 {survivors} 拠点で評価、{seconds:.0f} 秒{loss}",
     },
+    "gains": {"en": "against the base model: {text}", "ja": "基盤モデルとの比較: {text_ja}"},
     "refused": {"en": "{member} refused the plan: {reason}", "ja": "{member} が計画を拒否しました。理由: {reason}"},
     "declined": {"en": "{member} refused ({code}): {reason}", "ja": "{member} が拒否（{code}）: {reason_ja}"},
     "rejected": {
@@ -75,7 +77,8 @@ class Status:
 
     While waiting: `approved`, and `disapproved` (member -> its people's reason). In a round: `asked` in the step that
     is under way, `answered` in it, `refused` (member -> why its last answer does not count). Of the round `summed`,
-    the last one that ended: `survivors` in the sum, `dropped` (member -> why, if it said so). `reason`: of a stop.
+    the last one that ended: `survivors` in the sum, `dropped` (member -> why, if it said so). `gains`: at the end,
+    how many members lose or gain by the adapter (step.GAINS). `reason`: of a stop.
     """
 
     pid: int
@@ -98,6 +101,7 @@ class Status:
     dropped: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
+    gains: dict[str, int] = field(default_factory=dict)
     reason: str = ""
     reason_ja: str = ""
 
@@ -221,10 +225,13 @@ class Watch:
         self._reasons = dict(status.refused)
         if loss is not None:
             status.loss[str(done.round)] = loss
+        status.gains = step.members_by_gain(done.scalars, len(survivors))
         facts: dict[str, Any] = {"round": done.round, "rounds": plan.rounds, "survivors": len(survivors)}
         facts |= {"members": len(plan.members), "seconds": done.seconds}
         facts |= {"loss": "" if loss is None else f" · {loss:.3f} nats"}
         self._say("round" if done.round <= plan.rounds else "measured", **facts)
+        if any(status.gains.values()):
+            self._say("gains", text=gains_text(status.gains, "en"), text_ja=gains_text(status.gains, "ja"))
 
     def _advise(self) -> None:
         """Whom to call, and what to do there, about what was refused in the attempt that failed."""

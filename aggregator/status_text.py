@@ -8,7 +8,7 @@ from aggregator.status import CONNECTING, DONE, PAUSED, QUARANTINED, ROUND, SERV
 from federation.commands import Words
 from federation.errors import Language, japanese
 from federation.text import printable_lines
-from federation.words import round_name
+from federation.words import gains_text, round_name
 
 STEPS: Mapping[str, Words] = {
     "keys": {"en": "keys", "ja": "鍵の交換"},
@@ -43,6 +43,7 @@ _LABELS: Mapping[str, Words] = {
     "survivors": {"en": "Last sum", "ja": "直近の合計"},
     "dropped": {"en": "Not in it", "ja": "合計に不参加"},
     "loss": {"en": "Validation loss", "ja": "評価損失"},
+    "gains": {"en": "Against the base model", "ja": "基盤モデルとの比較"},
     "coordinator": {"en": "Coordinator", "ja": "事務局"},
 }
 _NOBODY = "-"
@@ -128,7 +129,11 @@ def _last_sum(status: Status, language: Language) -> list[str]:
     rows = [_row("survivors", f"{round}, {counted}", language)]
     rows += _with_reasons("dropped", status.dropped, language)
     loss = status.loss.get(str(status.summed))
-    return rows if loss is None else [*rows, _row("loss", f"{loss:.3f} nats", language)]
+    if loss is not None:
+        rows.append(_row("loss", f"{loss:.3f} nats", language))
+    if any(status.gains.values()):
+        rows.append(_row("gains", gains_text(status.gains, language), language))
+    return rows
 
 
 def _count(members: Iterable[str], of: int, needed: int, language: Language) -> str:

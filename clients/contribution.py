@@ -1,7 +1,7 @@
 """One member's part of a round, between protocol and learning: check the adapter, train on it, encode the update."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,11 +66,28 @@ class Received:
     last: bytes = ZERO_DIGEST
 
 
-class Contribution:
-    """What one member computes in a job. Remembers the last two adapters, in order to check the next."""
+@dataclass(frozen=True)
+class Measured:
+    """The adapter that opened `round`, and the base model, on this member's own validation sample: nats a token."""
 
-    def __init__(self, plan: Plan, member: str, learner: Learner, corpus: Corpus) -> None:
-        self._plan, self._member, self._learner, self._corpus = plan, member, learner, corpus
+    round: int
+    loss: float
+    base_loss: float
+
+
+class Contribution:
+    """What one member computes in a job. Remembers the last two adapters, in order to check the next. `noted`: hears
+    what each evaluation found, of which the coordinator learns sums alone."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        member: str,
+        learner: Learner,
+        corpus: Corpus,
+        noted: Callable[[Measured], None] = lambda measured: None,
+    ) -> None:
+        self._plan, self._member, self._learner, self._corpus, self._noted = plan, member, learner, corpus, noted
         self._scheme = step.scheme_of(plan)
         self._first = step.first_state(plan, learner.shapes)
         self._first_digest = tensors.digest(self._scheme.broadcast(self._first))
@@ -139,8 +156,11 @@ class Contribution:
         if step.evaluates(plan, round):
             scalars[step.BASE_LOSS] = self._base_loss
             scalars[step.HELD_OUT_LOSS] = self._base_loss if round == 1 else self._validate(factors)
+            self._noted(Measured(round, scalars[step.HELD_OUT_LOSS], self._base_loss))
         update: dict[str, Array] = {}
-        if step.trains(plan, round):
+        if not step.trains(plan, round):
+            scalars |= step.gains(self._base_loss, scalars[step.HELD_OUT_LOSS])
+        else:
             count = plan.train.tokens_per_round // plan.train.sequence_length
             blocks = self._corpus.train.for_round(round, count, self._seed("order"))
             trainable = self._scheme.trainable(received.state)

@@ -18,6 +18,12 @@ JAPANESE = {
     "since job %s began here, %d file(s) changed, %d came and %d went: it goes on with the text of then": (
         "ジョブ %s の開始後に変更 %d 件、追加 %d 件、削除 %d 件がありました。開始時に固定したテキストで続行します"
     ),
+    "%s cannot be written: %s": "%s に書き込めません: %s",
+    "after %d rounds the adapter of job %s reads this site's held-out documents worse than the base model: "
+    "%.3f against %.3f nats a token": (
+        "学習回 %d の後、ジョブ %s の追加学習差分はこの拠点の評価用文書で基盤モデルより悪化しています"
+        "（%.3f、基盤モデル %.3f nats/トークン）"
+    ),
     "status.json cannot be written: %s": "status.json に書き込めません: %s",
     "a relay is hung up on: %d others are connected": "中継の接続を切りました（他に %d 件が接続中）",
     "the relay hung up": "中継が接続を切りました",

@@ -17,9 +17,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from pathlib import Path
 
+from clients import held_out
 from clients.approving import require_approved
 from clients.contribution import Contribution
 from clients.home import Home
@@ -76,7 +78,8 @@ def make_member(
     require_approved(home)
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
     learner, corpus, manifest = load_frozen(home, plan, journal, tell)
-    contribution = Contribution(plan, settings.id, learner, corpus)
+    noted = partial(held_out.note, home.file(held_out.NAME), plan.job)
+    contribution = Contribution(plan, settings.id, learner, corpus, noted)
     base = bytes.fromhex(plan.model.sha256)
     limits = site.minimum_cohort, site.rounds_per_data_set, site.hours, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), base, *limits)

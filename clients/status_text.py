@@ -8,6 +8,7 @@ from clients.journal import Journal
 from federation.commands import Words
 from federation.errors import Language
 from federation.secagg.history import NOWHERE
+from federation.step import GAIN_NOTHING
 from federation.text import printable_lines
 from federation.words import round_name
 
@@ -23,6 +24,22 @@ _STEPS: Mapping[str, Words] = {
     "training": {"en": "{round}: training", "ja": "{round}: 学習中"},
     "sent": {"en": "{round}: update sent, the sum is not opened yet", "ja": "{round}: 更新を送信済み、合計は未開示"},
     "done": {"en": "{round}: done here", "ja": "{round}: この拠点では完了"},
+}
+
+
+_GAINS: Mapping[str, Words] = {
+    "gain": {
+        "en": "after {after} rounds {loss:.3f} nats a token, base model {base_loss:.3f}: better",
+        "ja": "学習回 {after} の後 {loss:.3f} nats、基盤モデル {base_loss:.3f}: 改善",
+    },
+    "even": {
+        "en": "after {after} rounds {loss:.3f} nats a token, base model {base_loss:.3f}: no difference worth naming",
+        "ja": "学習回 {after} の後 {loss:.3f} nats、基盤モデル {base_loss:.3f}: ほぼ同じ",
+    },
+    "lose": {
+        "en": "after {after} rounds {loss:.3f} nats a token, base model {base_loss:.3f}: WORSE",
+        "ja": "学習回 {after} の後 {loss:.3f} nats、基盤モデル {base_loss:.3f}: 悪化",
+    },
 }
 
 
@@ -43,8 +60,8 @@ def part(journal: Journal, job: str) -> tuple[int, str]:
 def text(facts: Mapping[str, Any], language: Language) -> str:
     """Some lines: `facts` are those of `rengo member status --json`."""
     labels: tuple[str, ...] = {
-        "en": ("Member", "Now", "Since", "Job", "Requests", "Last trouble"),
-        "ja": ("参加拠点", "現在", "開始", "ジョブ", "要求", "最後の異常"),
+        "en": ("Member", "Now", "Since", "Job", "Held-out documents", "Requests", "Last trouble"),
+        "ja": ("参加拠点", "現在", "開始", "ジョブ", "評価用文書", "要求", "最後の異常"),
     }[language]
     runs: Words = {"en": f"runs (process {facts.get('pid')})", "ja": f"動作中（プロセス {facts.get('pid')}）"}
     rests: Words = {"en": "does not run", "ja": "動作していません"}
@@ -58,6 +75,7 @@ def text(facts: Mapping[str, Any], language: Language) -> str:
         _PHASES[facts["phase"]][language] if running else "",
         _local(facts["since"]) if running and "since" in facts else "",
         _job(facts, language),
+        _held_out(facts.get("held_out"), language),
         requests[language] if running and "requests" in facts else "",
         facts.get("detail", ""),
     )
@@ -69,6 +87,14 @@ def _job(facts: Mapping[str, Any], language: Language) -> str:
         return str(facts.get("job", ""))
     name = round_name(facts["round"], facts["rounds"], language)
     return f"{facts['job']} · {_STEPS[facts['step']][language].format(round=name)}"
+
+
+def _held_out(found: Mapping[str, Any] | None, language: Language) -> str:
+    """What the last adapter that was measured gains this site."""
+    if found is None:
+        return ""
+    part = "even" if abs(found["gain"]) < GAIN_NOTHING else "gain" if found["gain"] > 0 else "lose"
+    return _GAINS[part][language].format(**found)
 
 
 def _local(seconds: float) -> str:

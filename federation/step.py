@@ -1,7 +1,9 @@
 """From one public adapter to the next. Coordinator and members compute it alike, so that a member can refuse an adapter
 that is not the one that the last round's sum gives."""
 
+import bisect
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,6 +22,13 @@ BASE_LOSS = "base_held_out_loss"
 round teaches: only the difference of the two means, over the same members, can be followed."""
 CLIPPED_SHARE = "clipped_share"
 DIVERGED = "diverged"
+GAIN_NOTHING, GAIN_MUCH = 0.01, 0.1
+GAIN_EDGES = (-GAIN_MUCH, -GAIN_NOTHING, GAIN_NOTHING, GAIN_MUCH)
+"""Nats a token. They part members by what the final adapter gains them: the base model's loss less its own, each on the
+member's validation sample. Not a setting: whoever could choose the edges could ask where one member lies."""
+GAINS = ("lose_much", "lose", "even", "gain", "gain_much")
+"""How many members lie in each part: the figures of the last sum alone. From round to round the coordinator could
+subtract two counts, and see in which part the one member lies that was lost in between."""
 ADAMW_REACH = 1.25
 """How far AdamW moves a value in practice, in learning rates a step: one where gradients keep their sign and size
 (Kingma & Ba 2015, section 2.1), a little more where they grow."""
@@ -70,10 +79,22 @@ def scalars_of(plan: Plan, round: int) -> tuple[str, ...]:
     stated = (
         (HELD_OUT_LOSS, evaluated),
         (BASE_LOSS, evaluated),
+        *((name, not trains(plan, round)) for name in GAINS),
         (CLIPPED_SHARE, trains(plan, round)),
         (DIVERGED, True),
     )
     return tuple(name for name, wanted in stated if wanted)
+
+
+def gains(base_loss: float, loss: float) -> dict[str, float]:
+    """A member's GAINS: one in the part that its gain lies in (an edge belongs to the part above), zero elsewhere."""
+    part = bisect.bisect_right(GAIN_EDGES, base_loss - loss)
+    return {name: float(index == part) for index, name in enumerate(GAINS)}
+
+
+def members_by_gain(scalars: Mapping[str, float], survivors: int) -> dict[str, int]:
+    """How many of the `survivors` of a sum said that they lie in each part; empty where they were not asked."""
+    return {name: round(scalars[name] * survivors) for name in GAINS if name in scalars}
 
 
 def terms(plan: Plan, adapter: bytes, ring: Ring, last: bytes = ZERO_DIGEST) -> Terms:

@@ -113,6 +113,8 @@ class Report:
         line |= {"held_out_loss_before": done.scalars.get(step.HELD_OUT_LOSS)}
         line |= {"base_held_out_loss": done.scalars.get(step.BASE_LOSS)}
         line |= {"diverged_share": done.scalars[step.DIVERGED]}
+        if gains := step.members_by_gain(done.scalars, len(aggregation.u3)):
+            line |= {"members_by_gain": gains}
         recording = self._table.recording.take()
         line |= {"held_out_loss_by_member": recording.losses}
         if done.mean:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from federation.errors import Language
+from federation.words import gains_text
 
 _WORDS: dict[str, dict[Language, str]] = {
     "member": {"en": "member", "ja": "参加拠点"},
@@ -78,6 +79,10 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "Of the test text, {share:.1%} stands in somebody's training text (passages of 50 characters).",
         "ja": "テスト文書の {share:.1%} が、いずれかの拠点の学習文書にも含まれます（50 文字単位）。",
     },
+    "gains": {
+        "en": "By the last secure sum, on validation text, against the base model: {text}.",
+        "ja": "最後の秘匿集計による、評価用文書での基盤モデルとの比較: {text}。",
+    },
     "harm": {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
         "ja": "単独学習より悪化（0.01 超）: {harmed} 拠点。判定できない: {members} 拠点中 {undecided}。",
@@ -99,7 +104,12 @@ def show(console: Console, summary: dict[str, Any], output: Path, language: Lang
     """Everything of `summary` that is worth a look."""
     words = {key: texts[language] for key, texts in _WORDS.items()}
     console.print(_grid(summary, words))
-    for line in [*_learning(summary, words), *_job(summary, words), words["where"].format(path=output)]:
+    for line in [
+        *_learning(summary, words),
+        *_gains(summary, words, language),
+        *_job(summary, words),
+        words["where"].format(path=output),
+    ]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -138,6 +148,11 @@ def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     if summary["test"]["seen_in_training"]:
         lines.append(words["seen"].format(share=summary["test"]["seen_in_training"]))
     return [*lines, words["claim"]]
+
+
+def _gains(summary: dict[str, Any], words: dict[str, str], language: Language) -> list[str]:
+    counts = summary.get("members_by_gain")
+    return [words["gains"].format(text=gains_text(counts, language))] if counts else []
 
 
 def _between(summary: dict[str, Any], found: dict[str, Any], words: dict[str, str]) -> str:

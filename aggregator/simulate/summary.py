@@ -32,6 +32,7 @@ def summarise(table: "Table", rounds: list[Line], comparison: Comparison, other_
         "model": {"name": plan.model.name, "sha256": plan.model.sha256},
         **_learning(table, comparison),
         "held_out_loss_by_round": {str(after): loss for after, loss in losses_by_round(rounds).items()},
+        "members_by_gain": rounds[-1].get("members_by_gain", {}),
         "documents": {m: {"used": c.documents, "set_aside": len(c.set_aside)} for m, c in table.corpora.items()},
         **_secure_sums(table, rounds),
         **_cost(rounds, other_seconds),

@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import time
+from dataclasses import asdict
 from typing import Any
 
-from clients import status_text
+from clients import held_out, status_text
 from clients.commands.site import HOME, opened_journal
 from clients.home import Home
 from clients.journal import Journal
@@ -100,6 +101,8 @@ def _status(home: Home) -> dict[str, Any]:
     if facts.get("rounds"):
         with opened_journal(home) as journal:
             facts["round"], facts["step"] = status_text.part(journal, facts["job"])
+    if measured := held_out.last(home.file(held_out.NAME), facts.get("job", "")):
+        facts["held_out"] = asdict(measured) | {"gain": measured.gain}
     return facts
 
 

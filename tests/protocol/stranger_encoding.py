@@ -101,6 +101,8 @@ def scalars_of(plan: Mapping[str, Any], round: int) -> list[str]:
     trains = round <= plan["rounds"]
     measures = not trains or (round - 1) % plan["evaluation"]["every"] == 0
     names = ["held_out_loss", "base_held_out_loss"] if measures else []
+    if not trains:
+        names += ["lose_much", "lose", "even", "gain", "gain_much"]
     return [*names, *(["clipped_share"] if trains else []), "diverged"]
 
 
@@ -122,6 +124,15 @@ def ring_of(
     return Ring(secagg["ring_bits"], len(plan["members"]), shapes, ranges, scalars_of(plan, round))
 
 
+def figures(losses: tuple[float, float], clipped: float) -> dict[str, float]:
+    """Section 3's scalars of a member whose training did not diverge."""
+    gained = losses[1] - losses[0]
+    parts = {"lose_much": gained < -0.1, "lose": -0.1 <= gained < -0.01, "even": -0.01 <= gained < 0.01}
+    parts |= {"gain": 0.01 <= gained < 0.1, "gain_much": gained >= 0.1}
+    shares = {"clipped_share": clipped, "diverged": 0.0}
+    return {"held_out_loss": losses[0], "base_held_out_loss": losses[1]} | parts | shares
+
+
 def vector(
     plan: Mapping[str, Any],
     id: str,
@@ -133,5 +144,6 @@ def vector(
     """Section 3: the update, then the figures of a member whose training did not diverge."""
     values = [(abs(v), ring.ranges[name]) for name in ring.shapes for v in update[name]]
     clipped = sum(v > g for v, g in values) / max(1, len(values))
-    scalars = {"held_out_loss": losses[0], "base_held_out_loss": losses[1], "clipped_share": clipped, "diverged": 0.0}
-    return ring.encode(update, scalars, stream("rounding", [plan["consortium"], plan["job"], plan["seed"], id, round]))
+    return ring.encode(
+        update, figures(losses, clipped), stream("rounding", [plan["consortium"], plan["job"], plan["seed"], id, round])
+    )

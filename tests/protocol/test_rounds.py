@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from aggregator.carriers import Exchange
+from federation import step
 from federation.errors import JobStopped
 from federation.plan import SecAgg
 from federation.schemes import State
@@ -201,6 +202,22 @@ def test_losses_travel_exactly_through_16_bit_words(folder: Path) -> None:
         held_out = [make_corpus(name).validation.first(tokens) for name in consortium.names]
         nats = [TinyLearner().evaluate(state.factors, blocks).nats / tokens for blocks in held_out]
         assert done.scalars["held_out_loss"] == sum(round(loss * 2**24) for loss in nats) / 2**24 / len(nats)
+
+
+def test_how_many_members_gain_is_known_at_the_end_alone_and_is_right(folder: Path) -> None:
+    consortium = make_consortium(folder)
+    consortium.run()
+    *training, last = consortium.rounds
+    assert not any(step.members_by_gain(done.scalars, 5) for done in training)
+    tokens, (first, *_, final) = consortium.plan.evaluation.tokens, consortium.states()
+    expected = dict.fromkeys(step.GAINS, 0)
+    for name in consortium.names:
+        sample = make_corpus(name).validation.first(tokens)
+        base, loss = (TinyLearner().evaluate(state.factors, sample).nats / tokens for state in (first, final))
+        expected["gain_much"] += base - loss >= 0.1
+        expected["gain"] += 0.01 <= base - loss < 0.1
+    assert sum(expected.values()) == len(consortium.names)
+    assert step.members_by_gain(last.scalars, len(last.aggregation.u3)) == expected
 
 
 def test_the_loss_falls_with_every_round(folder: Path) -> None:

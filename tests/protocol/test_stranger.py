@@ -156,10 +156,9 @@ class Mixed(Consortium):
         if name != STRANGER:
             return super().plain_words(name, round, state, ring)
         adapter = {n: (array.shape, array.ravel().tolist()) for n, array in state.factors.items()}
-        update, (loss, base) = own_update(round, adapter)
-        figures = {"held_out_loss": loss, "base_held_out_loss": base, "clipped_share": 0.0, "diverged": 0.0}
+        update, losses = own_update(round, adapter)
         values = [(abs(v), ring.ranges[n]) for n in ring.shapes for v in update[n]]
-        figures["clipped_share"] = sum(v > g for v, g in values) / max(1, len(values))
+        figures = own.figures(losses, sum(v > g for v, g in values) / max(1, len(values)))
         seed = [self.plan.consortium, self.plan.job, self.plan.seed, name, round]
         theirs = own.Ring(ring.bits, ring.members, ring.shapes, ring.ranges, ring.scalars)
         return np.array(theirs.encode(update, figures, own.stream("rounding", seed)), ring.dtype)

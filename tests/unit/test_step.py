@@ -37,8 +37,9 @@ class TestRing:
 
     def test_after_the_last_round_carries_figures_alone(self) -> None:
         ring = step.ring_for(PLAN, STATE, 5, mean(0.1))
-        assert (dict(ring.shapes), ring.scalars) == ({}, ("held_out_loss", "base_held_out_loss", "diverged"))
-        assert ring.dimension == 3 * ring.limbs
+        assert not ring.shapes
+        assert ring.scalars == ("held_out_loss", "base_held_out_loss", *step.GAINS, "diverged")
+        assert ring.dimension == 8 * ring.limbs
 
     def test_has_the_loss_every_so_many_rounds_and_at_the_end(self) -> None:
         plan = replace(PLAN, evaluation=Evaluation(3, 30, 0.2, 0.2))
