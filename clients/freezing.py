@@ -128,7 +128,7 @@ def _tell_of_changes(job: str, found: Manifest) -> None:
     try:
         for folder in map(Path, found.head.folders):
             require_opened(folder, read_before=found.head.files)
-            for name, path in listed(folder):
+            for name, path in listed(folder).files:
                 there.add(key := (str(folder), name))
                 new += key not in before
                 changed += key in before and _stamp(path) != before[key]

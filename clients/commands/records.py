@@ -79,6 +79,8 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
             return report(options, printer)
         case "add":
             return _added(home, options.folders, printer.language)
+        case "forget":
+            return _forgotten(home, options.folders, printer.language)
         case "purge":
             return _purged(home, options, printer.language)
         case "where" if not extracted.folder(home).exists():
@@ -118,7 +120,7 @@ def _where(home: Home, files: Result, language: Language) -> Result:
 def _unread(home: Home, language: Language) -> Result:
     """The files alone: to look where things are stores nothing."""
     folders = home.settings().folders
-    files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder)]
+    files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder).files]
     head = {"en": "not read yet, or purged:", "ja": "未読（または抽出済みデータを削除済み）:"}[language]
     return Result({"files": files}, "\n".join([head, *(f"  {printable(file['file'])}" for file in files)]))
 
@@ -140,6 +142,26 @@ def _added(home: Home, folders: list[Path], language: Language) -> Result:
         + "\n既に始まったジョブは、開始時の文書のまま続行します。",
     }[language]
     return Result({"folders": list(map(str, known))}, words)
+
+
+def _forgotten(home: Home, folders: list[Path], language: Language) -> Result:
+    """What was read in `folders` counts as deleted where it is not there any more."""
+    known = home.settings().folders
+    places = [folder.absolute() for folder in folders]
+    if not places or not all(any(place.is_relative_to(folder) for folder in known) for place in places):
+        listing = ", ".join(map(str, known))
+        raise UsageError(
+            detail=f"Which folder is to be forgotten? It has to be one of {listing}, or in it.",
+            detail_ja=f"{listing} またはその中のフォルダーを指定してください。",
+            command="rengo member data forget",
+        )
+    with disk_errors(home.path), extracted.opened(home) as texts:
+        files = sum(texts.forget(place) for place in places)
+    words = {
+        "en": f"{files} files are forgotten. Those that are still there are read as new ones; the others are deleted.",
+        "ja": f"{files} ファイルの記録を消しました。残っているファイルは新規として読み、ほかは削除とみなします。",
+    }[language]
+    return Result({"files": files}, words)
 
 
 def _purged(home: Home, options: argparse.Namespace, language: Language) -> Result:
@@ -227,19 +249,19 @@ VERBS = {
             HOME,
             option(
                 "what",
-                choices=("add", "report", "where", "sample", "purge"),
-                en="add DIR (a folder to read), report (counts), where (files and what is kept), sample (text), purge "
-                "(remove what is kept)",
+                choices=("add", "report", "where", "sample", "forget", "purge"),
+                en="add DIR (a folder to read), report (counts), where (files and what is kept), sample (text), forget "
+                "DIR (what is gone from it was deleted), purge (remove what is kept)",
                 ja="add DIR（フォルダー追加）・report（集計）・where（ファイルと保存場所）・sample（本文の例）・"
-                "purge（抽出済みデータの削除）",
+                "forget DIR（見当たらないファイルを削除とみなす）・purge（抽出済みデータの削除）",
             ),
             option(
                 "folders",
                 metavar="DIR",
                 nargs="*",
                 type=Path,
-                en="add: folders; report: other folders, for a trial",
-                ja="add: 追加するフォルダー、report: 試しに読むフォルダー",
+                en="add, forget: folders; report: other folders, for a trial",
+                ja="add・forget: 対象のフォルダー、report: 試しに読むフォルダー",
             ),
             option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),

@@ -13,12 +13,13 @@ from clients.ingest.content import Unusable
 from clients.ingest.files import CHANGED, examine, listed, opened, require_opened
 from clients.ingest.logs import settings as log_settings
 from clients.ingest.logs.settings import Settings
+from clients.ingest.missing import deleted, require_mounted
 from clients.ingest.parser import Parser
 from clients.ingest.selection import File, Found
 from clients.ingest.store import Stamp, StoredContent, StoredPart, Texts, reading_key
 from clients.ingest.together import Known, Request, others
 
-_UNKNOWN = Stamp(0, 0, 0)
+_UNKNOWN = Stamp(0, 0, 0, 0)
 _LARGEST = 2**63 - 1
 _AMBIGUOUS = Unusable("another file here has a name that reads the same", "同じ表記の名前のファイルがほかにあります")
 
@@ -42,7 +43,7 @@ class FileRead:
 
     def found(self) -> list[Found]:
         """What is in it: of an archive, each file within."""
-        size, mtime_ns, _ = self.stamp
+        size, mtime_ns = self.stamp.size, self.stamp.mtime_ns
         facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
         return [
             Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
@@ -52,11 +53,12 @@ class FileRead:
 
 @dataclass(frozen=True)
 class Folder:
-    """A data folder as it was listed. `settings`: its logs.toml."""
+    """A data folder as it was listed. `settings`: its logs.toml; `mounts`: what in it is a file system of its own."""
 
     path: Path
     settings: Settings
     files: tuple[FileRead, ...]
+    mounts: frozenset[Path]
 
     def read(self, file: FileRead, parser: Parser, texts: Texts) -> None:
         """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
@@ -71,6 +73,7 @@ class Folder:
         except Unusable as refusal:
             if refusal.again:
                 require_opened(self.path, texts.count(self.path))  # is it the file, or the server?
+                require_mounted(file.path, self.mounts, texts, self.path)
             file.digest, file.parts = b"", [StoredPart("", refusal)]
             return
         file.parts = texts.parts(key) if read is None else texts.keep(key, read)
@@ -106,9 +109,10 @@ def in_folder(path: Path, label: str, texts: Texts) -> Folder:
     before = texts.count(path)
     require_opened(path, before)
     settings = log_settings.read(path)
-    files = [FileRead(path, label, name, file) for name, file in listed(path) if name != log_settings.FILE_NAME]
+    listing = listed(path)
+    files = [FileRead(path, label, name, file) for name, file in listing.files if name != log_settings.FILE_NAME]
     require_opened(path, before)  # still: a share that is lost meanwhile looks like files that are gone
-    texts.forget_others(path, (file.path for file in files))
+    texts.note_listed(path, deleted(path, listing, texts), listing.mounts)
     named = Counter(file.name for file in files)
     for file in files:
         if named[file.name] > 1:  # what one of them may not say, another would seem to have said
@@ -125,7 +129,7 @@ def in_folder(path: Path, label: str, texts: Texts) -> Folder:
         if file.digest:
             key = reading_key(file.path.name, file.digest, Request(file.name, settings.raw).text())
             file.parts = texts.parts(key)
-    return Folder(path, settings, tuple(files))
+    return Folder(path, settings, tuple(files), listing.mounts)
 
 
 def _with_others(
@@ -162,7 +166,9 @@ def _unchanged(stack: contextlib.ExitStack, file: FileRead) -> int:
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """By what a file is known again. In SQLite's 63 bits: file servers make up inodes, and anybody a time."""
-    return Stamp(*(value & _LARGEST for value in (status.st_size, status.st_mtime_ns, status.st_ino)))
+    return Stamp(
+        *(value & _LARGEST for value in (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
+    )
 
 
 def unread(folders: Sequence[Folder]) -> list[tuple[Folder, FileRead]]:
