@@ -17,6 +17,7 @@ from federation.text import printable
 UNSURE = 0.6
 """Below this, how sure a reader is of an encoding (`Facts.sure`) is worth a look."""
 
+_KINDS_JA = {"text": "テキスト", "table": "表", "sensor log": "センサーログ", "event log": "イベントログ"}
 _FILES_SAMPLED = 3
 _WIDEST = 200
 
@@ -42,10 +43,9 @@ class File:
     left_out: tuple[LeftOut, ...] = ()
     aside: SetAside | None = None
 
-    @property
-    def how(self) -> str:
+    def how(self, language: Language) -> str:
         """Kind and encoding."""
-        return f"{self.kind} {self.encoding}".strip()
+        return f"{kind_text(self.kind, language)} {self.encoding}".strip()
 
     @property
     def shown(self) -> str:
@@ -100,13 +100,12 @@ class Report:
         """The others."""
         return [file for file in self.files if file.aside]
 
-    @property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self, language: Language) -> dict[str, Kind]:
         """By kind and encoding, that with the most text first."""
         chars, files = Counter[str](), Counter[str]()
         for file in self.used:
-            chars[file.how] += file.chars
-            files[file.how] += 1
+            chars[file.how(language)] += file.chars
+            files[file.how(language)] += 1
         return {how: Kind(files[how], count) for how, count in chars.most_common()}
 
     def reasons(self, language: Language) -> Counter[str]:
@@ -129,7 +128,7 @@ class Report:
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
-        kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds.items()}
+        kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds("en").items()}
         counted = {"kinds": kinds, "reasons": dict(self.reasons("en")), "left_out": dict(self.left_out())}
         return {
             "folders": [str(folder) for folder in self.folders],
@@ -156,7 +155,7 @@ def told(report: Report, language: Language) -> Result:
     }[language]
     folders = ", ".join(map(str, report.folders))
     lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
-    lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds.items()]
+    lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds(language).items()]
     lines += [f"{words[3]}: {file.shown}" for file in report.used if file.sure < UNSURE]
     lines += [f"{words[4]}: {file.shown}: {part.text(language)}" for file in report.used for part in file.left_out]
     lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
@@ -165,17 +164,22 @@ def told(report: Report, language: Language) -> Result:
     return Result(report.facts(), "\n".join(lines))
 
 
-def counts(reading: Reading) -> dict[str, int]:
+def kind_text(kind: str, language: Language) -> str:
+    """A kind of file (`Facts.kind`), for a person. Names of formats are the same in Japanese."""
+    return _KINDS_JA.get(kind, kind) if language == "ja" else kind
+
+
+def counts(reading: Reading, language: Language) -> dict[str, int]:
     """How many documents there are of each kind and encoding."""
-    found = Counter(_how(document) for document in reading.documents)
+    found = Counter(_how(document, language) for document in reading.documents)
     return dict(sorted(found.items()))
 
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
-    rows = [{"file": d.place, "as": _how(d), "characters": d.characters} for d in reading.documents]
+    rows = [{"file": d.place, "as": _how(d, "en"), "characters": d.characters} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
-    lines = [f"  {printable(d.name)}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
+    lines = [f"  {printable(d.name)}  ({_how(d, language)}, {d.characters:,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))
 
 
@@ -187,7 +191,7 @@ def sample(folder: Path, reading: Reading, name: str | None, lines: int, languag
     texts = {d.name: beginning(d, lines) for d in chosen}
     note = {"en": "this text stays here", "ja": "この内容は社外に出ません"}[language]
     shown = [
-        f"{printable(d.name)} ({_how(d)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name])
+        f"{printable(d.name)} ({_how(d, language)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name])
         for d in chosen
     ]
     return Result({"folder": str(folder), "samples": texts}, "\n".join(shown))
@@ -217,8 +221,8 @@ def _used(document: Document) -> File:
     return File(document.name, *how, *sizes, tuple(sorted(document.marks)), document.left_out)
 
 
-def _how(document: Document) -> str:
-    return f"{document.facts.kind} {document.facts.encoding}".strip()
+def _how(document: Document, language: Language) -> str:
+    return f"{kind_text(document.facts.kind, language)} {document.facts.encoding}".strip()
 
 
 def _no_such(name: str, names: list[str]) -> NoSuchDocument:

@@ -148,7 +148,17 @@ class Home:
         for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
         settings_of_site = ("policy.toml", "personal.toml")
-        for name in (*settings_of_site, "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
+        for name in (
+            *settings_of_site,
+            "root.pub",
+            "ca.pem",
+            "carrier",
+            "roster",
+            "plan.yaml",
+            "status.json",
+            "lock",
+            "extracted.lock",
+        ):
             self.file(name).unlink(missing_ok=True)
 
     def settings(self) -> Settings:

@@ -166,7 +166,7 @@ def parsed(path: Path, data: bytes) -> Manifest:
     try:
         head, *rows = map(json.loads, data.decode().removesuffix("\n").split("\n"))
         found = Manifest(Head(**_tuples(head)), tuple(Entry(**_tuples(row)) for row in rows))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise NoManifest(path=path, detail=str(error)[:200]) from error
     if found.to_bytes() != data or found.head.entries != hashlib.sha256(_lines(found.entries)).hexdigest():
         raise NoManifest(path=path, detail="its lines are not as they were written")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jinja2
 
-from clients.data_report import UNSURE, Report
+from clients.data_report import UNSURE, Report, kind_text
 from clients.ingest.personal.kinds import KINDS
 from federation.errors import Language
 from federation.text import printable, printable_lines
@@ -68,7 +68,7 @@ def page(report: Report, samples: Mapping[str, str], language: Language) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("clients", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    longest = max((kind.chars for kind in report.kinds.values()), default=0) or 1
+    longest = max((kind.chars for kind in report.kinds(language).values()), default=0) or 1
     return environment.get_template("report.html.jinja").render(
         language=language,
         word=word,
@@ -76,7 +76,7 @@ def page(report: Report, samples: Mapping[str, str], language: Language) -> str:
         figures=[(word[name], _figure(value)) for name, value in report.totals().items() if name in word],
         kinds=[
             (name, _figure(kind.files), _figure(kind.chars), round(100 * kind.chars / longest))
-            for name, kind in report.kinds.items()
+            for name, kind in report.kinds(language).items()
         ],
         tables=[table for table in _tables(report, word, language) if table.rows],
         samples=[(printable(name), printable_lines(text)) for name, text in samples.items()],
@@ -92,7 +92,7 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             word["redactions"],
             (word["kind"], word["finds"], word["documents"], word["mode"]),
             [
-                (KINDS[each.kind].text(language), _figure(each.finds), _figure(each.documents), each.mode)
+                (KINDS[each.kind].text(language), _figure(each.finds), _figure(each.documents), each.done(language))
                 for each in report.redactions
             ],
             (1, 2),
@@ -119,7 +119,10 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             word,
             "all",
             (word["file"], word["kind"], word["encoding"], word["records"], word["chars"]),
-            [(file.path, file.kind, file.encoding, _figure(file.records), _figure(file.chars)) for file in used],
+            [
+                (file.path, kind_text(file.kind, language), file.encoding, _figure(file.records), _figure(file.chars))
+                for file in used
+            ],
             (3, 4),
         ),
     ]

@@ -83,8 +83,12 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
             return _forgotten(home, options.folders, printer.language)
         case "purge":
             return _purged(home, options, printer.language)
-        case "where" if not extracted.folder(home).exists():
-            return _where(home, _unread(home, printer.language), printer.language)
+        case "where":
+            if home.file(extracted.BEGUN).exists():
+                with opened_journal(home) as journal:
+                    purging.finish(home, journal)
+            if not extracted.folder(home).exists():
+                return _where(home, _unread(home, printer.language), printer.language)
     with disk_errors(home.path), extracted.opened(home) as texts:
         reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True))).reading
         folder = home.settings().folders[0]

@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +28,28 @@ from federation.secagg.history import History
 from tests.protocol.consortium import make_plan
 from tests.unit.site import MEMBERS, Site
 
+_KILLED = """
+import os, signal, sys
+from contextlib import closing
+from pathlib import Path
+from clients import extracted, purging
+from clients.home import Home
+from clients.journal import Journal
+
+home, where = Home(Path(sys.argv[1])), sys.argv[2]
+die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+write, written = purging.write, []
+if where == "before anything":
+    extracted.remove = die
+if where == "in the middle":
+    extracted.remove_if_empty = die
+if where == "before the receipt":
+    purging.write = lambda *each: die() if written else written.append(write(*each))
+with closing(Journal(home.file("journal.sqlite"))) as journal:
+    if where == "before the journal":
+        journal.record = die
+    purging.purge(home, journal, although_open=False)
+"""
 ID = "akatombo-seiki"
 PLAN = make_plan((ID, "b", "c", "d"), rounds=3)
 
@@ -134,6 +159,11 @@ class TestVerifying:
         with pytest.raises((ManifestNotInJournal, manifest.NoManifest)) as caught:
             site.run("journal", "verify", "--manifest", other)
         assert caught.value.exit_code == 10
+
+    def test_refuses_one_that_nests_without_end(self, site: Site, tmp_path: Path) -> None:
+        (tmp_path / "deep.jsonl").write_text('{"form":' + "[" * 100_000 + "\n", encoding="utf-8")
+        with pytest.raises(manifest.NoManifest):
+            site.run("journal", "verify", "--manifest", tmp_path / "deep.jsonl")
 
     def test_refuses_a_consistent_forgery(self, site: Site, tmp_path: Path) -> None:
         """One that somebody wrote with this program's own code."""
@@ -266,6 +296,50 @@ class TestPurge:
             freeze(site)
         site.run("data", "purge", "--yes")
         assert freeze(site).entries == made.entries
+
+    @pytest.mark.parametrize("where", ["before anything", "in the middle", "before the receipt", "before the journal"])
+    @pytest.mark.parametrize("finish", ["purge", "where"])
+    def test_that_is_killed_is_finished_by_the_next_one_and_leaves_one_receipt(
+        self, site: Site, where: str, finish: str
+    ) -> None:
+        freeze(site)
+        size = (extracted.folder(site.home) / "texts.sqlite").stat().st_size
+        killed = subprocess.run([sys.executable, "-c", _KILLED, site.path, where], capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with pytest.raises(extracted.PurgeUnfinished, match="rengo member data purge"):
+            site.run("data", "sample")
+        site.run("data", finish, *(["--yes"] if finish == "purge" else []))
+        assert not extracted.folder(site.home).exists()
+        (path,) = site.home.file("receipts").iterdir()
+        receipt = json.loads(path.read_bytes())
+        assert receipt["removed"]["texts.sqlite"] == [1, size]
+        assert receipt["finished"] >= receipt["utc"]
+        rows = [row for row in site.run("journal", "export")["rows"] if row["content"] == "purge"]
+        assert [row["sha256"] for row in rows] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+        assert site.run("data", "sample")["samples"]
+
+    def test_is_refused_while_a_report_is_made_and_the_other_way_round(self, site: Site) -> None:
+        freeze(site)
+        with extracted.opened(site.home), pytest.raises(extracted.ExtractedInUse, match="Nothing was changed"):
+            site.run("data", "purge", "--yes")
+        assert extracted.folder(site.home).exists()
+        with extracted.unused(site.home), pytest.raises(extracted.ExtractedInUse) as caught:
+            site.run("data", "report")
+        assert caught.value.exit_code == 9
+        with extracted.opened(site.home), extracted.opened(site.home):
+            pass
+
+    @pytest.mark.parametrize("command", [("data", "purge", "--yes"), ("data", "sample"), ("data", "report")])
+    def test_follows_no_link_in_place_of_its_folder_and_neither_does_reading(
+        self, site: Site, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "keep.txt").touch()
+        extracted.folder(site.home).symlink_to(elsewhere)
+        with pytest.raises(extracted.ExtractedIsLink):
+            site.run(*command)
+        assert [path.name for path in elsewhere.iterdir()] == ["keep.txt"]
 
     def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
         freeze(site)

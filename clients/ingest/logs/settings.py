@@ -19,7 +19,7 @@ high    = 190
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,7 +30,7 @@ from clients.ingest.files import opened
 from clients.ingest.logs.roles import Kind
 from clients.ingest.logs.times import MINUTE
 from federation import settings
-from federation.errors import ConfigInvalid, Fault, RengoError, SettingsFileInvalid
+from federation.errors import ConfigInvalid, Fault, Inconsistent, RengoError, SettingsFileInvalid
 from federation.settings import Range
 
 FILE_NAME = "logs.toml"
@@ -139,7 +139,7 @@ def of(raw: Mapping[str, Any]) -> Settings:
     top = _read(_Top, blank | {key: value for key, value in raw.items() if key not in ("machines", "tags")}, faults)
     machines = [_read(Machine, each, faults) for each in _tables(raw, "machines")]
     of_any = {"machine": "*", "unit": None, "low": None, "high": None}
-    tags = [_read(Limits, of_any | each, faults) for each in _tables(raw, "tags")]
+    tags = [_read(Limits, of_any | each, faults, _crossed) for each in _tables(raw, "tags")]
     if faults or top is None:
         raise ConfigInvalid(faults)
     return Settings(
@@ -154,12 +154,27 @@ def of(raw: Mapping[str, Any]) -> Settings:
     )
 
 
-def _read(kind: type[_Kind], raw: Mapping[str, Any], faults: list[Fault]) -> _Kind | None:
+def _read(
+    kind: type[_Kind],
+    raw: Mapping[str, Any],
+    faults: list[Fault],
+    contradictions: Callable[[Mapping[str, Any]], list[Fault]] = lambda _: [],
+) -> _Kind | None:
     try:
-        return settings.read(kind, raw, lambda _: [])
+        return settings.read(kind, raw, contradictions)
     except ConfigInvalid as error:
         faults += error.faults
         return None
+
+
+def _crossed(values: Mapping[str, Any]) -> list[Fault]:
+    """Of limits, between which no value can be."""
+    low, high = values.get("low"), values.get("high")
+    if low is None or high is None or low <= high:
+        return []
+    tag = values.get("tag", "")
+    en, ja = f"{tag}: {low:g} is more than high, {high:g}", f"{tag}: low {low:g} が high {high:g} を上回っています"
+    return [Inconsistent(where="tags.low", detail=en, detail_ja=ja)]
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
