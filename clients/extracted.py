@@ -8,6 +8,7 @@ report.html     what `data report` found, for a browser; personal-review.txt: th
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from clients import policy_file
@@ -109,8 +110,10 @@ def read(home: Home, texts: Texts, tell: Callable[[Progress], None] = untold) ->
     settings = home.settings()
     hours = policy_file.hours(settings.read_hours)
     pace = Pace(settings.read_mb_per_s * 1e6, hours.__contains__ if hours else None, tell)
-    reading = read_folders(settings.folders, texts, permitted=home.policy().marks, pace=pace)
-    return prepared(reading, home.personal())
+    permitted, unmarked = home.policy().marks, settings.default_marks
+    reading = read_folders(settings.folders, texts, permitted=permitted, pace=pace, unmarked=unmarked)
+    personal, digest = home.personal_with_digest()
+    return prepared(replace(reading, settings={**reading.settings, **digest}), personal)
 
 
 def telling(printer: Printer) -> Callable[[Progress], None]:

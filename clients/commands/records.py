@@ -13,6 +13,7 @@ from clients.commands.report import report
 from clients.commands.site import HOME, YES, opened_journal
 from clients.home import Home, NoMemberHere
 from clients.ingest.files import listed
+from clients.ingest.marks import MARKS
 from clients.journal import Journal, Sent, read_unverified
 from clients.journal_errors import JournalDamaged
 from clients.manifest import Manifest, NoManifest
@@ -78,7 +79,7 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
         case "report":
             return report(options, printer)
         case "add":
-            return _added(home, options.folders, printer.language)
+            return _added(home, options, printer.language)
         case "forget":
             return _forgotten(home, options.folders, printer.language)
         case "purge":
@@ -129,23 +130,26 @@ def _unread(home: Home, language: Language) -> Result:
     return Result({"files": files}, "\n".join([head, *(f"  {printable(file['file'])}" for file in files)]))
 
 
-def _added(home: Home, folders: list[Path], language: Language) -> Result:
-    if not folders:
+def _added(home: Home, options: argparse.Namespace, language: Language) -> Result:
+    if not options.folders:
         raise UsageError(
             detail="Which folder is to be added?", detail_ja="追加するフォルダーを指定してください。", command=_ADD
         )
     with opened_journal(home) as journal:
-        known = data_folders.add(home, journal, folders)
+        known = data_folders.add(home, journal, options.folders, options.mark)
+    marks = home.settings().default_marks
+    listing = [f"  {folder}" + (f"  ({marks[folder]})" if folder in marks else "") for folder in known]
     now = running(home.path) is not None
     words = {
-        "en": "\n".join(["Documents are read from:", *(f"  {folder}" for folder in known)])
+        "en": "\n".join(["Documents are read from:", *listing])
         + ("\nThe running member takes it up at its next start." if now else "")
         + "\nA job that has begun here goes on with the documents of then.",
-        "ja": "\n".join(["文書を読み取るフォルダー:", *(f"  {folder}" for folder in known)])
+        "ja": "\n".join(["文書を読み取るフォルダー:", *listing])
         + ("\n動作中の参加拠点には次回の起動時から反映されます。" if now else "")
         + "\n既に始まったジョブは、開始時の文書のまま続行します。",
     }[language]
-    return Result({"folders": list(map(str, known))}, words)
+    default = {str(folder): mark for folder, mark in marks.items()}
+    return Result({"folders": list(map(str, known)), "unmarked": default}, words)
 
 
 def _forgotten(home: Home, folders: list[Path], language: Language) -> Result:
@@ -266,6 +270,13 @@ VERBS = {
                 type=Path,
                 en="add, forget: folders; report: other folders, for a trial",
                 ja="add・forget: 対象のフォルダー、report: 試しに読むフォルダー",
+            ),
+            option(
+                "--mark",
+                choices=(*MARKS, data_folders.UNMARKED),
+                en="add: what files there without a mark of confidentiality count as; also for a folder that is read "
+                "already",
+                ja="add: 機密区分の表示がないファイルの既定の区分（登録済みのフォルダーにも指定できます）",
             ),
             option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),

@@ -26,7 +26,8 @@ _AMBIGUOUS = Unusable("another file here has a name that reads the same", "åŒã
 
 @dataclass
 class FileRead:
-    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes."""
+    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes. `default`: see
+    `Found`; `beside`: what else decides on the text of a log in it."""
 
     folder: Path
     label: str
@@ -36,6 +37,8 @@ class FileRead:
     uid: int = -1
     digest: bytes = b""
     parts: list[StoredPart] | None = None
+    default: str = ""
+    beside: tuple[str, ...] = ()
 
     def looks(self, status: os.stat_result) -> None:
         """Take in what the file is now."""
@@ -44,11 +47,14 @@ class FileRead:
     def found(self) -> list[Found]:
         """What is in it: of an archive, each file within."""
         size, mtime_ns = self.stamp.size, self.stamp.mtime_ns
-        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
-        return [
-            Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
-            for name, result in self.parts or ()
-        ]
+        file = File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
+        found = list[Found]()
+        for name, result in self.parts or ():
+            is_log = isinstance(result, StoredContent) and result.log is not None
+            facts = self.label, replace(file, read_with=self.beside) if is_log else file
+            digest = b"" if name else self.digest
+            found.append(Found(f"{self.name}/{name}" if name else self.name, result, *facts, digest, self.default))
+        return found
 
 
 @dataclass(frozen=True)
@@ -98,11 +104,14 @@ class Folder:
         texts.forget_together(self.path)
         by_name = {file.name: file for file in self.files}
         for name, of_parts in others(known, forbidden, self.settings).items():
-            by_name[name].parts = _with_others(Request(name, self.settings.raw, of_parts), by_name, parser, texts)
+            request = Request(name, self.settings.raw, of_parts)
+            by_name[name].parts = _with_others(request, by_name, parser, texts)
+            by_name[name].beside += tuple(request.files())
 
 
-def in_folder(path: Path, label: str, texts: Texts) -> Folder:
-    """The folder's files, with what is known of those that have not changed. None but logs.toml is opened.
+def in_folder(path: Path, label: str, texts: Texts, default: str = "") -> Folder:
+    """The folder's files, with what is known of those that have not changed. None but logs.toml is opened. `default`:
+    the mark that files without one count as bearing.
 
     Raises DataFolderInvalid or FolderUnreachable; SettingsFileInvalid or LogSettingsInvalid for logs.toml.
     """
@@ -110,7 +119,12 @@ def in_folder(path: Path, label: str, texts: Texts) -> Folder:
     require_opened(path, before)
     settings = log_settings.read(path)
     listing = listed(path)
-    files = [FileRead(path, label, name, file) for name, file in listing.files if name != log_settings.FILE_NAME]
+    beside = (log_settings.FILE_NAME,) if settings.sha256 else ()
+    files = [
+        FileRead(path, label, name, file, default=default, beside=beside)
+        for name, file in listing.files
+        if name != log_settings.FILE_NAME
+    ]
     require_opened(path, before)  # still: a share that is lost meanwhile looks like files that are gone
     texts.note_listed(path, deleted(path, listing, texts), listing.mounts)
     named = Counter(file.name for file in files)

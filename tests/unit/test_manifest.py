@@ -125,6 +125,37 @@ class TestManifest:
             ("keys", made.digest.hex()),
         ]
 
+    def test_says_of_a_mark_that_it_is_the_folders_default(self, site: Site) -> None:
+        site.run("data", "add", data_of(site), "--mark", "部外秘")
+        site.set_policy(permitted_marks='["部外秘"]')
+        made = freeze(site, begin=True)
+        assert made.head.unmarked == (f"{data_of(site)} = 部外秘",)
+        (marked,) = (entry for entry in made.entries if not entry.by_default)
+        assert marked.marks == ("社外秘",)
+        assert {entry.marks for entry in made.entries if entry.by_default} == {("部外秘",)}
+
+    def test_names_what_a_log_was_read_with_and_the_settings_files(self, site: Site) -> None:
+        data, rows = data_of(site), "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+        events = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
+        (data / "炉.csv").write_text(f"日時,炉温[℃]\n{rows}", encoding="utf-8")
+        (data / "警報.csv").write_text(events, encoding="utf-8")
+        (data / "logs.toml").write_text('quoted = ["警報.csv"]\n', encoding="utf-8")
+        made = freeze(site, begin=True)
+        beside = {entry.file: entry.read_with for entry in made.entries}
+        assert beside["炉.csv"] == ("logs.toml", "警報.csv")
+        assert beside["警報.csv"] == ("logs.toml",)
+        assert beside["社外秘/単価.txt"] == ()
+        files = data / "logs.toml", site.home.file("personal.toml")
+        assert made.head.settings == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        (data / "logs.toml").write_text('quoted = ["警報.csv"] # \n', encoding="utf-8")
+        assert freeze(site).digest == made.digest  # it has begun
+
+    def test_of_another_version_does_not_keep_a_job_from_beginning(self, site: Site) -> None:
+        made = freeze(site)
+        path = manifest.place(site.home, PLAN.job, made.digest)
+        path.write_bytes(path.read_bytes().replace(b'"by_default":false,', b""))
+        assert freeze(site).entries == made.entries
+
     def test_is_not_made_anew_when_nothing_changed(self, site: Site) -> None:
         assert freeze(site).digest == freeze(site).digest
         assert len(manifest.kept(site.home)) == 1

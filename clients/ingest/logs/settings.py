@@ -18,9 +18,10 @@ low     = 170
 high    = 190
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -76,7 +77,8 @@ class _Top:
 
 @dataclass(frozen=True)
 class Settings:
-    """logs.toml. `window` and `after` in ms; `raw` is what was written, for the parsing process to read again."""
+    """logs.toml. `window` and `after` in ms; `raw` is what was written, for the parsing process to read again, and
+    `sha256` (hex) of the file, "" without one."""
 
     window: int | None = None
     after: int = 60 * MINUTE
@@ -86,6 +88,7 @@ class Settings:
     machines: tuple[Machine, ...] = ()
     tags: tuple[Limits, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sha256: str = ""
 
     def kind(self, path: str) -> Kind | None:
         """What the site says that a file is."""
@@ -129,7 +132,8 @@ def read(folder: Path) -> Settings:
         raise SettingsFileInvalid(path=path, detail=refusal.reason, detail_ja=refusal.reason_ja) from refusal
     if len(data) > _LARGEST:
         raise SettingsFileInvalid(path=path, detail="it is larger than 1 MiB", detail_ja="1 MiB を超えています")
-    return settings.of_file(path, data, of, LogSettingsInvalid)
+    found = settings.of_file(path, data, of, LogSettingsInvalid)
+    return replace(found, sha256=hashlib.sha256(data).hexdigest())
 
 
 def of(raw: Mapping[str, Any]) -> Settings:
