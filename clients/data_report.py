@@ -1,10 +1,10 @@
 """What is read at a site, for its people: a report on files and counts, and how a text looks after reading."""
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clients.ingest import Document, Reading, SetAside
@@ -55,6 +55,11 @@ class File:
     def why(self, language: Language) -> str:
         """Why it is set aside; nothing for one that is used."""
         return self.aside.text(language) if self.aside else ""
+
+    def told(self, language: Language) -> str:
+        """The same, with what of it is counted."""
+        counted = ", ".join(part.text(language) for part in self.left_out)
+        return f"{self.why(language)} ({counted})" if counted else self.why(language)
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
@@ -119,6 +124,14 @@ class Report:
             found[part.what] += part.count
         return found
 
+    def left_out_by_folder(self, language: Language) -> dict[str, Counter[str]]:
+        """The same for each folder that has any, and of files that are set aside, too: where scans lie."""
+        found = defaultdict[str, Counter[str]](Counter)
+        for file in self.files:
+            for part in file.left_out:
+                found[str(PurePosixPath(file.path).parent)][part.name(language)] += part.count
+        return dict(sorted(found.items()))
+
     def totals(self) -> dict[str, float]:
         """The figures to begin with."""
         files, used = len(self.files), len(self.used)
@@ -129,7 +142,12 @@ class Report:
     def facts(self) -> dict[str, Any]:
         """For a program."""
         kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds("en").items()}
-        counted = {"kinds": kinds, "reasons": dict(self.reasons("en")), "left_out": dict(self.left_out())}
+        counted: dict[str, Any] = {
+            "kinds": kinds,
+            "reasons": dict(self.reasons("en")),
+            "left_out": dict(self.left_out()),
+        }
+        counted["left_out_by_folder"] = {folder: dict(each) for folder, each in self.left_out_by_folder("en").items()}
         return {
             "folders": [str(folder) for folder in self.folders],
             "files": [file.facts() for file in self.files],
@@ -153,13 +171,16 @@ def told(report: Report, language: Language) -> Result:
         "en": ("documents", "characters", "set aside", "encoding not certain", "not in the text", "personal or secret"),
         "ja": ("文書", "文字", "除外", "文字コードの判定が不確か", "本文に含めていません", "個人情報・秘密情報"),
     }[language]
+    by_folder = {"en": "not used, by folder", "ja": "フォルダー別の不使用"}[language]
     folders = ", ".join(map(str, report.folders))
     lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
     lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds(language).items()]
     lines += [f"{words[3]}: {file.shown}" for file in report.used if file.sure < UNSURE]
     lines += [f"{words[4]}: {file.shown}: {part.text(language)}" for file in report.used for part in file.left_out]
     lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
-    lines += [f"{words[2]}: {file.shown}: {file.why(language)}" for file in report.set_aside]
+    lines += [f"{words[2]}: {file.shown}: {file.told(language)}" for file in report.set_aside]
+    for folder, parts in report.left_out_by_folder(language).items():
+        lines += [f"{by_folder}: {printable(folder)}: {what} {count:,}" for what, count in parts.most_common()]
     lines += [report.cleaning.text(language), *(f"{words[5]}: {each.text(language)}" for each in report.redactions)]
     return Result(report.facts(), "\n".join(lines))
 
@@ -211,7 +232,9 @@ def beginning(document: Document, lines: int) -> list[str]:
 def _files(reading: Reading) -> list[File]:
     """By name."""
     used = [_used(document) for document in reading.documents]
-    return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)
+    return sorted(
+        (*used, *(File(s.name, left_out=s.left_out, aside=s) for s in reading.set_aside)), key=lambda file: file.path
+    )
 
 
 def _used(document: Document) -> File:

@@ -41,6 +41,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "documents": ("documents", "文書"),
     "mode": ("mode", "処置"),
     "left_out": ("Not in the text", "本文に含めていないもの"),
+    "by_folder": ("Not used, by folder", "使用していないもの（フォルダー別）"),
+    "folder": ("folder", "フォルダー"),
     "count": ("count", "件数"),
     "what": ("what", "内容"),
     "all": ("Files used", "使用したファイル"),
@@ -101,7 +103,7 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             word,
             "aside",
             (word["file"], word["reason"]),
-            [(file.path, file.why(language)) for file in aside],
+            [(file.path, file.told(language)) for file in aside],
         ),
         _shortened(
             word,
@@ -114,6 +116,17 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             "left_out",
             (word["file"], word["what"]),
             [(file.path, part.text(language)) for file in used for part in file.left_out],
+        ),
+        _shortened(
+            word,
+            "by_folder",
+            (word["folder"], word["what"], word["count"]),
+            [
+                (folder, what, _figure(count))
+                for folder, parts in report.left_out_by_folder(language).items()
+                for what, count in parts.most_common()
+            ],
+            (2,),
         ),
         _shortened(
             word,

@@ -88,13 +88,14 @@ Documents = tuple[Document, ...]
 
 @dataclass(frozen=True)
 class SetAside:
-    """A file that was not used, and why."""
+    """A file that was not used, and why. `left_out`: see `Unusable`."""
 
     name: str
     reason: str
     reason_ja: str
     marks: frozenset[str] = field(default=frozenset(), compare=False)
     file: File | None = field(default=None, compare=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
 
     def text(self, language: Language) -> str:
         """The reason, for a person."""
@@ -173,7 +174,7 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
             _require_current(each, outdated)
             _require_new(each, seen)
         except Unusable as refusal:
-            aside = SetAside(each.full_name, refusal.reason, refusal.reason_ja, each.marks, file)
+            aside = SetAside(each.full_name, refusal.reason, refusal.reason_ja, each.marks, file, refusal.left_out)
             set_aside.append(aside)
         else:
             content = each.result

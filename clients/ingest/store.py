@@ -311,9 +311,10 @@ class Texts:
 
     def _result(self, said: str, digest: bytes | None, characters: int) -> StoredContent | Unusable:
         given = json.loads(said)
+        left_out = tuple(LeftOut(*each) for each in given["left_out"])
         if digest is None:
-            return Unusable(given["reason"], given["reason_ja"])
-        text, left_out = Stored(digest, characters, self), tuple(LeftOut(*each) for each in given["left_out"])
+            return Unusable(given["reason"], given["reason_ja"], left_out=left_out)
+        text = Stored(digest, characters, self)
         log = LogSpan(*given["log"]) if given["log"] else None
         return StoredContent(text, Facts(**given["facts"]), left_out, frozenset(given["marks"]), log)
 
@@ -324,12 +325,12 @@ def _rows(folder: Path, paths: Iterable[Path]) -> list[tuple[bytes, bytes]]:
 
 def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
     """A part but for its text, for the table, and the text's digest."""
+    left_out = list(map(astuple, result.left_out))
     match result:
         case Unusable():
-            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja}
+            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja, "left_out": left_out}
             digest = None
         case StoredContent():
-            left_out = list(map(astuple, result.left_out))
             log = None if result.log is None else astuple(result.log)
             said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks), "log": log}
             digest = result.text.digest

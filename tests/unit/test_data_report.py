@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+import pypdfium2
 import pytest
 
 from clients import data_report, report_page
@@ -16,6 +17,8 @@ from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
 from federation.output import OutputNotWritable
 from tests.unit.test_ingest_sheets import cell, rows, workbook
+
+SCAN = Path(__file__).resolve().parents[1] / "data" / "scan.pdf"
 
 
 @pytest.fixture
@@ -89,6 +92,23 @@ def test_report_counts_what_is_set_aside_by_reason_and_what_of_a_file_is_not_in_
     assert result.facts["totals"]["left_out"] == {"hidden sheets": 1}
     assert "本文に含めていません: 日報.xlsx: 非表示シート 1" in result.text
     assert "除外:      2  .xls 形式です（.xlsx で保存し直してください）" in result.text
+
+
+def test_report_counts_pages_without_text_by_folder_and_files_by_reason_whatever_their_pages(folder: Path) -> None:
+    for name, pages in (("手順/一.pdf", 1), ("手順/二.pdf", 3), ("三.pdf", 2)):
+        document = pypdfium2.PdfDocument(SCAN)
+        for _ in range(pages - 1):
+            document.import_pages(pypdfium2.PdfDocument(SCAN))
+        document.save(folder / name)
+    report = data_report.report([folder], [read_documents(folder)], {})
+    totals = report.facts()["totals"]
+    assert totals["reasons"]["no text in it (a scan?)"] == 3
+    what = "pages without text (pictures?)"
+    assert totals["left_out_by_folder"] == {".": {what: 2}, "手順": {what: 4}}
+    text = data_report.told(report, "ja").text
+    assert "フォルダー別の不使用: 手順: 文字のないページ（画像？） 4" in text
+    assert "除外: 手順/二.pdf: 文字情報がありません（スキャン画像？） (文字のないページ（画像？） 3)" in text
+    assert "使用していないもの（フォルダー別）" in report_page.page(report, {}, "ja")
 
 
 def test_a_page_shows_what_files_are_called_and_say_and_runs_nothing_of_it(folder: Path) -> None:
