@@ -47,6 +47,8 @@ def compare(bench: Bench, outcome: Outcome, choice: ArmsChoice, documents: str) 
     shared = cached_arms(bench, choice, documents, wanted)
     federated = arms.federated(bench, outcome.factors, outcome.chosen, outcome.validation)
     found = {"base": shared.pop("base"), "federated": federated, **shared}
+    if choice.personalised:
+        found["personalised"] = arms.personalised(bench, choice, outcome.factors)
     if choice.plain:
         found["plain"] = arms.plain(bench, outcome.survivors, outcome.chosen)
     members = bench.plan.members
