@@ -23,6 +23,7 @@ from aggregator.simulate.config import ArmsChoice
 from aggregator.workers import InOrder
 from clients.contribution import training_seed
 from clients.dataset import Blocks, Corpus, joined
+from clients.validated_training import train_on
 from federation import privacy, step
 from federation.errors import TrainingDiverged
 from federation.plan import Plan, Train
@@ -181,21 +182,21 @@ def _by_themselves(bench: Bench, training: _Training, start: Sequence[float]) ->
 
 def _alone(bench: Bench, member: str, training: _Training, start: float, tell: Callable[[int], None]) -> _Alone:
     """`start`: the validation loss before it. `tell`: called with how many stretches more are over."""
-    stretches = (bench.blocks(member, round) for round in training.rounds)
-    curve, kept, best, diverged = [start], 0, training.start, False
+    rounds, told = training.rounds, 0
+
+    def validated(number: int, factors: Tensors) -> float:
+        nonlocal told
+        told += 1
+        loss = bench.validate(factors, member) if rounds[number - 1] in training.evaluated else float("nan")
+        tell(1)
+        return loss
+
+    stretches = (bench.blocks(member, round) for round in rounds)
     seed = training_seed(bench.plan, member, training.arm)
-    try:
-        trained = bench.learner.stretches(best, set(best), stretches, training.train, seed)
-        for number, (round, each) in enumerate(zip(training.rounds, trained, strict=True), start=1):
-            curve.append(bench.validate(each.tensors, member) if round in training.evaluated else float("nan"))
-            if curve[-1] <= np.nanmin(curve):
-                kept, best = number, each.tensors
-            tell(1)
-    except TrainingDiverged:
-        diverged, missing = True, len(training.rounds) + 1 - len(curve)
-        curve += [float("nan")] * missing
-        tell(missing)
-    return _Alone(kept, tuple(curve), bench.test(best, member), diverged)
+    first = (training.start, start)
+    kept = train_on(bench.learner, first, stretches, len(rounds), training.train, seed, validated)
+    tell(len(rounds) - told)
+    return _Alone(kept.after, kept.losses, bench.test(kept.factors, member), kept.diverged)
 
 
 def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:

@@ -91,7 +91,8 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
 _SITE = Path(str(dataset.__file__)).parent
 CODE = (
     *(Path(str(module.__file__)) for module in (arms, state)),
-    *(_SITE / name for name in ("contribution.py", "dataset.py", "determinism.py", "kernels.py", "trainer.py")),
+    *(_SITE / f"{name}.py" for name in ("contribution", "dataset", "determinism", "kernels", "trainer")),
+    _SITE / "validated_training.py",
 )
 """What an arm's figures depend on. How documents are read and split is in the documents' digest."""
 
