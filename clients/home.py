@@ -156,18 +156,8 @@ class Home:
         self.file("member.toml").unlink()
         for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
-        settings_of_site = ("policy.toml", "personal.toml")
-        for name in (
-            *settings_of_site,
-            "root.pub",
-            "ca.pem",
-            "carrier",
-            "roster",
-            "plan.yaml",
-            "status.json",
-            "lock",
-            "extracted.lock",
-        ):
+        settings_of_site = ("policy.toml", "personal.toml", "root.pub", "ca.pem", "carrier", "roster", "plan.yaml")
+        for name in (*settings_of_site, "status.json", "lock", "extracted.lock"):
             self.file(name).unlink(missing_ok=True)
 
     def settings(self) -> Settings:
