@@ -7,8 +7,10 @@ what is dealt is families: documents that share half of their character 5-grams,
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from clients.ingest import Document, Documents
-from clients.similarity import alike
+from clients.similarity import Sketches
 from federation.errors import DataFolderInvalid
 
 NEAR_DUPLICATE = 0.5
@@ -50,20 +52,26 @@ def families(documents: Sequence[Document]) -> list[Family]:
     """Documents grouped with their near-duplicates; exact repeats are one document. Each family in order of SHA-256."""
     distinct = sorted({document.digest: document for document in documents}.items())
     unique = [document for _, document in distinct]
-    family_of = list(range(len(unique)))  # the smallest index that a document is linked with
+    return [tuple(unique[index] for index in linked) for linked in linked_by_likeness(Sketches(unique), len(unique))]
 
-    def first(index: int) -> int:
-        while family_of[index] != index:
-            index = family_of[index]
-        return index
 
-    for one, other in alike(unique, NEAR_DUPLICATE):
-        low, high = sorted((first(one), first(other)))
-        family_of[high] = low
-    grouped: dict[int, list[Document]] = {}
-    for index, document in enumerate(unique):
-        grouped.setdefault(first(index), []).append(document)
-    return [tuple(family) for family in grouped.values()]
+def linked_by_likeness(sketches: Sketches, count: int) -> list[list[int]]:
+    """The indices of `count` sketches in families, each in order, families by their first."""
+    family_of = np.arange(count)  # the smallest index that each is linked with
+    families = {index: [index] for index in range(count)}
+    others = np.ones(count, dtype=bool)  # not of the family of the index at hand
+    for index in range(count):
+        others[index] = False
+        for near in sketches.alike(index, NEAR_DUPLICATE, others):
+            for family in np.unique(family_of[near]).tolist():
+                low, high = sorted((family, int(family_of[index])))
+                others[families[family]] = False
+                if low != high:
+                    joining = families.pop(high)
+                    family_of[joining] = low
+                    families[low] += joining
+        others[families[int(family_of[index])]] = True
+    return [sorted(families[first]) for first in sorted(families)]
 
 
 def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterator[Family]:
