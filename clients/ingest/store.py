@@ -94,7 +94,9 @@ class Stored:
         the text, our code and its libraries."""
         return self.texts.derived(self.digest, step, make, settings)
 
-    def changed(self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = "") -> tuple["Stored", bytes]:
+    def changed(
+        self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = ""
+    ) -> tuple["Stored", bytes]:
         """The text that `make` makes of this one, kept beside it, and what `make` says of it; computed once, as
         `derived` is."""
         return self.texts.changed(self, step, make, settings)

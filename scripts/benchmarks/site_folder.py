@@ -55,7 +55,7 @@ def _log(folder: Path, number: int, size: float, draw: random.Random) -> int:
     path = folder / f"MC-{machine:02}" / f"{day:05}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = max(30, round(size / 85))
-    began, step = datetime(2024, 1, 1) + timedelta(days=day), timedelta(days=1) / rows  # noqa: DTZ001  # the wall's clock
+    began, step = datetime(2024, 1, 1) + timedelta(days=day), timedelta(days=1) / rows  # the wall's clock
     lines = ["日時," + ",".join(f"MC-{machine:02} 温度{tag}[℃]" for tag in range(_TAGS))]
     levels = [draw.uniform(20, 300) for _ in range(_TAGS)]
     for row in range(rows):
