@@ -18,7 +18,7 @@ from clients.ingest.files import listed, require_opened
 from clients.ingest.pace import Progress, untold
 from clients.ingest.store import TextMissing
 from clients.journal import Departure, Journal
-from clients.manifest import Entry, Manifest
+from clients.manifest import Entry, Manifest, NoManifest
 from federation.errors import DataFolderInvalid, RengoError
 from federation.plan import Plan
 from federation.secagg.history import NOWHERE
@@ -61,7 +61,7 @@ def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callabl
     reading, decided = extracted.read(home, texts, tell).reading, split_record.earlier(home)
     parts = parts_of(reading, plan.evaluation, home.settings().folders[0], decided)
     split_record.note(home, parts)
-    made = manifest.made(home, plan, parts)
+    made = manifest.made(home, plan, parts, reading.settings)
     if earlier := _same(home, made):
         made = earlier
     else:
@@ -110,14 +110,18 @@ def _in_order(documents: list[Document]) -> Documents:
 
 def _file(entry: Entry) -> File:
     """The owner stays what the manifest says: nobody asks again."""
-    return File(entry.folder, "", entry.file, entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256))
+    facts = entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256), entry.read_with, entry.by_default
+    return File(entry.folder, "", entry.file, *facts)
 
 
 def _same(home: Home, made: Manifest) -> Manifest | None:
     """An earlier manifest of this plan and decision that says the same of every file."""
     for path in manifest.kept(home):
         if path.name.startswith(f"{made.head.job}-"):
-            earlier = manifest.parsed(path, path.read_bytes())
+            try:
+                earlier = manifest.parsed(path, path.read_bytes())
+            except NoManifest:
+                continue  # of another version, or damaged: a new one is written
             if earlier.about == made.about and path == manifest.place(home, made.head.job, earlier.digest):
                 return earlier
     return None
@@ -131,7 +135,7 @@ def _tell_of_changes(job: str, found: Manifest) -> None:
     try:
         for folder in map(Path, found.head.folders):
             require_opened(folder, read_before=found.head.files)
-            for name, path in listed(folder):
+            for name, path in listed(folder).files:
                 there.add(key := (str(folder), name))
                 new += key not in before
                 changed += key in before and _stamp(path) != before[key]

@@ -54,7 +54,7 @@ def load_frozen(
         frozen = freezing.frozen(home, plan, journal, texts, tell)
         cache = _cache(home)
         corpus = _corpus(home, plan, learner, frozen.parts, cache)
-    cache.keep_only_used()
+        cache.keep_only_used()
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus, frozen.digest

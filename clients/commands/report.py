@@ -19,7 +19,7 @@ from clients.token_cache import LIBRARIES
 from federation import base_model
 from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
-from federation.output import disk_errors
+from federation.output import OutputNotWritable, disk_errors
 
 _PAGE = "report.html"  # among what is kept of documents
 _LINES = 12  # of each sample on the page
@@ -33,12 +33,14 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
     if options.html is not None:
         _require_new(options.html.absolute(), folders)
     with contextlib.ExitStack() as opened:
+        if joined:
+            opened.enter_context(disk_errors(home.path))
+            opened.enter_context(extracted.in_use(home))  # until the page is written
         if options.folders:
             site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
             parser = opened.enter_context(Parser())
             prepared = [prepared_documents(folder, parser, *site) for folder in folders]
         else:
-            opened.enter_context(disk_errors(home.path))
             texts = opened.enter_context(extracted.opened(home))
             prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
         readings = [each.reading for each in prepared]
@@ -55,8 +57,7 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
             for reading in readings
             for document in data_report.sampled(reading)
         }
-    with disk_errors(page.absolute()):
-        write(page, report_page.page(found, samples, printer.language).encode())
+        _write_page(page, report_page.page(found, samples, printer.language))
     return Result({**result.facts, "page": str(page)}, f"{result.text}\n{page}")
 
 
@@ -94,8 +95,24 @@ def _tokens(home: Home, readings: Sequence[Reading]) -> dict[str, float]:
     return {"tokens": tokens, "tokens_a_char": tokens / chars}
 
 
+def _write_page(page: Path, html: str) -> None:
+    """Raises OutputNotWritable."""
+    with disk_errors(page.absolute()):
+        try:
+            write(page, html.encode())
+        except FileNotFoundError as error:  # its folder is there and takes no file, as /proc
+            detail, detail_ja = "no file can be made there", "そこにはファイルを作成できません"
+            raise OutputNotWritable(path=page, detail=detail, detail_ja=detail_ja) from error
+
+
 def _require_new(page: Path, folders: Sequence[Path]) -> None:
     """No file is written over, and none into a folder of data. Raises UsageError."""
+    if not page.parent.is_dir():
+        raise UsageError(
+            detail=f"There is no folder {page.parent} for the page.",
+            detail_ja=f"出力先フォルダー {page.parent} がありません。",
+            command="rengo member data",
+        )
     inside = next((folder for folder in folders if page.resolve().is_relative_to(folder.resolve())), None)
     if inside is not None or page.exists():
         en, ja = (

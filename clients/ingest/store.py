@@ -1,7 +1,7 @@
 """What was read of a site's files, in one SQLite file: each text once, by its SHA-256, and which file says it.
 
 A text is found again by what it depends on: the file's bytes, its name, and the readers (`reading_key`). A file whose
-size, time and inode are as they were is not opened at all. Every reading is one transaction: a process that is killed
+size, times and inode are as they were is not opened at all. Every reading is one transaction: a process that is killed
 loses the file that it was reading and no other. Without a path all of it is in memory, and gone with the object.
 """
 
@@ -31,7 +31,9 @@ FORMAT = 100
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, PRIMARY KEY (folder, path)) WITHOUT ROWID;
+    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, ctime_ns INTEGER NOT NULL DEFAULT -1,
+    PRIMARY KEY (folder, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mounts (folder BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
     PRIMARY KEY (reading, number)) WITHOUT ROWID;
@@ -70,11 +72,13 @@ class TextMissing(RengoError):
 
 
 class Stamp(NamedTuple):
-    """By what a file is taken for unchanged."""
+    """By what a file is taken for unchanged. `ctime_ns`: when the file system last changed anything about it, which a
+    program that writes to it cannot give back, as it can `mtime_ns`."""
 
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ class Texts:
             # Deleted text is overwritten in the file.
             pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
             self._db.executescript(f"{pragmas} {_SCHEMA} PRAGMA user_version={FORMAT}")
+            self._add_ctime()
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise TextsUnreadable(path=path, detail=str(error)) from error
@@ -176,18 +181,20 @@ class Texts:
     def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
         """SHA-256 of a file, as long as its stamp is what it was when it was read."""
         row = self._db.execute(
-            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ? "
+            "AND ctime_ns = ?",
             (os.fsencode(folder), os.fsencode(path), *stamp),
         ).fetchone()
         return row[0] if row else None
 
     def note(self, folder: Path, path: Path, stamp: Stamp, digest: bytes, reading: bytes) -> None:
         """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of them."""
-        if time.time_ns() - stamp.mtime_ns < _SETTLED_NS:
+        if time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns) < _SETTLED_NS:
             stamp = stamp._replace(mtime_ns=-1)
         key = os.fsencode(folder), os.fsencode(path)
         row = (*key, *stamp, digest, reading)
-        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
+        columns = "folder, path, size, mtime_ns, inode, ctime_ns, sha256, reading"
+        self._db.execute(f"INSERT OR REPLACE INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
 
     def forget_together(self, folder: Path) -> None:
         """Nothing of `folder` is read together with others, until it is noted."""
@@ -203,16 +210,34 @@ class Texts:
         row = self._db.execute("SELECT count(*) FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchone()
         return int(row[0])
 
-    def forget_others(self, folder: Path, listed: Iterable[Path]) -> None:
-        """Forget the files of `folder` that are not among those `listed`, nor below one of them: a subfolder that
-        cannot be opened is listed itself."""
-        there = set(listed)
-        known = self._db.execute("SELECT path FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchall()
-        gone = [path for (path,) in known if there.isdisjoint((found := Path(os.fsdecode(path)), *found.parents))]
+    def known(self, folder: Path) -> list[Path]:
+        """The files that `count` counts."""
+        return self._paths("SELECT path FROM files WHERE folder = ?", folder)
+
+    def mounts(self, folder: Path) -> set[Path]:
+        """What of `folder`, itself included, was a file system of its own when it was last listed."""
+        return set(self._paths("SELECT path FROM mounts WHERE folder = ?", folder))
+
+    def note_listed(self, folder: Path, gone: Iterable[Path], mounts: Iterable[Path]) -> None:
+        """Forget the files of `folder` that are `gone`, and remember which of it are file systems of their own."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            rows = [(os.fsencode(folder), path) for path in gone]
-            self._db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", rows)
+            self._db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", _rows(folder, gone))
+            self._db.execute("DELETE FROM mounts WHERE folder = ?", (os.fsencode(folder),))
+            self._db.executemany("INSERT INTO mounts VALUES (?, ?)", _rows(folder, mounts))
+
+    def forget(self, place: Path) -> int:
+        """Forget all that was read of `place`, a file or folder, and below it; how many files that are. What is still
+        there is looked at as if it were new."""
+        found = 0
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for table in ("mounts", "files"):
+                keys = self._db.execute(f"SELECT folder, path FROM {table}").fetchall()  # noqa: S608  # of two
+                rows = [key for key in keys if Path(os.fsdecode(key[1])).is_relative_to(place)]
+                self._db.executemany(f"DELETE FROM {table} WHERE folder = ? AND path = ?", rows)  # noqa: S608
+                found = len(rows)
+        return found
 
     def parts(self, reading: bytes) -> list[StoredPart] | None:
         """What was read under this key; None if nothing was yet."""
@@ -223,7 +248,10 @@ class Texts:
         ).fetchall()
         if not rows or any(digest is not None and characters is None for _, _, digest, characters in rows):
             return None
-        return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+        try:
+            return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None  # damaged, or written by others: what can be read again is
 
     def keep(self, reading: bytes, parts: Sequence[Part]) -> list[StoredPart]:
         """Store what was read of one file."""
@@ -308,6 +336,14 @@ class Texts:
         row = digest, step, _step_key(settings), said, became
         self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
 
+    def _add_ctime(self) -> None:
+        """To a store from before there was this column: every file is hashed once."""
+        if not any(column[1] == "ctime_ns" for column in self._db.execute("PRAGMA table_info(files)")):
+            self._db.execute("ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT -1")
+
+    def _paths(self, query: str, folder: Path) -> list[Path]:
+        return [Path(os.fsdecode(path)) for (path,) in self._db.execute(query, (os.fsencode(folder),))]
+
     def _kept(self, part: Part) -> StoredPart:
         match part.result:
             case Unusable() as refusal:
@@ -317,21 +353,26 @@ class Texts:
 
     def _result(self, said: str, digest: bytes | None, characters: int) -> StoredContent | Unusable:
         given = json.loads(said)
+        left_out = tuple(LeftOut(*each) for each in given["left_out"])
         if digest is None:
-            return Unusable(given["reason"], given["reason_ja"])
-        text, left_out = Stored(digest, characters, self), tuple(LeftOut(*each) for each in given["left_out"])
+            return Unusable(given["reason"], given["reason_ja"], left_out=left_out)
+        text = Stored(digest, characters, self)
         log = LogSpan(*given["log"]) if given["log"] else None
         return StoredContent(text, Facts(**given["facts"]), left_out, frozenset(given["marks"]), log)
 
 
+def _rows(folder: Path, paths: Iterable[Path]) -> list[tuple[bytes, bytes]]:
+    return [(os.fsencode(folder), os.fsencode(path)) for path in paths]
+
+
 def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
     """A part but for its text, for the table, and the text's digest."""
+    left_out = list(map(astuple, result.left_out))
     match result:
         case Unusable():
-            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja}
+            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja, "left_out": left_out}
             digest = None
         case StoredContent():
-            left_out = list(map(astuple, result.left_out))
             log = None if result.log is None else astuple(result.log)
             said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks), "log": log}
             digest = result.text.digest

@@ -172,6 +172,7 @@ def test_what_the_site_says_of_its_logs(tmp_path: Path, parser: Parser) -> None:
         ('[[tags]]\ntag = "a"\nhi = 1', "hi"),
         ("machines = 3", "files"),
         ('events = "a.csv"', "events"),
+        ('[[tags]]\ntag = "炉温"\nlow = 190\nhigh = 170', "炉温: 190 is more than high, 170"),
     ],
 )
 def test_a_fault_in_the_sites_settings_is_told_and_nothing_is_read(tmp_path: Path, text: str, fault: str) -> None:
