@@ -27,6 +27,10 @@ _RANK = {name: rank for rank, name in enumerate(KINDS)}
 _STRENGTH = {"drop": 0, "mask": 1, "report": 2}
 _AROUND = 20  # characters of context in the review
 _PLACES = 3  # of each find that are told
+MOST_TOLD = 5_000
+"""Texts of one kind that are told by themselves, the first that were found; of all, how often they were found. A folder
+may hold more than memory does."""
+_LONGEST = 200  # characters of such a text
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,11 @@ def redacted(documents: Iterable[Document], settings: PersonalSettings) -> Redac
     finds: dict[str, int] = {}
     holders: dict[str, int] = {}
     sightings: dict[tuple[str, str], Sighting] = {}
+    told = Counter[str]()
     for document in documents:
         masked, said = document.changed("redacted", partial(_redacted, settings=settings), settings.as_text)
         found = [_Seen(*each) for each in json.loads(said)]
-        _note(document.name, found, sightings)
+        _note(document.name, found, sightings, told)
         for each in found:
             finds[each.kind] = finds.get(each.kind, 0) + each.count
         kinds = {each.kind for each in found}
@@ -172,9 +177,14 @@ def _seen(text: str, found: Sequence[Find]) -> list[_Seen]:
     return [_Seen(*key, count, places[key]) for key, count in counts.items()]
 
 
-def _note(name: str, found: Iterable[_Seen], sightings: dict[tuple[str, str], Sighting]) -> None:
+def _note(name: str, found: Iterable[_Seen], sightings: dict[tuple[str, str], Sighting], told: Counter[str]) -> None:
+    """Into `sightings`; `told`: of each kind how many are there."""
     for each in found:
-        key = each.kind, each.text
+        key = each.kind, each.text[:_LONGEST]
+        if key not in sightings:
+            if told[each.kind] == MOST_TOLD:
+                continue
+            told[each.kind] += 1
         sighting = sightings.setdefault(key, Sighting(*key))
         sighting.count += each.count
         left = each.places[: _PLACES - len(sighting.places)]
