@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients import extracted, manifest
+from clients import extracted, manifest, split_record
 from clients.dataset import Parts, parts_of
 from clients.home import Home
 from clients.ingest import Document, Documents, File, FolderUnreachable, SetAside, Texts
@@ -50,15 +50,17 @@ class Frozen:
 def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callable[[Progress], None] = untold) -> Frozen:
     """What the approved job trains on here; frozen now if it has not begun, or began by another plan.
 
-    Raises what `extracted.read` and `parts_of` raise, ManifestMissing, ManifestChanged or FrozenTextMissing.
+    Raises what `extracted.read`, `split_record.earlier` and `parts_of` raise, ManifestMissing, ManifestChanged or
+    FrozenTextMissing.
     """
     named = journal.manifest(plan.job)
     if named and journal.history(plan.job).keyed != NOWHERE:
         found = manifest.of_job(home, plan.job, named)
         if found.head.plan == plan.digest().hex():
             return _as_before(home, plan, found, texts, tell)
-    reading = extracted.read(home, texts, tell).reading
-    parts = parts_of(reading, plan.evaluation, home.settings().folders[0])
+    reading, decided = extracted.read(home, texts, tell).reading, split_record.earlier(home)
+    parts = parts_of(reading, plan.evaluation, home.settings().folders[0], decided)
+    split_record.note(home, parts)
     made = manifest.made(home, plan, parts, reading.settings)
     if earlier := _same(home, made):
         made = earlier

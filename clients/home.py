@@ -8,6 +8,7 @@ root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
+split.sqlite        what each document was trained on or held out for, for good
 held-out.jsonl      what each adapter gains this site, by its own held-out documents
 manifests/          on which data each job trains here; receipts/ of what was purged
 extracted/          text of the documents and what is made of it, reports and review files too, until it is purged

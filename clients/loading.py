@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from clients import extracted, freezing
+from clients import extracted, freezing, split_record
 from clients.dataset import Corpus, Parts, Source, corpus_of, parts_of
 from clients.home import DEMO, Home, Settings
 from clients.ingest.pace import Progress, untold
@@ -39,7 +39,8 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     loaded, and what model and data raise."""
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
-        parts = parts_of(extracted.read(home, texts).reading, plan.evaluation, home.settings().folders[0])
+        reading, earlier = extracted.read(home, texts).reading, split_record.earlier(home)
+        parts = parts_of(reading, plan.evaluation, home.settings().folders[0], earlier)
         return learner, _corpus(home, plan, learner, parts, _cache(home))
 
 

@@ -15,6 +15,8 @@ from clients.ingest.personal import review
 from clients.ingest.personal.settings import DEFAULT_SETTINGS
 from clients.ingest.preparing import Prepared, prepared_documents
 from clients.splits import families
+from clients.token_cache import LIBRARIES
+from federation import base_model
 from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
 from federation.output import OutputNotWritable, disk_errors
@@ -83,9 +85,12 @@ def _tokens(home: Home, readings: Sequence[Reading]) -> dict[str, float]:
     from clients.loading import model_folder  # torch takes seconds, and a trial does not need it
     from clients.trainer import LocalTokenizer
 
-    tokenizer = LocalTokenizer(model_folder(home.settings()))
+    folder = model_folder(home.settings())
+    tokenizer = LocalTokenizer(folder)
+    of = repr((base_model.tokenizer_digest(folder), LIBRARIES))
     documents = [document for reading in readings for document in reading.documents]
-    tokens = sum(len(tokenizer.encode(document.text)) for document in documents)  # one text at a time in memory
+    # One text at a time in memory, and none whose tokens were counted before.
+    tokens = sum(int(d.derived("tokens", lambda text: b"%d" % len(tokenizer.encode(text)), of)) for d in documents)
     chars = sum(document.characters for document in documents)
     return {"tokens": tokens, "tokens_a_char": tokens / chars}
 

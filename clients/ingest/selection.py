@@ -1,7 +1,7 @@
 """Which of the files that were found become documents, and why the others do not."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clients.ingest import marks, revisions
@@ -77,10 +77,17 @@ class Document:
         """What the text was when it was read."""
         return self.origin or Origin(self.digest, self.characters)
 
-    def with_text(self, text: str) -> "Document":
-        """The document with another text, which lies where the old one does."""
-        body = text if isinstance(self.body, str) else self.body.texts.add(text)
-        return replace(self, body=body, origin=self.as_read)
+    def derived(self, step: str, make: Callable[[str], bytes], settings: str = "") -> bytes:
+        """What `make` gives for the text; computed once where the text lies in a store, see `Stored.derived`."""
+        return make(self.body) if isinstance(self.body, str) else self.body.derived(step, make, settings)
+
+    def changed(
+        self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = ""
+    ) -> tuple["Document", bytes]:
+        """The document with the text that `make` makes of its own, and what `make` says of it; computed once where
+        the text lies in a store, see `Stored.changed`."""
+        body, said = make(self.body) if isinstance(self.body, str) else self.body.changed(step, make, settings)
+        return (self if body == self.body else replace(self, body=body, origin=self.as_read)), said
 
 
 Documents = tuple[Document, ...]

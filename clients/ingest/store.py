@@ -38,8 +38,9 @@ CREATE TABLE IF NOT EXISTS parts (
     reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
     PRIMARY KEY (reading, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, characters INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS derived (
-    text BLOB NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (text, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS steps (
+    text BLOB NOT NULL, step TEXT NOT NULL, key BLOB NOT NULL, said BLOB NOT NULL, became BLOB,
+    PRIMARY KEY (text, step)) WITHOUT ROWID;
 """
 _SETTLED_NS = 3 * 10**9
 """A file that was written to so shortly before it was read may be written to again without a new time: file servers
@@ -92,9 +93,17 @@ class Stored:
         """The text. Raises TextMissing."""
         return self.texts.text(self.digest)
 
-    def derived(self, kind: str, make: Callable[[str], bytes]) -> bytes:
-        """What `make` gives for the text, computed once. `kind` names it and everything that it depends on."""
-        return self.texts.derived(self.digest, kind, make)
+    def derived(self, step: str, make: Callable[[str], bytes], settings: str = "") -> bytes:
+        """What `make` gives for the text, computed once for these `settings`, which are all that it depends on beside
+        the text, our code and its libraries."""
+        return self.texts.derived(self.digest, step, make, settings)
+
+    def changed(
+        self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = ""
+    ) -> tuple["Stored", bytes]:
+        """The text that `make` makes of this one, kept beside it, and what `make` says of it; computed once, as
+        `derived` is."""
+        return self.texts.changed(self, step, make, settings)
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,11 @@ def reading_key(name: str, digest: bytes, beside: str = "") -> bytes:
     """By what a file's reading is found again: all that its text depends on. `name`: the file's own, which a sensor
     log cites; `digest`: SHA-256 of its bytes; `beside`: what else its parser was told, such as of other logs."""
     return hashlib.sha256(canonical_cbor([_readers(), os.fsencode(name), digest, beside])).digest()
+
+
+def _step_key(settings: str) -> bytes:
+    """All that a step's result depends on beside the text."""
+    return hashlib.sha256(canonical_cbor([_readers(), settings])).digest()
 
 
 class Texts:
@@ -269,16 +283,34 @@ class Texts:
             raise TextMissing(path=self.path, sha256=digest.hex()[:16])
         return str(row[0])
 
-    def derived(self, digest: bytes, kind: str, make: Callable[[str], bytes]) -> bytes:
+    def derived(self, digest: bytes, step: str, make: Callable[[str], bytes], settings: str) -> bytes:
         """See `Stored.derived`."""
-        row = self._db.execute("SELECT value FROM derived WHERE text = ? AND kind = ?", (digest, kind)).fetchone()
+        row = self._db.execute(
+            "SELECT said FROM steps WHERE text = ? AND step = ? AND key = ?", (digest, step, _step_key(settings))
+        ).fetchone()
         if row is None:
             row = (make(self.text(digest)),)
-            self._db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?, ?)", (digest, kind, *row))
+            self._note_step(digest, step, settings, row[0], None)
         return bytes(row[0])
 
+    def changed(
+        self, before: Stored, step: str, make: Callable[[str], tuple[str, bytes]], settings: str
+    ) -> tuple[Stored, bytes]:
+        """See `Stored.changed`."""
+        row = self._db.execute(
+            "SELECT became, characters, said FROM steps JOIN texts ON sha256 = became "
+            "WHERE steps.text = ? AND step = ? AND key = ?",
+            (before.digest, step, _step_key(settings)),
+        ).fetchone()
+        if row is not None:
+            return Stored(row[0], row[1], self), bytes(row[2])
+        text, said = make(before.read())
+        after = self.add(text)
+        self._note_step(before.digest, step, settings, said, after.digest)
+        return after, said
+
     def prune(self, needed: Iterable[bytes]) -> None:
-        """Remove every text that no file says any more, but for those `needed`."""
+        """Remove every text that no file says any more, but for those `needed` and what any of them became."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("CREATE TEMP TABLE IF NOT EXISTS needed (sha256 BLOB PRIMARY KEY)")
@@ -287,12 +319,22 @@ class Texts:
             used = "SELECT reading FROM files UNION SELECT together FROM files WHERE together IS NOT NULL"
             self._db.execute(f"DELETE FROM parts WHERE reading NOT IN ({used})")  # noqa: S608  # no word of another's
             self._db.execute("INSERT OR IGNORE INTO needed SELECT text FROM parts WHERE text IS NOT NULL")
+            self._db.execute(
+                "INSERT OR IGNORE INTO needed WITH RECURSIVE becoming(sha256) AS (SELECT sha256 FROM needed UNION "
+                "SELECT became FROM steps JOIN becoming ON text = sha256 WHERE became IS NOT NULL) "
+                "SELECT sha256 FROM becoming"
+            )
             self._db.execute("DELETE FROM texts WHERE sha256 NOT IN (SELECT sha256 FROM needed)")
-            self._db.execute("DELETE FROM derived WHERE text NOT IN (SELECT sha256 FROM needed)")
+            self._db.execute("DELETE FROM steps WHERE text NOT IN (SELECT sha256 FROM needed)")
 
     def sync(self) -> None:
         """Everything is on the disk when this returns, also for a power cut."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _note_step(self, digest: bytes, step: str, settings: str, said: bytes, became: bytes | None) -> None:
+        """Of each step there is one result for a text: what was made by other settings or older code is replaced."""
+        row = digest, step, _step_key(settings), said, became
+        self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
 
     def _add_ctime(self) -> None:
         """To a store from before there was this column: every file is hashed once."""

@@ -23,10 +23,12 @@ from clients.journal import Departure, Journal
 from clients.journal_export import ManifestNotInJournal
 from clients.manifest import ManifestChanged, ManifestMissing
 from clients.purging import JobOpen, purge
+from clients.split_record import SplitRecordUnreadable
 from federation.plan import Plan
 from federation.secagg.history import History
 from tests.protocol.consortium import make_plan
 from tests.unit.site import MEMBERS, Site
+from tests.unit.test_splits import texts
 
 _KILLED = """
 import os, signal, sys
@@ -270,6 +272,25 @@ class TestFrozen:
             ):
                 assert [d.text for d in one] == [d.text for d in other]
             assert [a.name for a in split.set_aside] == [a.name for a in again.set_aside]
+
+
+class TestSplit:
+    def test_what_a_job_held_out_is_held_out_in_the_next_whatever_was_added_or_purged(self, site: Site) -> None:
+        first = {entry.text: entry.use for entry in freeze(site).entries if entry.use}
+        for number in range(30):
+            (data_of(site) / f"新{number}.txt").write_text(texts(30, 9)[number].text, encoding="utf-8")
+        with closing(Journal(site.home.file("journal.sqlite"))) as journal:
+            purge(site.home, journal, although_open=False)
+        second = {entry.text: entry.use for entry in freeze(site, plan=replace(PLAN, job="job-2")).entries if entry.use}
+        assert {text: second[text] for text in first} == first
+        assert {"train", "validation", "test"} == {second[text] for text in second.keys() - first.keys()}
+        assert site.home.file("split.sqlite").stat().st_mode & 0o777 == 0o600
+
+    def test_no_job_begins_without_a_record_that_is_there_and_cannot_be_read(self, site: Site) -> None:
+        freeze(site)
+        site.home.file("split.sqlite").write_bytes(b"no database" * 100)
+        with pytest.raises(SplitRecordUnreadable):
+            freeze(site)
 
 
 class TestPurge:
