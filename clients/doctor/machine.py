@@ -194,7 +194,7 @@ def _seconds_a_step(learner: Trainer, corpus: Corpus, plan: Plan) -> float:
     times = []
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        learner.train(scheme.export(state), scheme.trainable(state), taken, plan.train, 0)
+        learner.train(state.factors, scheme.trainable(state), taken, plan.train, 0)
         times.append(time.perf_counter() - began)
     return min(times)
 
