@@ -76,10 +76,13 @@ def _differences(part: Part, word: dict[str, str]) -> _Table:
     rows = []
     for row in part.rows:
         against = row.against(first) if row is not first else None
-        last = [*([shown_interval(against) if against else ""] if several else []), _figure(row.verdict.closure)]
+        last = [
+            *([_stacked(shown_interval(against)) if against else ""] if several else []),
+            _figure(row.verdict.closure),
+        ]
         counts = f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}"
         last.append(counts if "L_minus_F" in row.verdict.differences else "")
-        rows.append([_name(row), *(shown_difference(row, name) for name in names), *last])
+        rows.append([_name(row), *(_stacked(shown_difference(row, name)) for name in names), *last])
     return _Table(word["differences"], [word[key] for key in keys], rows, word["differences_note"])
 
 
@@ -129,6 +132,11 @@ def _runs(part: Part, word: dict[str, str]) -> _Table:
             figures = [str(run.seed), str(summary["chosen_round"]), f"{summary['seconds']['total']:,.0f}"]
             rows.append([_name(row), *made, str(summary["adapter_sha256"])[:12], *figures])
     return _Table(word["runs"], [word[key] for key in keys], rows, words=5)
+
+
+def _stacked(text: str) -> str:
+    """The interval below its mean: seven columns of them have to fit on a page."""
+    return text.replace(" (", "\n(")
 
 
 def _name(row: Row) -> str:
