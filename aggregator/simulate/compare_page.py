@@ -60,7 +60,7 @@ def _made(run: Run) -> tuple[object, object]:
 
 def _arms(part: Part, word: dict[str, str]) -> _Table:
     arms = [arm for arm in ARMS if any(row.bits(arm) is not None for row in part.rows)]
-    headings = [word[name] for name in ("run", "seeds", *arms, "sent", "tokens", "trained")]
+    headings = [word[name] for name in ("run", "seed", *arms, "sent", "tokens", "trained")]
     rows = []
     for row in part.rows:
         bits = [_figure(row.bits(arm)) for arm in arms]
@@ -75,14 +75,14 @@ def _differences(part: Part, word: dict[str, str]) -> _Table:
     keys = ["run", *names, *(["against"] if several else []), "closure", "harmed"]
     rows = []
     for row in part.rows:
-        against = row.against(first) if row is not first else None
-        last = [
-            *([_stacked(shown_interval(against)) if against else ""] if several else []),
-            _figure(row.verdict.closure),
-        ]
-        counts = f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}"
-        last.append(counts if "L_minus_F" in row.verdict.differences else "")
-        rows.append([_name(row), *(_stacked(shown_difference(row, name)) for name in names), *last])
+        verdict, against = row.verdict, row.against(first) if row is not first else None
+        cells = [_name(row), *(_stacked(shown_difference(row, name)) for name in names)]
+        if several:
+            cells.append(_stacked(shown_interval(against)) if against else "")
+        closure = _figure(verdict.closure) or word["not_estimable"]
+        cells.append(closure if "L_minus_P" in verdict.differences else "")
+        cells.append(f"{len(verdict.harmed)} / {len(verdict.undecided)}" if "L_minus_F" in verdict.differences else "")
+        rows.append(cells)
     return _Table(word["differences"], [word[key] for key in keys], rows, word["differences_note"])
 
 

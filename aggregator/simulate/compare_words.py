@@ -24,6 +24,7 @@ WORDS: dict[str, dict[Language, str]] = {
     "F_minus_plain": {"en": "F - plain", "ja": "F−秘匿なし"},
     "against": {"en": "F - F of the first row", "ja": "F−先頭行の F"},
     "closure": {"en": "closure", "ja": "回復率"},
+    "not_estimable": {"en": "not estimable", "ja": "推定不能"},
     "harmed": {"en": "harmed / undecided", "ja": "悪化 / 判定不能"},
     "title": {
         "en": "Bits a character on test documents; differences with 95 % intervals over texts, and every seed's range",
@@ -58,12 +59,13 @@ WORDS: dict[str, dict[Language, str]] = {
     },
     "differences": {"en": "Differences", "ja": "差"},
     "differences_note": {
-        "en": "B base, L local (each member alone), F federated, P pooled (all documents on one pile). Bits a character, "
-        "mean over members, with the 95 % interval that other test texts of the same members "
-        "would give; below it, the range of single seeds. L - F above 0: joining is better than training alone. "
+        "en": "B base, L local (each member alone), F federated, P pooled (all documents on one pile). Bits a "
+        "character, mean over members, with the 95 % interval that other test texts of the same members would give; "
+        "below it, the range of single seeds. L - F above 0: joining is better than training alone. "
         "F - F of the first row below 0: better than the first row, over the seeds that both have. Harmed: worse off "
         "than alone by more than 0.01; undecided: this cannot be excluded. Of many intervals, some miss by chance.",
-        "ja": "B 基盤、L 単独、F 連合、P 集約（全文書をまとめて学習）。1 文字あたりのビット数、拠点平均。95 % 区間は同じ拠点の別のテスト文書についてのもので、その下は "
+        "ja": "B 基盤、L 単独、F 連合、P 集約（全文書をまとめて学習）。1 文字あたりのビット数、拠点平均。"
+        "95 % 区間は同じ拠点の別のテスト文書についてのもので、その下は "
         "seed ごとの範囲です。L−F が正なら参加が単独学習より良い。F−先頭行の F が負なら先頭行より良い（共通の seed）。"
         "悪化: 単独より 0.01 を超えて悪い拠点。判定不能: それを否定できない拠点。行が多いと偶然外れる区間もあります。",
     },
