@@ -123,7 +123,7 @@ def parts_of(runs: Sequence[Run]) -> list[Part]:
 def _rows(runs: Sequence[Run]) -> Iterator[Row]:
     groups: list[list[Run]] = []
     for run in runs:
-        same = next((group for group in groups if group[0].settings == run.settings), None)
+        same = next((g for g in groups if (g[0].settings, g[0].yardstick) == (run.settings, run.yardstick)), None)
         groups.append([run]) if same is None else same.append(run)
     keys = _naming([group[0].settings for group in groups])
     for group in groups:

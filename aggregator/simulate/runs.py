@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.differences import judge
 from aggregator.simulate.report import METRICS, Line, read_lines
 from aggregator.simulate.summary import losses_by_round
 from federation import load_plan
@@ -123,7 +124,9 @@ def _read(path: Path) -> Run:
     settings["documents"] = start["documents"][:12]
     run = Run(path, settings, summary, _curve([line for line in lines if line["event"] == "round"]), arms)
     asked = ("adapter_sha256", "chosen_round", "machine", "versions", "seconds", "trained_tokens", "differences")
-    _ = (run.seed, run.yardstick, run.domains, [summary[key] for key in asked])  # all that is asked for later
+    tests = {name: arm["test"] for name, arm in arms["arms"].items()}
+    _ = judge(arms["characters"], tests, summary["member_ids"])  # with the next line all that is asked for later
+    _ = (run.seed, run.yardstick, run.domains, [summary[key] for key in asked])
     return run
 
 
