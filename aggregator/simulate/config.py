@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from aggregator.simulate.controls import Control
 from federation.errors import ConfigInvalid, Inconsistent, ModelMismatch
 from federation.plan import (
     Deadlines,
@@ -21,6 +20,9 @@ from federation.plan import (
     check_consistent,
 )
 from federation.settings import Range
+
+Control = Literal["none", "shuffled", "unrelated"]
+"""Of members from whom nothing can be gained; see aggregator/simulate/controls.py."""
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,11 @@ all seeds of a sweep share documents.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
+from aggregator.simulate.config import Control
 from clients.dataset import IGNORED, Blocks, Corpus, Ids, Tokenizer
-
-Control = Literal["none", "shuffled", "unrelated"]
 
 
 def controlled(corpora: Mapping[str, Corpus], control: Control, tokenizer: Tokenizer) -> dict[str, Corpus]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.simulate.controls import Control, controlled
+from aggregator.simulate.config import Control
+from aggregator.simulate.controls import controlled
 from aggregator.simulate.domains import domains_of
 from clients.dataset import IGNORED, Blocks, Corpus, Measure, pack
 from federation.errors import DataFolderInvalid
