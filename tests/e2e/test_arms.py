@@ -233,6 +233,7 @@ def test_a_cache_that_cannot_be_is_told_before_training(overrides: Overrides, tm
     (tmp_path / "cache").write_text("")
     typed = _last([*overrides("arms=default"), f"arms.cache={tmp_path / 'cache'}"])
     config = load_plan.compose(typed, SimulateConfig, "simulate")
+    (tmp_path / "run").mkdir()
     with pytest.raises(RengoError) as caught:
         cli.begin(config, tmp_path / "run", language="en", as_json=True)
     assert (caught.value.exit_code, (tmp_path / "run" / "metrics.jsonl").exists()) == (7, False)

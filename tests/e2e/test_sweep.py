@@ -142,6 +142,37 @@ def test_a_job_that_fails_ends_no_other_and_is_told_with_its_exit_code(overrides
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("preset", "names"),
+    [
+        ("controls", ["data.control=none", "data.control=shuffled", "data.control=unrelated"]),
+        ("ring_bits", ["secagg.ring_bits=16", "secagg.ring_bits=32"]),
+        ("four_arms", ["four-arms"]),
+    ],
+)
+def test_a_preset_of_the_results_runs_from_beginning_to_end(
+    preset: str, names: list[str], overrides: Overrides, tmp_path: Path
+) -> None:
+    """With one round, one seed and hardly any text: not its figures, but that it gives the table."""
+    place = "hydra.run.dir" if preset == "four_arms" else "hydra.sweep.dir"
+    small = [
+        each
+        for each in last(overrides("rounds=1", "seed=1", "evaluation.test_share=0.3"))
+        if not each.startswith(("arms=", "model."))
+    ]
+
+    ended = rengo(f"experiment={preset}", *small, f"arms.cache={tmp_path}", f"{place}={tmp_path / 'out'}")
+
+    assert ended.returncode == 0, ended.stderr
+    if preset == "four_arms":
+        subprocess.run([RENGO, "compare", tmp_path / "out", "--out", tmp_path / "out"], check=True, capture_output=True)
+    compared = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in compared["rows"]] == names
+    # In a cipher the test text is another one: nothing may be compared with it.
+    assert [row["part"] for row in compared["rows"]] == ([1, 1, 2] if preset == "controls" else [1] * len(names))
+
+
+@pytest.mark.e2e
 def test_a_run_is_run_by_one_process_at_a_time(overrides: Overrides, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [RENGO, "simulate", *last([*overrides(), f"hydra.run.dir={run}"])]

@@ -62,6 +62,17 @@ def test_a_preset_changes_what_it_names_and_the_command_line_has_the_last_word()
     assert (quick.rounds, quick.train.tokens_per_round, quick.seed) == (2, 256, 7)
 
 
+RESULTS = re.findall(
+    r"^    rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize("typed", RESULTS)
+def test_what_the_results_show_to_type_can_be_run(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    load_plan.run([*typed.split(), "--cfg", "job"], SimulateConfig, "simulate", lambda *_: None)
+    assert "rounds:" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_every_knob_has_a_comment_and_every_file_its_command(file: Path) -> None:
     lines = file.read_text(encoding="utf-8").splitlines()
