@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from clients.commands import membership, plans, programs, records, running
+from clients.commands import adapters, membership, plans, programs, records, running
 from federation.commands import dispatch
 from federation.errors import Language
 
-_VERBS = membership.VERBS | plans.VERBS | records.VERBS | running.VERBS | programs.VERBS
+_VERBS = membership.VERBS | adapters.VERBS | plans.VERBS | records.VERBS | running.VERBS | programs.VERBS
 _ORDER = (
-    "join doctor review approve refuse roster data preview start status stop close journal leave serve node service"
+    "join doctor review approve refuse roster data preview start status stop close personalise journal leave "
+    "serve node service"
 )
 """As a person meets them."""
 

@@ -138,7 +138,10 @@ class Experiment:
         )
 
     def _federated(self, scheme: str, rate: float) -> float:
-        name, alone = f"tune-{scheme}-{rate:g}", ("arms.local=false", "arms.pooled=false", "arms.plain=false")
+        name, alone = (
+            f"tune-{scheme}-{rate:g}",
+            ("arms.local=false", "arms.pooled=false", "arms.plain=false", "arms.personalised=false"),
+        )
         settings = (f"scheme={scheme}", f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
         try:
             output = self._simulate(name, *settings, *alone)

@@ -1,13 +1,14 @@
 """What each member would have by itself, with the federation, and if all documents could lie on one pile.
 
 base: the model as it came. local: trained on the member's own documents alone. federated: the adapter that the job
-chose. pooled: one adapter trained on everybody's documents, which only public or consented ones permit: a reference,
-not a bound. plain: a control, the federated job again with the same drop-outs and without secure aggregation.
+chose. personalised: that adapter, trained on at each member by itself. pooled: one adapter trained on everybody's
+documents, which only public or consented ones permit: a reference, not a bound. plain: a control, the federated job
+again with the same drop-outs and without secure aggregation.
 
-All arms see the same number of a member's tokens in the same order, are validated on the same text after every round's
-worth of it, keep the round with the lowest validation loss (for local: each member its own), and are tested once. An
-arm that does not depend on scheme or secure aggregation is computed once for a whole sweep and kept in a cache.
-Members are trained and tested through `Bench.in_order`, perhaps several at once.
+All arms see the same number of a member's tokens in the same order (personalised a few more), are validated on the
+same text after every round's worth of it, keep the round with the lowest validation loss (for local and personalised:
+each member its own), and are tested once. An arm that does not depend on scheme or secure aggregation is computed once
+for a whole sweep and kept in a cache. Members are trained and tested through `Bench.in_order`, perhaps several at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from aggregator.simulate.config import ArmsChoice
 from aggregator.workers import InOrder
 from clients.contribution import training_seed
 from clients.dataset import Blocks, Corpus, joined
+from clients.validated_training import train_on
 from federation import privacy, step
 from federation.errors import TrainingDiverged
 from federation.plan import Plan, Train
@@ -120,7 +122,7 @@ def _told_tests(bench: Bench, arm: str, factors: Tensors) -> tuple[tuple[float, 
 
 @dataclass(frozen=True)
 class _Alone:
-    """One member's training by itself: after how many rounds' worth it was best, its validation losses, NaN where there
+    """One member's training by itself: after how many stretches it was best, its validation losses, NaN where there
     is none, and its test texts under the best."""
 
     chosen: int
@@ -131,40 +133,70 @@ class _Alone:
 
 def local(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     """Each member by itself, with one optimiser from beginning to end. `start`: the base arm."""
-    members, rounds = bench.plan.members, bench.plan.rounds
-    train, done, telling = train_alone(bench.plan.train, choice), 0, Lock()
+    rounds = range(1, bench.plan.rounds + 1)
+    evaluated = [round for round in rounds if step.evaluates(bench.plan, round + 1)]
+    training = _Training("local", bench.first, rounds, evaluated, train_alone(bench.plan.train, choice))
+    return _by_themselves(bench, training, start.validation[0])
+
+
+def personalised(bench: Bench, choice: ArmsChoice, factors: Tensors) -> Arm:
+    """`factors`, the federated adapter, trained on at each member by itself, over the stretches of its text
+    that would have come next. Rounds and `chosen` count from that adapter; a member may choose 0, and keep it as it
+    is."""
+    plan = bench.plan
+    rounds = range(plan.rounds + 1, plan.rounds + choice.personalised_rounds + 1)
+    training = _Training("personalised", factors, rounds, rounds, train_personalised(plan.train, choice))
+    return _by_themselves(bench, training, bench.validations(factors))
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What members do by themselves: from which adapter, over which rounds' worth of their tokens, after which of these
+    validated, and how."""
+
+    arm: str
+    start: Tensors
+    rounds: range
+    evaluated: Sequence[int]
+    train: Train
+
+
+def _by_themselves(bench: Bench, training: _Training, start: Sequence[float]) -> Arm:
+    """Each member in turn, or several at once. `start`: each one's validation loss before it."""
+    members, done, telling = bench.plan.members, 0, Lock()
 
     def tell(stretches: int) -> None:  # several members may be at it
         nonlocal done
         with telling:
             done += stretches
-            bench.tell("local", done, len(members) * rounds)
+            bench.tell(training.arm, done, len(members) * len(training.rounds))
 
-    def alone(member: str, base_loss: float) -> _Alone:
-        return _alone(bench, member, train, base_loss, tell)
+    def alone(member: str, loss: float) -> _Alone:
+        return _alone(bench, member, training, loss, tell)
 
-    found = list(bench.in_order(lambda given: alone(*given), zip(members, start.validation[0], strict=True)))
+    found = list(bench.in_order(lambda given: alone(*given), zip(members, start, strict=True)))
     by_round = {round: tuple(losses) for round, losses in enumerate(zip(*(one.curve for one in found), strict=True))}
     diverged = tuple(member for member, one in zip(members, found, strict=True) if one.diverged)
     return Arm(tuple(one.chosen for one in found), _measured(by_round), tuple(one.test for one in found), diverged)
 
 
-def _alone(bench: Bench, member: str, train: Train, base_loss: float, tell: Callable[[int], None]) -> _Alone:
-    """`tell`: called with how many stretches more are over."""
-    plan = bench.plan
-    stretches = (bench.blocks(member, round) for round in range(1, plan.rounds + 1))
-    curve, kept, best, diverged = [base_loss], 0, bench.first, False
-    try:
-        for round, factors in _trained(bench, stretches, train, training_seed(plan, member, "local")):
-            curve.append(bench.validate(factors, member) if step.evaluates(plan, round + 1) else float("nan"))
-            if curve[-1] <= np.nanmin(curve):
-                kept, best = round, factors
-            tell(1)
-    except TrainingDiverged:
-        diverged, missing = True, plan.rounds + 1 - len(curve)
-        curve += [float("nan")] * missing
-        tell(missing)
-    return _Alone(kept, tuple(curve), bench.test(best, member), diverged)
+def _alone(bench: Bench, member: str, training: _Training, start: float, tell: Callable[[int], None]) -> _Alone:
+    """`start`: the validation loss before it. `tell`: called with how many stretches more are over."""
+    rounds, told = training.rounds, 0
+
+    def validated(number: int, factors: Tensors) -> float:
+        nonlocal told
+        told += 1
+        loss = bench.validate(factors, member) if rounds[number - 1] in training.evaluated else float("nan")
+        tell(1)
+        return loss
+
+    stretches = (bench.blocks(member, round) for round in rounds)
+    seed = training_seed(bench.plan, member, training.arm)
+    first = (training.start, start)
+    kept = train_on(bench.learner, first, stretches, len(rounds), training.train, seed, validated)
+    tell(len(rounds) - told)
+    return _Alone(kept.after, kept.losses, bench.test(kept.factors, member), kept.diverged)
 
 
 def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
@@ -174,7 +206,8 @@ def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     curve, kept, best, diverged = {0: start.validation[0]}, 0, bench.first, tuple[str, ...]()
     stretches = (_pile(bench, round) for round in range(1, plan.rounds + 1))
     try:
-        for round, factors in _trained(bench, stretches, train, training_seed(plan, "pooled", "")):
+        trained = bench.learner.stretches(best, set(best), stretches, train, training_seed(plan, "pooled", ""))
+        for round, factors in enumerate((each.tensors for each in trained), start=1):
             if step.evaluates(plan, round + 1):
                 curve[round] = bench.validations(factors)
                 if np.mean(curve[round]) <= min(np.mean(losses) for losses in curve.values()):
@@ -210,13 +243,6 @@ def _update(bench: Bench, state: State, round: int, member: str) -> dict[str, Ar
     return privacy.clip_update(scheme.encode(state, trained), plan.privacy)
 
 
-def _trained(bench: Bench, stretches: Iterator[Blocks], train: Train, seed: int) -> Iterator[tuple[int, Tensors]]:
-    """(round, factors) after each stretch of ordinary LoRA training of both factors."""
-    first = bench.first
-    for round, trained in enumerate(bench.learner.stretches(first, set(first), stretches, train, seed), start=1):
-        yield round, trained.tensors
-
-
 def _pile(bench: Bench, round: int) -> Blocks:
     pile = joined([bench.blocks(member, round) for member in bench.plan.members])
     return pile.for_round(1, len(pile), training_seed(bench.plan, "pooled", f"order {round}"))
@@ -225,6 +251,12 @@ def _pile(bench: Bench, round: int) -> Blocks:
 def train_alone(train: Train, choice: ArmsChoice) -> Train:
     """How a member trains by itself."""
     return _with_rate(train, choice.local_learning_rate or LOCAL_SHARE * train.optimizer.learning_rate)
+
+
+def train_personalised(train: Train, choice: ArmsChoice) -> Train:
+    """How a member trains the federated adapter on by itself."""
+    rate = choice.personalised_learning_rate
+    return _with_rate(train, rate) if rate else train_alone(train, choice)
 
 
 def train_pooled(train: Train, choice: ArmsChoice) -> Train:

@@ -50,6 +50,8 @@ def compare(bench: Bench, outcome: Outcome, choice: ArmsChoice, documents: str) 
     shared = cached_arms(bench, choice, documents, wanted)
     federated = arms.federated(bench, outcome.factors, outcome.chosen, outcome.validation)
     found = {"base": shared.pop("base"), "federated": federated, **shared}
+    if choice.personalised:
+        found["personalised"] = arms.personalised(bench, choice, outcome.factors)
     if choice.plain:
         found["plain"] = arms.plain(bench, outcome.survivors, outcome.chosen)
     members = bench.plan.members
@@ -97,7 +99,8 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
 _SITE = Path(str(dataset.__file__)).parent
 CODE = (
     *(Path(str(module.__file__)) for module in (arms, state)),
-    *(_SITE / name for name in ("contribution.py", "dataset.py", "determinism.py", "kernels.py", "trainer.py")),
+    *(_SITE / f"{name}.py" for name in ("contribution", "dataset", "determinism", "kernels", "trainer")),
+    _SITE / "validated_training.py",
 )
 """What an arm's figures depend on. How documents are read and split is in the documents' digest."""
 

@@ -67,7 +67,10 @@ class ArmsChoice:
 
     local: bool
     pooled: bool
+    personalised: bool
     plain: bool
+    personalised_rounds: Annotated[int, Range(1, 100_000)]
+    personalised_learning_rate: Annotated[float | None, Range(1e-12)]
     local_learning_rate: Annotated[float | None, Range(1e-12)]
     pooled_learning_rate: Annotated[float | None, Range(1e-12)]
     pooled_tokens_per_step: Annotated[int | None, Range(8)]

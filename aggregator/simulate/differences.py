@@ -20,6 +20,8 @@ ESTIMABLE = 0.02  # bits a character: where pooling itself gains less, a share o
 PAIRS = {
     "B_minus_F": ("base", "federated"),
     "L_minus_F": ("local", "federated"),
+    "L_minus_Fplus": ("local", "personalised"),
+    "F_minus_Fplus": ("federated", "personalised"),
     "F_minus_P": ("federated", "pooled"),
     "L_minus_P": ("local", "pooled"),
     "F_minus_plain": ("federated", "plain"),

@@ -27,9 +27,12 @@ pyplot.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _JAPANESE if
 warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
 
 COLOURS = {"base": "#888888", "local": "#c8553d", "federated": "#0b6e99", "pooled": "#588b4a", "plain": "#8a5a9e"}
+COLOURS["personalised"] = "#e09f3e"
 _MEANING = {
     "B_minus_F": "base - federated\n(what training gives)",
     "L_minus_F": "local - federated\n(what joining gives)",
+    "L_minus_Fplus": "local - personalised\n(what joining gives, trained on at the site)",
+    "F_minus_Fplus": "federated - personalised\n(what training on gives)",
     "L_minus_P": "local - pooled\n(what one pile gives)",
     "F_minus_P": "federated - pooled\n(keeping documents apart)",
     "F_minus_plain": "federated - plain\n(what the secure sum costs)",
@@ -66,6 +69,17 @@ def _losses(axes: Any, arms: Mapping[str, Arm], secure: Mapping[int, float]) -> 
         color=COLOURS["federated"],
         label="federated, from the secure sums",
     )
+    chosen = arms["federated"].chosen[0]
+    if "personalised" in arms:
+        on = arms["personalised"].validation
+        mean = [np.mean(np.array(on[r]) - start) for r in sorted(on)]
+        axes.plot(
+            [chosen + r for r in sorted(on)],
+            mean,
+            ".--",
+            color=COLOURS["personalised"],
+            label="personalised, mean over members",
+        )
     by_member = {r: np.array(losses) - start for r, losses in sorted(arms["federated"].validation.items())}
     low, high = ([np.nanquantile(changes, share) for changes in by_member.values()] for share in (0.1, 0.9))
     axes.fill_between(
@@ -77,7 +91,6 @@ def _losses(axes: Any, arms: Mapping[str, Arm], secure: Mapping[int, float]) -> 
         linewidth=0,
         label="federated, middle 80 % of members",
     )
-    chosen = arms["federated"].chosen[0]
     axes.axvline(chosen, color=COLOURS["federated"], linestyle=":", linewidth=1)
     axes.set(xlabel="rounds, or as many tokens", ylabel="change of validation loss (nats a token)")
     low, high = axes.get_ylim()

@@ -40,6 +40,10 @@ _WORDS: dict[str, Words] = {
     "base": {"en": "measuring the base model on all test documents", "ja": "全テスト文書で基盤モデルを評価中"},
     "federated": {"en": "measuring the federated adapter", "ja": "連合学習の差分を評価中"},
     "local": {"en": "training each member alone, to compare", "ja": "比較のため各拠点で単独学習中"},
+    "personalised": {
+        "en": "training the federated adapter on at each member, to compare",
+        "ja": "比較のため各拠点で連合学習の差分を追加学習中",
+    },
     "pooled": {"en": "training on everybody's documents, to compare", "ja": "比較のため全文書で学習中"},
     "plain": {"en": "running the job without secure aggregation, to compare", "ja": "比較のため秘匿集計なしで学習中"},
     "diverged": {

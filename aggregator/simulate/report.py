@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aggregator.exchange import Answered, Declined, Rejected
-from aggregator.export import read_peft, write_peft
+from aggregator.export import write_peft
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from aggregator.simulate.comparison import Outcome
 from aggregator.simulate.recording import compare
-from federation import load_plan, step, tensors
+from federation import load_plan, peft_folder, step, tensors
 from federation.errors import RengoError
 from federation.output import write_text_whole
 from federation.schemes import State
@@ -150,7 +150,7 @@ class Report:
         if not (self._output / "adapter" / "adapter_model.safetensors").exists():
             raise AdapterMissing(path=self._output / "adapter")
         survivors = {line["round"]: line["in_sum"] for line in rounds}
-        return Outcome(read_peft(self._output / "adapter"), chosen_round(rounds), validation, survivors)
+        return Outcome(peft_folder.read(self._output / "adapter"), chosen_round(rounds), validation, survivors)
 
     @property
     def adapter_sha256(self) -> str:

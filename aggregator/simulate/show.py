@@ -15,6 +15,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "federated": {"en": "federated", "ja": "連合学習"},
     "local": {"en": "local", "ja": "単独学習"},
     "pooled": {"en": "pooled", "ja": "集約学習"},
+    "personalised": {"en": "personal", "ja": "拠点適応"},
     "plain": {"en": "plain", "ja": "秘匿なし"},
     "change": {"en": "F - B", "ja": "F−B"},
     "title": {
@@ -59,6 +60,10 @@ _WORDS: dict[str, dict[Language, str]] = {
     "L_minus_F": {
         "en": "Joining against training alone (L - F): {mean:+.3f} bits a character",
         "ja": "参加と単独学習の差（L−F）: 1 文字あたり {mean:+.3f} ビット",
+    },
+    "L_minus_Fplus": {
+        "en": "Joining, and training on at the site, against training alone (L - F+): {mean:+.3f} bits a character",
+        "ja": "参加して拠点で追加学習した場合と単独学習の差（L−F+）: 1 文字あたり {mean:+.3f} ビット",
     },
     "F_minus_P": {
         "en": "Keeping documents apart against pooling them (F - P): {mean:+.3f} bits a character",
@@ -134,7 +139,7 @@ def _grid(summary: dict[str, Any], words: dict[str, str]) -> Grid:
 
 def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     lines = [words["kept"].format(chosen=summary["chosen_round"], rounds=summary["rounds"])]
-    for name in ("L_minus_F", "F_minus_P"):
+    for name in ("L_minus_F", "L_minus_Fplus", "F_minus_P"):
         if name in summary["differences"]:
             found = summary["differences"][name]
             lines.append(words[name].format(mean=found["mean"]) + _between(summary, found, words))

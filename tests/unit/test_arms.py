@@ -23,7 +23,7 @@ from tests.protocol.consortium import SHAPES, TinyLearner, Trained, make_corpus,
 
 MEMBERS = tuple(f"m{n:02}" for n in range(5))
 PLAN = make_plan(MEMBERS, rounds=4)
-CHOICE = ArmsChoice(True, True, False, None, None, None, None)
+CHOICE = ArmsChoice(True, True, False, False, 2, None, None, None, None, None)
 
 
 class ArmsLearner(TinyLearner):
@@ -97,7 +97,7 @@ class TestFairness:
         assert pile != stacked
 
     def test_own_learning_rates_and_steps_are_taken(self, bench: Bench, learner: ArmsLearner) -> None:
-        choice = ArmsChoice(True, True, False, 0.125, 0.25, 32, None)
+        choice = ArmsChoice(True, True, True, False, 2, 0.5, 0.125, 0.25, 32, None)
         base = arms.base(bench)
         arms.local(bench, choice, base)
         assert {(rate, tokens) for _, rate, tokens in learner.trained} == {(0.125, PLAN.train.tokens_per_step)}
@@ -135,6 +135,46 @@ class TestChoice:
         for arm in (arms.local(bench, CHOICE, base), arms.pooled(bench, CHOICE, base)):
             assert sorted(arm.validation) == [0, 3, 4]
             assert set(arm.chosen) <= {0, 3, 4}
+
+
+class TestPersonalised:
+    def test_begins_where_the_federation_ended_and_goes_on_through_the_member_s_text(
+        self, bench: Bench, learner: ArmsLearner
+    ) -> None:
+        walked: list[Any] = []
+        blocks = Bench.blocks
+
+        class Walking(Bench):
+            def blocks(self, member: str, round: int) -> Blocks:
+                walked.append((member, round))
+                return blocks(self, member, round)
+
+        factors = bench.learner.train(bench.first, set(bench.first), bench.blocks("m00", 1), PLAN.train, 0).tensors
+        arm = arms.personalised(Walking(**vars(bench)), CHOICE, factors)
+        assert walked == [(member, round) for member in MEMBERS for round in (5, 6)]
+        assert arm.validation[0] == bench.validations(factors)
+        assert arm.diverged == ()
+
+    def test_takes_a_rate_of_its_own_else_that_of_local(self, bench: Bench, learner: ArmsLearner) -> None:
+        for given, taken in ((0.5, 0.5), (None, 0.125)):
+            learner.trained = []
+            choice = dataclasses.replace(CHOICE, local_learning_rate=0.125, personalised_learning_rate=given)
+            arms.personalised(bench, choice, bench.first)
+            assert {rate for _, rate, _ in learner.trained} == {taken}
+
+    def test_that_only_hurts_leaves_a_member_the_federated_adapter(self, bench: Bench) -> None:
+        arm = arms.personalised(bench, dataclasses.replace(CHOICE, personalised_learning_rate=1e4), bench.first)
+        assert arm.chosen == (0,) * 5
+        assert arm.test == arms.base(bench).test
+
+    def test_is_never_taken_from_the_cache_of_another_federated_adapter(self, bench: Bench, tmp_path: Path) -> None:
+        choice = dataclasses.replace(CHOICE, personalised=True, cache=str(tmp_path))
+        trained = bench.learner.train(bench.first, set(bench.first), bench.blocks("m00", 1), PLAN.train, 0).tensors
+        found = [
+            compare(bench, Outcome(factors, 2, {}, {}), choice, "documents").arms["personalised"].test
+            for factors in (bench.first, trained)
+        ]
+        assert found[0] != found[1]
 
 
 class TestPlain:
