@@ -67,7 +67,7 @@ class TestWhatARunLeavesBehind:
         assert summary["secagg"]["ring_bits"] == 16
         assert summary["secagg"]["threshold"] == 5
         assert summary["bytes_up_per_member_round"] > 2 * summary["values_per_upload"] * 0.7
-        assert set(summary["seconds"]) == {"train", "secagg", "eval", "arms", "total"}
+        assert set(summary["seconds"]) == {"train", "secagg", "eval", "arms", "probes", "total"}
         assert 0 < summary["peak_rss_mb"] < 3000
         assert len(bytes.fromhex(summary["adapter_sha256"])) == 32
 

@@ -378,3 +378,46 @@ class TestRefusals:
     def test_a_broken_tokenizer(self, folder: Path) -> None:
         (folder / "tokenizer.json").write_text("{}")
         assert self.refused(folder).startswith("its tokenizer does not load")
+
+
+class TestLineAfter:
+    """What a model writes: the likeliest token each time."""
+
+    def by_hand(self, trainer: Trainer, text: str, count: int) -> list[int]:
+        """Without a cache: the whole text anew for each token."""
+        ids = [trainer.tokenizer.bos_id, *trainer.tokenizer.encode(text)]
+        start = len(ids)
+        with torch.inference_mode():
+            for _ in range(count):
+                row = torch.tensor([ids])
+                wanted = torch.arange(len(ids))[None] == len(ids) - 1
+                logits = packed_logits(trainer._adapted.model, row, torch.arange(len(ids))[None], wanted)
+                ids.append(int(logits[0].argmax()))
+        return ids[start:]
+
+    def test_is_what_the_whole_text_read_anew_for_each_token_gives(self, trainer: Trainer) -> None:
+        factors = factors_for(trainer)
+        for text in TEXTS:
+            written = trainer.line_after(factors, text[:8], 12)
+            expected = trainer.tokenizer.decode(self.by_hand(trainer, text[:8], 12))
+            assert written == expected.partition("\n")[0] != ""
+            assert written == trainer.line_after(factors, text[:8], 12)
+
+    def test_ends_with_the_line(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+        zero = {name: np.zeros_like(value) for name, value in factors_for(trainer).items()}
+        one, other = trainer.tokenizer.encode("一"), trainer.tokenizer.encode("\n二")
+        for tokens, line in (
+            ([*one, *other], "一"),
+            ([*one, trainer.tokenizer.eos_id, *one], "一"),
+            (one * 9, "一一一"),
+        ):
+            monkeypatch.setattr(trainer_module, "likeliest", lambda model, ids, tokens=tokens: iter(tokens))
+            assert trainer.line_after(zero, "零", 3 * len(one)) == line
+
+    def test_depends_on_the_factors(self, trainer: Trainer) -> None:
+        zero = {name: np.zeros_like(value) for name, value in factors_for(trainer).items()}
+        assert trainer.line_after(zero, TEXTS[0][:8], 12) != trainer.line_after(factors_for(trainer), TEXTS[0][:8], 12)
+
+    def test_more_than_the_model_reads_is_refused(self, trainer: Trainer) -> None:
+        with pytest.raises(ModelFolderInvalid, match="at most 512 tokens, prompt is"):
+            trainer.line_after(factors_for(trainer), "鉄" * 20, 600)
