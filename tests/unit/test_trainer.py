@@ -396,7 +396,7 @@ class TestLineAfter:
         return ids[start:]
 
     def test_is_what_the_whole_text_read_anew_for_each_token_gives(self, trainer: Trainer) -> None:
-        factors = factors_for(trainer)
+        factors = {name: 8 * value for name, value in factors_for(trainer).items()}
         for text in TEXTS:
             written = trainer.line_after(factors, text[:8], 12)
             expected = trainer.tokenizer.decode(self.by_hand(trainer, text[:8], 12))
@@ -415,8 +415,9 @@ class TestLineAfter:
             assert trainer.line_after(zero, "零", 3 * len(one)) == line
 
     def test_depends_on_the_factors(self, trainer: Trainer) -> None:
-        zero = {name: np.zeros_like(value) for name, value in factors_for(trainer).items()}
-        assert trainer.line_after(zero, TEXTS[0][:8], 12) != trainer.line_after(factors_for(trainer), TEXTS[0][:8], 12)
+        some = factors_for(trainer)
+        lines = [trainer.line_after({n: by * v for n, v in some.items()}, TEXTS[0][:8], 12) for by in (0, 8)]
+        assert lines[0] != lines[1]
 
     def test_more_than_the_model_reads_is_refused(self, trainer: Trainer) -> None:
         with pytest.raises(ModelFolderInvalid, match="at most 512 tokens, prompt is"):
