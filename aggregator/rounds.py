@@ -110,7 +110,7 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
     Rounds 1 to `plan.rounds` train; one more only measures the final adapter, through the same secure sum. A round that
     was interrupted runs again from its start, but what was finished of it is not asked again: its answers are kept.
     """
-    plan, scheme = job.plan, step.scheme_of(job.plan)
+    plan = job.plan
     exchanges = Exchanges(carrier, store, job.parties, plan.deadlines, _limits(job), observe, control.left_out)
     store.keep_roster(job.roster)
     last = store.latest()
@@ -120,14 +120,14 @@ def run(job: Job, carrier: Carrier, store: Store, observe: Observe, control: Con
         control.await_turn()
         started = time.monotonic()
         ring = step.ring_for(plan, state, round, _mean_of(job, last))
-        opening = _Opening(round, state, scheme.broadcast(state), last, ring)
+        opening = _Opening(round, state, step.broadcast(plan, state), last, ring)
         opened = _open_sum(job, exchanges, store, opening, carried, observe, control)
         carried, survivors = opened.carried, opened.aggregation.u3
         mean, decoded = ring.decode(opened.total, len(survivors))
         scalars = _figures(plan, decoded)
         if step.trains(plan, round):
             state = _moved(plan, state, step.next_state(plan, state, mean))
-        last = _checkpoint(opening, opened, scheme.broadcast(state))
+        last = _checkpoint(opening, opened, step.broadcast(plan, state))
         store.commit(last, carried=carried is not None)
         seconds = time.monotonic() - started
         observe(RoundDone(round, opened.aggregation, scalars, mean, ring, state, seconds))
@@ -149,8 +149,7 @@ def finished(job: Job, store: Store) -> State | None:
 
 def _moved(plan: Plan, before: State, after: State) -> State:
     """`after`, or JobStopped when the adapter is the same as before: no member would open a second sum on it."""
-    broadcast = step.scheme_of(plan).broadcast
-    if tensors.digest(broadcast(before)) == tensors.digest(broadcast(after)):
+    if step.adapter_digest(before) == step.adapter_digest(after):
         raise JobStopped(
             job=plan.job,
             round=after.round,
@@ -255,7 +254,7 @@ def _attempt(job: Job, exchanges: Exchanges, opening: _Opening, aggregation: Agg
     # 2. Everyone in the cohort trains on the adapter and sends the update masked; it is added on arrival.
     last, words = _last_sum(job, opening.last)
     told = last_sum_digest(last, words)
-    inboxes = aggregation.inboxes(step.terms(job.plan, tensors.digest(opening.adapter), opening.ring, told))
+    inboxes = aggregation.inboxes(step.terms(job.plan, step.adapter_digest(opening.state), opening.ring, told))
     masked = Exchange(round, "masked")
     inboxes = exchanges.admitted(masked, inboxes)
     broadcasts = _broadcasts(job, aggregation, opening, inboxes)
@@ -302,7 +301,7 @@ def _broadcasts(job: Job, aggregation: Aggregation, opening: _Opening, members: 
     """The adapter for `members` of the cohort, with the last sum, from which they can recompute it."""
     adapter = tensors.to_bytes(opening.adapter)
     last, words = _last_sum(job, opening.last)
-    body, blob = Broadcast(tensors.digest(opening.adapter), len(adapter), last), adapter + words
+    body, blob = Broadcast(step.adapter_digest(opening.state), len(adapter), last), adapter + words
     return OnDemand(members, lambda m: job.signer.sign(body, aggregation.share_ctx, m, blob))
 
 
@@ -319,7 +318,7 @@ def _state_after(job: Job, last: Checkpoint | None) -> State:
     if last is None:
         return first
     trained = min(last.round, job.plan.rounds)
-    return step.scheme_of(job.plan).restore(State(trained, first.factors), last.adapter)
+    return step.restore(first, trained, last.adapter)
 
 
 def _mean_of(job: Job, last: Checkpoint | None) -> Means | None:

@@ -90,13 +90,12 @@ class Contribution:
         self._plan, self._member, self._learner, self._corpus, self._noted = plan, member, learner, corpus, noted
         self._scheme = step.scheme_of(plan)
         self._first = step.first_state(plan, learner.shapes)
-        self._first_digest = tensors.digest(self._scheme.broadcast(self._first))
+        self._first_digest = step.adapter_digest(self._first)
         self._known: dict[int, Received] = {}
 
-    @property
-    def adapter_shapes(self) -> tensors.Shapes:
-        """The tensors that travel, by name."""
-        return tensors.shapes_of(self._scheme.broadcast(self._first))
+    def adapter_shapes(self, round: int) -> tensors.Shapes:
+        """The tensors that open `round`, by name."""
+        return step.broadcast_shapes(self._plan, self._first, round)
 
     def receive(self, round: int, broadcast: Broadcast, blob: Buffer) -> Received:
         """The adapter that opens `round`, checked. Raises Malformed, WrongTerms or AdapterUnexplained.
@@ -104,14 +103,14 @@ class Contribution:
         A member that was in the last round recomputes the adapter from the last sum and refuses any other; one that
         was not has nothing to recompute it from, and its session asks for proof that the others have (proof.py).
         """
-        shapes = self.adapter_shapes
+        shapes = self.adapter_shapes(round)
         if broadcast.adapter_size != 4 * tensors.size_of(shapes) or broadcast.adapter_size > len(blob):
             raise Malformed(detail="the adapter has another size than the plan's")
         view = memoryview(blob)
         values = tensors.from_bytes(view[: broadcast.adapter_size], shapes)
-        if tensors.digest(values) != broadcast.adapter:
+        state = step.restore(self._first, round - 1, values)
+        if step.adapter_digest(state) != broadcast.adapter:
             raise Malformed(detail="the adapter does not match its digest")
-        state = self._scheme.restore(State(round - 1, self._first.factors), values)
         mean = None
         if round == 1:
             if broadcast.last is not None or len(blob) != broadcast.adapter_size:
@@ -121,7 +120,7 @@ class Contribution:
             if broadcast.adapter != self._first_digest:
                 raise AdapterUnexplained(difference="not the first adapter of this plan, to the bit")
         else:
-            mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], values)
+            mean = self._last_mean(round, broadcast.last, view[broadcast.adapter_size :], state)
         ring = step.ring_for(self._plan, state, round, mean)
         last = last_sum_digest(broadcast.last, view[broadcast.adapter_size :])
         return Received(round, state, ring, broadcast.adapter, last)
@@ -151,11 +150,11 @@ class Contribution:
 
     def _learn(self, received: Received) -> tuple[dict[str, Array], dict[str, float]]:
         """(update, scalars) of this round. Raises TrainingDiverged."""
-        plan, round, factors = self._plan, received.round, self._scheme.export(received.state)
+        plan, round, state = self._plan, received.round, received.state
         scalars = {step.DIVERGED: 0.0}
         if step.evaluates(plan, round):
             scalars[step.BASE_LOSS] = self._base_loss
-            scalars[step.HELD_OUT_LOSS] = self._base_loss if round == 1 else self._validate(factors)
+            scalars[step.HELD_OUT_LOSS] = self._base_loss if round == 1 else self._validate(state)
             self._noted(Measured(round, scalars[step.HELD_OUT_LOSS], self._base_loss))
         update: dict[str, Array] = {}
         if not step.trains(plan, round):
@@ -163,19 +162,20 @@ class Contribution:
         else:
             count = plan.train.tokens_per_round // plan.train.sequence_length
             blocks = self._corpus.train.for_round(round, count, self._seed("order"))
-            trainable = self._scheme.trainable(received.state)
-            trained = self._learner.train(factors, trainable, blocks, plan.train, self._seed(f"round {round}"))
-            update = privacy.clip_update(self._scheme.encode(received.state, trained.tensors), plan.privacy)
+            trainable, seed = self._scheme.trainable(state), self._seed(f"round {round}")
+            trained = self._learner.train(state.factors, trainable, blocks, plan.train, seed)
+            update = privacy.clip_update(self._scheme.encode(state, trained.tensors), plan.privacy)
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
         return update, scalars
 
     @cached_property
     def _base_loss(self) -> float:
-        """Under the first adapter, which is the base model: B is zero."""
-        return self._validate(self._scheme.export(self._first))
+        """Under the first adapter, which is the base model: B, or R, is zero."""
+        return self._validate(self._first)
 
-    def _validate(self, factors: Tensors) -> float:
+    def _validate(self, state: State) -> float:
         """Mean loss in nats a token, on the same tokens in every round."""
+        factors = self._scheme.export(state)
         evaluated = self._learner.evaluate(factors, self._corpus.validation.first(self._plan.evaluation.tokens))
         return evaluated.nats / evaluated.tokens
 
@@ -186,7 +186,7 @@ class Contribution:
     def _seed(self, purpose: str) -> int:
         return training_seed(self._plan, self._member, purpose)
 
-    def _last_mean(self, round: int, last: LastSum | None, words: memoryview, values: Tensors) -> Means:
+    def _last_mean(self, round: int, last: LastSum | None, words: memoryview, state: State) -> Means:
         if last is None:
             raise WrongTerms(what="last sum", actual="missing", expected=f"the sum of round {round - 1}")
         known = self._known.get(round - 1)
@@ -202,8 +202,7 @@ class Contribution:
             actual, opened_by = last.proof.adapter, known.adapter
             if actual != opened_by:
                 raise WrongTerms(what="last adapter", actual=actual.hex()[:16], expected=opened_by.hex()[:16])
-            expected = step.next_state(self._plan, known.state, mean)
-            self._require_same(values, self._scheme.broadcast(expected))
+            self._require_same(state, step.next_state(self._plan, known.state, mean))
         return mean
 
     def _stated_ring(self, round: int, last: LastSum) -> Ring:
@@ -220,8 +219,10 @@ class Contribution:
         bits, count = self._plan.secagg.ring_bits, len(self._plan.members)
         return Ring(bits, count, shapes, ranges, step.scalars_of(self._plan, round))
 
-    def _require_same(self, actual: Tensors, expected: Tensors) -> None:
-        difference = tensors.relative_difference(actual, expected)
+    def _require_same(self, actual: State, expected: State) -> None:
+        """Factors and velocity, each by itself: next to a large one a small one could be anything."""
+        of_factors = tensors.relative_difference(self._scheme.broadcast(actual), self._scheme.broadcast(expected))
+        difference = max(of_factors, tensors.relative_difference(actual.velocity, expected.velocity))
         if not difference <= SAME_ADAPTER:
             raise AdapterUnexplained(difference=f"relative difference {difference:.2g}")
 

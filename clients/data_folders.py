@@ -14,7 +14,8 @@ from federation import settings
 from federation.errors import RengoError
 from federation.text import is_printable
 
-_LINE = re.compile(r"^[ \t]*data[ \t]*=.*$", re.MULTILINE)
+UNMARKED = "none"
+"""In place of a mark: files without one are used."""
 
 
 class FolderNotAdded(RengoError):
@@ -24,20 +25,30 @@ class FolderNotAdded(RengoError):
     exit_code = 2
 
 
-def add(home: Home, journal: Journal, folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Write `folders` into member.toml, beside those that are there; all of them. Raises DataFolderInvalid when one
-    cannot be opened, and FolderNotAdded."""
-    known = list(home.settings().folders)
-    for folder in (folder.absolute() for folder in folders):
+def add(home: Home, journal: Journal, folders: Sequence[Path], mark: str | None = None) -> tuple[Path, ...]:
+    """Write `folders` into member.toml, beside those that are there; all of them. `mark`: what files in them that bear
+    none count as bearing, or UNMARKED; with it, a folder may be there already. Raises DataFolderInvalid when one cannot
+    be opened, and FolderNotAdded."""
+    settings = home.settings()
+    known, marks = list(settings.folders), settings.default_marks
+    added = [folder.absolute() for folder in folders]
+    for folder in added:
         require_opened(folder)
-        _require_apart(folder, known, home)
-        known.append(folder)
+        if mark is None or folder not in known:
+            _require_apart(folder, known, home)
+            known.append(folder)
+        if mark is not None:
+            marks |= {folder: mark}
     path = home.file("member.toml")
     before = path.read_bytes()
-    after = _with_data(path, before, [str(folder) for folder in known])
+    after = _with_list(path, before, "data", [str(folder) for folder in known])
+    unmarked = [f"{folder} = {each}" for folder, each in marks.items() if each != UNMARKED]
+    if mark is not None:
+        after = _with_list(path, after, "unmarked", unmarked)
     write(path, after)
-    added = ", ".join(map(str, known[-len(folders) :]))
-    note = f"added {added}; by {getpass.getuser()}"
+    note = f"added {', '.join(map(str, added))}; by {getpass.getuser()}"
+    if mark is not None:
+        note += f"; files without a mark count as {mark}"
     journal.record(Departure("", ("data",), "", 0, hashlib.sha256(after).digest(), note=note))
     return tuple(known)
 
@@ -61,19 +72,18 @@ def _overlap(one: Path, other: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
-def _with_data(path: Path, before: bytes, folders: list[str]) -> bytes:
-    """The file with another line `data`. Raises FolderNotAdded where a person wrote it over several lines."""
-    listing = ", ".join(json.dumps(folder, ensure_ascii=False) for folder in folders)
-    text = before.decode("utf-8-sig")
-    found = _LINE.search(text)
-    if found is not None:
-        after = f"{text[: found.start()]}data     = [{listing}]{text[found.end() :]}".encode()
-        if _parses_to(path, after, settings.parse_toml(path, before) | {"data": folders}):
-            return after
-    detail = "its line `data` is not one that this program can change; add the folder there by hand"
-    raise FolderNotAdded(
-        path=path, detail=detail, detail_ja="`data` の行を自動で変更できません（手で追加してください）"
-    )
+def _with_list(path: Path, before: bytes, key: str, entries: list[str]) -> bytes:
+    """The file with another line `key`; a new one goes to the top. Raises FolderNotAdded where a person wrote it over
+    several lines."""
+    listing = ", ".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    line, text, was = f"{key:8} = [{listing}]", before.decode("utf-8-sig"), settings.parse_toml(path, before)
+    found = re.search(rf"^[ \t]*{key}[ \t]*=.*$", text, re.MULTILINE)
+    after = f"{line}\n{text}" if found is None else f"{text[: found.start()]}{line}{text[found.end() :]}"
+    if (found is not None) == (key in was) and _parses_to(path, after.encode(), was | {key: entries}):
+        return after.encode()
+    detail = f"its line `{key}` is not one that this program can change; write it by hand: {line}"
+    detail_ja = f"`{key}` の行を自動で変更できません（手で記入してください: {line}）"
+    raise FolderNotAdded(path=path, detail=detail, detail_ja=detail_ja)
 
 
 def _parses_to(path: Path, data: bytes, wanted: dict[str, object]) -> bool:

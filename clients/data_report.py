@@ -1,10 +1,10 @@
 """What is read at a site, for its people: a report on files and counts, and how a text looks after reading."""
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clients.ingest import Document, Reading, SetAside
@@ -17,6 +17,7 @@ from federation.text import printable
 UNSURE = 0.6
 """Below this, how sure a reader is of an encoding (`Facts.sure`) is worth a look."""
 
+_KINDS_JA = {"text": "テキスト", "table": "表", "sensor log": "センサーログ", "event log": "イベントログ"}
 _FILES_SAMPLED = 3
 _WIDEST = 200
 
@@ -42,10 +43,9 @@ class File:
     left_out: tuple[LeftOut, ...] = ()
     aside: SetAside | None = None
 
-    @property
-    def how(self) -> str:
+    def how(self, language: Language) -> str:
         """Kind and encoding."""
-        return f"{self.kind} {self.encoding}".strip()
+        return f"{kind_text(self.kind, language)} {self.encoding}".strip()
 
     @property
     def shown(self) -> str:
@@ -55,6 +55,11 @@ class File:
     def why(self, language: Language) -> str:
         """Why it is set aside; nothing for one that is used."""
         return self.aside.text(language) if self.aside else ""
+
+    def told(self, language: Language) -> str:
+        """The same, with what of it is counted."""
+        counted = ", ".join(part.text(language) for part in self.left_out)
+        return f"{self.why(language)} ({counted})" if counted else self.why(language)
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
@@ -100,13 +105,12 @@ class Report:
         """The others."""
         return [file for file in self.files if file.aside]
 
-    @property
-    def kinds(self) -> dict[str, Kind]:
+    def kinds(self, language: Language) -> dict[str, Kind]:
         """By kind and encoding, that with the most text first."""
         chars, files = Counter[str](), Counter[str]()
         for file in self.used:
-            chars[file.how] += file.chars
-            files[file.how] += 1
+            chars[file.how(language)] += file.chars
+            files[file.how(language)] += 1
         return {how: Kind(files[how], count) for how, count in chars.most_common()}
 
     def reasons(self, language: Language) -> Counter[str]:
@@ -120,6 +124,14 @@ class Report:
             found[part.what] += part.count
         return found
 
+    def left_out_by_folder(self, language: Language) -> dict[str, Counter[str]]:
+        """The same for each folder that has any, and of files that are set aside, too: where scans lie."""
+        found = defaultdict[str, Counter[str]](Counter)
+        for file in self.files:
+            for part in file.left_out:
+                found[str(PurePosixPath(file.path).parent)][part.name(language)] += part.count
+        return dict(sorted(found.items()))
+
     def totals(self) -> dict[str, float]:
         """The figures to begin with."""
         files, used = len(self.files), len(self.used)
@@ -129,8 +141,13 @@ class Report:
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
-        kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds.items()}
-        counted = {"kinds": kinds, "reasons": dict(self.reasons("en")), "left_out": dict(self.left_out())}
+        kinds = {how: {"files": kind.files, "chars": kind.chars} for how, kind in self.kinds("en").items()}
+        counted: dict[str, Any] = {
+            "kinds": kinds,
+            "reasons": dict(self.reasons("en")),
+            "left_out": dict(self.left_out()),
+        }
+        counted["left_out_by_folder"] = {folder: dict(each) for folder, each in self.left_out_by_folder("en").items()}
         return {
             "folders": [str(folder) for folder in self.folders],
             "files": [file.facts() for file in self.files],
@@ -154,28 +171,36 @@ def told(report: Report, language: Language) -> Result:
         "en": ("documents", "characters", "set aside", "encoding not certain", "not in the text", "personal or secret"),
         "ja": ("文書", "文字", "除外", "文字コードの判定が不確か", "本文に含めていません", "個人情報・秘密情報"),
     }[language]
+    by_folder = {"en": "not used, by folder", "ja": "フォルダー別の不使用"}[language]
     folders = ", ".join(map(str, report.folders))
     lines = [f"{folders}: {words[0]} {totals['used']:,}, {words[1]} {totals['chars']:,}"]
-    lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds.items()]
+    lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds(language).items()]
     lines += [f"{words[3]}: {file.shown}" for file in report.used if file.sure < UNSURE]
     lines += [f"{words[4]}: {file.shown}: {part.text(language)}" for file in report.used for part in file.left_out]
     lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
-    lines += [f"{words[2]}: {file.shown}: {file.why(language)}" for file in report.set_aside]
+    lines += [f"{words[2]}: {file.shown}: {file.told(language)}" for file in report.set_aside]
+    for folder, parts in report.left_out_by_folder(language).items():
+        lines += [f"{by_folder}: {printable(folder)}: {what} {count:,}" for what, count in parts.most_common()]
     lines += [report.cleaning.text(language), *(f"{words[5]}: {each.text(language)}" for each in report.redactions)]
     return Result(report.facts(), "\n".join(lines))
 
 
-def counts(reading: Reading) -> dict[str, int]:
+def kind_text(kind: str, language: Language) -> str:
+    """A kind of file (`Facts.kind`), for a person. Names of formats are the same in Japanese."""
+    return _KINDS_JA.get(kind, kind) if language == "ja" else kind
+
+
+def counts(reading: Reading, language: Language) -> dict[str, int]:
     """How many documents there are of each kind and encoding."""
-    found = Counter(_how(document) for document in reading.documents)
+    found = Counter(_how(document, language) for document in reading.documents)
     return dict(sorted(found.items()))
 
 
 def where(folder: Path, reading: Reading, language: Language) -> Result:
     """Every file that is read, and how."""
-    rows = [{"file": d.place, "as": _how(d), "characters": d.characters} for d in reading.documents]
+    rows = [{"file": d.place, "as": _how(d, "en"), "characters": d.characters} for d in reading.documents]
     head = {"en": f"read, never written, in {folder}:", "ja": f"読み取り専用: {folder}"}[language]
-    lines = [f"  {printable(d.name)}  ({_how(d)}, {d.characters:,})" for d in reading.documents]
+    lines = [f"  {printable(d.name)}  ({_how(d, language)}, {d.characters:,})" for d in reading.documents]
     return Result({"folder": str(folder), "files": rows}, "\n".join([head, *lines]))
 
 
@@ -187,7 +212,7 @@ def sample(folder: Path, reading: Reading, name: str | None, lines: int, languag
     texts = {d.name: beginning(d, lines) for d in chosen}
     note = {"en": "this text stays here", "ja": "この内容は社外に出ません"}[language]
     shown = [
-        f"{printable(d.name)} ({_how(d)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name])
+        f"{printable(d.name)} ({_how(d, language)}; {note})\n" + "\n".join(f"  | {line}" for line in texts[d.name])
         for d in chosen
     ]
     return Result({"folder": str(folder), "samples": texts}, "\n".join(shown))
@@ -207,7 +232,9 @@ def beginning(document: Document, lines: int) -> list[str]:
 def _files(reading: Reading) -> list[File]:
     """By name."""
     used = [_used(document) for document in reading.documents]
-    return sorted((*used, *(File(s.name, aside=s) for s in reading.set_aside)), key=lambda file: file.path)
+    return sorted(
+        (*used, *(File(s.name, left_out=s.left_out, aside=s) for s in reading.set_aside)), key=lambda file: file.path
+    )
 
 
 def _used(document: Document) -> File:
@@ -217,8 +244,8 @@ def _used(document: Document) -> File:
     return File(document.name, *how, *sizes, tuple(sorted(document.marks)), document.left_out)
 
 
-def _how(document: Document) -> str:
-    return f"{document.facts.kind} {document.facts.encoding}".strip()
+def _how(document: Document, language: Language) -> str:
+    return f"{kind_text(document.facts.kind, language)} {document.facts.encoding}".strip()
 
 
 def _no_such(name: str, names: list[str]) -> NoSuchDocument:

@@ -19,10 +19,12 @@ from clients.ingest import Document, Documents, Reading, SetAside
 from clients.ingest.parser import Parser
 from clients.ingest.personal.settings import OFF, PersonalSettings
 from clients.ingest.preparing import prepared_documents
-from clients.splits import families, split
+from clients.splits import NOTHING_EARLIER, Earlier, families, split
 from federation import plan
 from federation.errors import TooLittleText
 
+USES = ("train", "test", "validation")
+"""What documents are used for, in the order in which `splits` numbers its parts."""
 IGNORED = -100  # torch's cross_entropy skips it by default
 _AT_ONCE = 1024  # blocks in memory
 
@@ -171,11 +173,21 @@ def read_parts(
     return parts_of(prepared_documents(folder, parser, permitted, personal).reading, evaluation, folder)
 
 
-def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path) -> Parts:
-    """What was read, split. Raises DataFolderInvalid (about `folder`) for too few documents."""
+def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path, earlier: Earlier = NOTHING_EARLIER) -> Parts:
+    """What was read, split; `earlier` as in `splits.split`, its parts numbered as in `USES`. Raises DataFolderInvalid
+    (about `folder`) for too few documents."""
     shares = (evaluation.test_share, evaluation.validation_share)
-    train, test, validation = split(reading.documents, shares, folder)
-    return Parts(train, validation, test, reading.set_aside)
+    train, test, validation = split(reading.documents, shares, folder, earlier)
+    dealt = {document.digest for document in (*train, *test, *validation)}
+    torn = [_torn(document) for document in reading.documents if document.digest not in dealt]
+    set_aside = sorted((*reading.set_aside, *torn), key=lambda each: each.name) if torn else reading.set_aside
+    return Parts(train, validation, test, tuple(set_aside))
+
+
+def _torn(document: Document) -> SetAside:
+    en = "new, and like a document that was trained on and like one that was held out"
+    ja = "新しい文書ですが、学習に使った文書と評価用に分けた文書の両方に似ています"
+    return SetAside(document.name, en, ja, document.marks, document.file)
 
 
 class Packing(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients import extracted, manifest
+from clients import extracted, manifest, split_record
 from clients.dataset import Parts, parts_of
 from clients.home import Home
 from clients.ingest import Document, Documents, File, FolderUnreachable, SetAside, Texts
@@ -18,7 +18,7 @@ from clients.ingest.files import listed, require_opened
 from clients.ingest.pace import Progress, untold
 from clients.ingest.store import TextMissing
 from clients.journal import Departure, Journal
-from clients.manifest import Entry, Manifest
+from clients.manifest import Entry, Manifest, NoManifest
 from federation.errors import DataFolderInvalid, RengoError
 from federation.plan import Plan
 from federation.secagg.history import NOWHERE
@@ -50,15 +50,18 @@ class Frozen:
 def frozen(home: Home, plan: Plan, journal: Journal, texts: Texts, tell: Callable[[Progress], None] = untold) -> Frozen:
     """What the approved job trains on here; frozen now if it has not begun, or began by another plan.
 
-    Raises what `extracted.read` and `parts_of` raise, ManifestMissing, ManifestChanged or FrozenTextMissing.
+    Raises what `extracted.read`, `split_record.earlier` and `parts_of` raise, ManifestMissing, ManifestChanged or
+    FrozenTextMissing.
     """
     named = journal.manifest(plan.job)
     if named and journal.history(plan.job).keyed != NOWHERE:
         found = manifest.of_job(home, plan.job, named)
         if found.head.plan == plan.digest().hex():
             return _as_before(home, plan, found, texts, tell)
-    parts = parts_of(extracted.read(home, texts, tell).reading, plan.evaluation, home.settings().folders[0])
-    made = manifest.made(home, plan, parts)
+    reading, decided = extracted.read(home, texts, tell).reading, split_record.earlier(home)
+    parts = parts_of(reading, plan.evaluation, home.settings().folders[0], decided)
+    split_record.note(home, parts)
+    made = manifest.made(home, plan, parts, reading.settings)
     if earlier := _same(home, made):
         made = earlier
     else:
@@ -107,14 +110,18 @@ def _in_order(documents: list[Document]) -> Documents:
 
 def _file(entry: Entry) -> File:
     """The owner stays what the manifest says: nobody asks again."""
-    return File(entry.folder, "", entry.file, entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256))
+    facts = entry.size, entry.mtime_ns, -1, bytes.fromhex(entry.sha256), entry.read_with, entry.by_default
+    return File(entry.folder, "", entry.file, *facts)
 
 
 def _same(home: Home, made: Manifest) -> Manifest | None:
     """An earlier manifest of this plan and decision that says the same of every file."""
     for path in manifest.kept(home):
         if path.name.startswith(f"{made.head.job}-"):
-            earlier = manifest.parsed(path, path.read_bytes())
+            try:
+                earlier = manifest.parsed(path, path.read_bytes())
+            except NoManifest:
+                continue  # of another version, or damaged: a new one is written
             if earlier.about == made.about and path == manifest.place(home, made.head.job, earlier.digest):
                 return earlier
     return None
@@ -128,7 +135,7 @@ def _tell_of_changes(job: str, found: Manifest) -> None:
     try:
         for folder in map(Path, found.head.folders):
             require_opened(folder, read_before=found.head.files)
-            for name, path in listed(folder):
+            for name, path in listed(folder).files:
                 there.add(key := (str(folder), name))
                 new += key not in before
                 changed += key in before and _stamp(path) != before[key]

@@ -8,12 +8,14 @@ root.pub, ca.pem    whom this site trusts, from the join token on
 carrier             host:port that the node connects to, as the registry said last
 roster, plan.yaml   as approved; approvals.json says by whom
 journal.sqlite      what left
+split.sqlite        what each document was trained on or held out for, for good
 held-out.jsonl      what each adapter gains this site, by its own held-out documents
 manifests/          on which data each job trains here; receipts/ of what was purged
 extracted/          text of the documents and what is made of it, reports and review files too, until it is purged
 """
 
 import datetime
+import hashlib
 import json
 import os
 import shutil
@@ -23,12 +25,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from clients import policy_file
+from clients.ingest.marks import MARKS
 from clients.ingest.personal import settings as personal_settings
 from clients.ingest.personal.settings import PersonalSettings
 from clients.keys import load_or_create
 from clients.policy_file import SitePolicy
 from federation import load_plan, settings
-from federation.errors import ConfigInvalid, Fault, RengoError, SettingsFileInvalid, SignatureInvalid
+from federation.errors import ConfigInvalid, Fault, Inconsistent, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.formats import OtherSettings
 from federation.identity import Identity, Roster, SignedRoster
 from federation.plan import Plan
@@ -43,6 +46,7 @@ id       = {id}       # the member's id in the roster
 registry = {registry} # where the coordinator's registry is
 data     = {data}     # folders with manuals and logs: read, never written
 model    = {model}    # folder with the base model; "demo" for the small one inside rengo
+# unmarked = ["/srv/logs = 社外秘"] # what files without a mark count as: `rengo member data add DIR --mark MARK`
 # read_mb_per_s = 20           # how fast files are read at most, for the sake of a file server
 # read_hours = "20:00-06:00"   # when files are read, local time
 """
@@ -92,8 +96,8 @@ class ApprovedFileChanged(RengoError):
 
 @dataclass(frozen=True)
 class Settings:
-    """member.toml. `read_mb_per_s`: 0 for any; `read_hours`: as `training_hours` in policy.toml. Files of before they
-    were there do without."""
+    """member.toml. `read_mb_per_s`: 0 for any; `read_hours`: as `training_hours` in policy.toml; `unmarked`: the mark
+    that files without one count as bearing, "FOLDER = MARK". Files of before they were there do without."""
 
     id: str
     registry: str
@@ -101,11 +105,17 @@ class Settings:
     model: str
     read_mb_per_s: Annotated[float, Range(0)] = 0
     read_hours: str = policy_file.ANY
+    unmarked: Annotated[tuple[str, ...], Range(0)] = ()
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where the documents are."""
         return tuple(map(Path, (self.data,) if isinstance(self.data, str) else self.data))
+
+    @property
+    def default_marks(self) -> dict[Path, str]:
+        """`unmarked`, by folder."""
+        return {Path(folder.strip()): mark.strip() for folder, _, mark in (e.rpartition("=") for e in self.unmarked)}
 
 
 @dataclass(frozen=True)
@@ -147,8 +157,8 @@ class Home:
         self.file("member.toml").unlink()
         for name in ("keys", "flower", "extracted"):
             shutil.rmtree(self.file(name), ignore_errors=True)
-        settings_of_site = ("policy.toml", "personal.toml")
-        for name in (*settings_of_site, "root.pub", "ca.pem", "carrier", "roster", "plan.yaml", "status.json", "lock"):
+        settings_of_site = ("policy.toml", "personal.toml", "root.pub", "ca.pem", "carrier", "roster", "plan.yaml")
+        for name in (*settings_of_site, "status.json", "lock", "extracted.lock"):
             self.file(name).unlink(missing_ok=True)
 
     def settings(self) -> Settings:
@@ -165,6 +175,12 @@ class Home:
     def personal(self) -> PersonalSettings:
         """What personal.toml says. Raises SettingsFileInvalid or PersonalSettingsInvalid."""
         return personal_settings.read(self.file("personal.toml"))
+
+    def personal_with_digest(self) -> tuple[PersonalSettings, dict[str, str]]:
+        """The same, and SHA-256 (hex) of the file by its path; nothing where there is no file. Raises as `personal`."""
+        found, path = self.personal(), self.file("personal.toml")
+        digest = {str(path): hashlib.sha256(path.read_bytes()).hexdigest()} if path.exists() else {}
+        return found, digest
 
     def identity(self) -> Identity:
         """The member's signing key."""
@@ -258,7 +274,16 @@ def now() -> str:
 
 
 def _faults(values: Mapping[str, Any]) -> list[Fault]:
-    return policy_file.hours_faults("read_hours", values.get("read_hours", policy_file.ANY))
+    faults = policy_file.hours_faults("read_hours", values.get("read_hours", policy_file.ANY))
+    data = values.get("data", ())
+    for line in values.get("unmarked", ()):
+        folder, _, mark = (part.strip() for part in line.rpartition("="))
+        if folder not in ((data,) if isinstance(data, str) else data) or mark not in MARKS:
+            known = ", ".join(MARKS)
+            en = f'{line!r} is not "FOLDER = MARK" with a folder of `data` and one of {known}'
+            ja = f"{line!r} は「`data` のフォルダー = 表示」（表示は {known}）ではありません"
+            faults.append(Inconsistent(where="unmarked", detail=en, detail_ja=ja))
+    return faults
 
 
 def _toml(path: Path) -> dict[str, Any]:

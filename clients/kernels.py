@@ -4,6 +4,7 @@ their gradients: a LoRA layer and the loss. The same mathematics as peft's and t
 Every operation here is deterministic, and runs on the device of what it is given.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,22 +15,26 @@ ROWS = {"cpu": 64, "cuda": 2048}
 keep a GPU busy."""
 
 
-def fuse_lora(layer: Any) -> None:
-    """Let one of peft's LoRA layers, without dropout and not merged, compute by `_Lora`.
+def fuse_lora(layer: Any, core: Callable[[], Tensor | None]) -> bool:
+    """Let one of peft's LoRA layers, without dropout and not merged, compute by `_Lora`. `core`: R in B R A, (r, r), or
+    None where there is none.
 
-    A base layer that is more than a linear map is left to peft.
+    False for a base layer that is more than a linear map: it is left to peft, which knows no R.
     """
     base = layer.base_layer
     if type(base) is not torch.nn.Linear:
-        return
+        return False
     a, b, scale = layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.scaling["default"]
 
     def forward(x: Tensor) -> Tensor:
+        r = core()
+        narrow = a if r is None else r @ a
         # torch leaves Function.apply without annotations.
-        result: Tensor = _Lora.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
+        result: Tensor = _Lora.apply(x, base.weight, base.bias, narrow, b, scale)  # type: ignore[no-untyped-call]
         return result
 
     layer.forward = forward
+    return True
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from clients import extracted, freezing
+from clients import extracted, freezing, split_record
 from clients.dataset import Corpus, Parts, Source, corpus_of, parts_of
 from clients.home import DEMO, Home, Settings
 from clients.ingest.pace import Progress, untold
@@ -39,7 +39,8 @@ def load(home: Home, plan: Plan) -> tuple[Trainer, Corpus]:
     loaded, and what model and data raise."""
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
-        parts = parts_of(extracted.read(home, texts).reading, plan.evaluation, home.settings().folders[0])
+        reading, earlier = extracted.read(home, texts).reading, split_record.earlier(home)
+        parts = parts_of(reading, plan.evaluation, home.settings().folders[0], earlier)
         return learner, _corpus(home, plan, learner, parts, _cache(home))
 
 
@@ -53,7 +54,7 @@ def load_frozen(
         frozen = freezing.frozen(home, plan, journal, texts, tell)
         cache = _cache(home)
         corpus = _corpus(home, plan, learner, frozen.parts, cache)
-    cache.keep_only_used()
+        cache.keep_only_used()
     for file in corpus.set_aside:
         _log.warning("%s is not used: %s", file.name, file)
     return learner, corpus, frozen.digest

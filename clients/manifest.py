@@ -22,7 +22,7 @@ from federation.errors import RengoError
 from federation.plan import Plan
 
 FOLDER = "manifests"
-FORM = 1
+FORM = 2
 """Of the file; raised when it is written otherwise."""
 
 
@@ -55,7 +55,9 @@ class NoManifest(RengoError):
 class Entry:
     """One file, or one in an archive. `file`: its path below `folder`; `name`: the document's. `use`: train, validation
     or test; "" for a file that is not used, for a `reason`. `text`: SHA-256 of what was read of it. Digests are hex, ""
-    where nothing was read. `owner`: the user as the operating system says; of a share, often whoever mounted it."""
+    where nothing was read. `owner`: the user as the operating system says; of a share, often whoever mounted it.
+    `by_default`: it bears no mark, and `marks` is its folder's default. `read_with`: other files of the folder that its
+    text depends on (a log's: logs.toml, exports that it overlaps with, events that are quoted beside it)."""
 
     folder: str
     file: str
@@ -65,6 +67,8 @@ class Entry:
     sha256: str
     owner: str
     marks: tuple[str, ...]
+    by_default: bool
+    read_with: tuple[str, ...]
     use: str
     text: str
     reason: str
@@ -74,7 +78,8 @@ class Entry:
 @dataclass(frozen=True)
 class Head:
     """What a manifest is about. `approved`, `applicant`, `approver`: the decision about the plan, as in approvals.json.
-    `entries`: SHA-256 (hex) of all other lines."""
+    `unmarked`: as in member.toml; `settings`: SHA-256 (hex) of personal.toml and each logs.toml, by path. `entries`:
+    SHA-256 (hex) of all other lines."""
 
     form: int
     rengo: str
@@ -86,6 +91,8 @@ class Head:
     applicant: str
     approver: str
     permitted_marks: tuple[str, ...]
+    unmarked: tuple[str, ...]
+    settings: Mapping[str, str]
     folders: tuple[str, ...]
     files: int
     used: int
@@ -119,15 +126,16 @@ class Manifest:
         return replace(self.head, frozen="")
 
 
-def made(home: Home, plan: Plan, parts: Parts) -> Manifest:
-    """What `parts` hold, for `plan`, as of now."""
+def made(home: Home, plan: Plan, parts: Parts, settings_read: Mapping[str, str]) -> Manifest:
+    """What `parts` hold, for `plan`, as of now. `settings_read`: as in `Reading`."""
     settings = home.settings()
     entries = tuple(sorted(_entries(parts), key=lambda entry: (entry.folder, entry.name)))
     decisions = [each for each in home.approvals() if each.plan == plan.digest().hex()]
     who = (decisions[-1].utc, decisions[-1].applicant, decisions[-1].approver) if decisions else ("", "", "")
     used = sum(bool(entry.use) for entry in entries)
     about = FORM, version("rengo"), settings.id, plan.job, plan.digest().hex(), now(), *who
-    read = tuple(sorted(home.policy().marks)), tuple(map(str, settings.folders))
+    marks = tuple(sorted(home.policy().marks)), settings.unmarked
+    read = *marks, dict(settings_read), tuple(map(str, settings.folders))
     return Manifest(Head(*about, *read, len(entries), used, hashlib.sha256(_lines(entries)).hexdigest()), entries)
 
 
@@ -166,7 +174,7 @@ def parsed(path: Path, data: bytes) -> Manifest:
     try:
         head, *rows = map(json.loads, data.decode().removesuffix("\n").split("\n"))
         found = Manifest(Head(**_tuples(head)), tuple(Entry(**_tuples(row)) for row in rows))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise NoManifest(path=path, detail=str(error)[:200]) from error
     if found.to_bytes() != data or found.head.entries != hashlib.sha256(_lines(found.entries)).hexdigest():
         raise NoManifest(path=path, detail="its lines are not as they were written")
@@ -186,10 +194,12 @@ def _file(item: Document | SetAside) -> dict[str, Any]:
     """What is the same of a file that is used and of one that is not."""
     facts: dict[str, Any] = {"name": item.name, "marks": tuple(sorted(item.marks))}
     file = item.file
+    nothing: dict[str, Any] = {"by_default": False, "read_with": ()}
     if file is None:  # a text that came from no folder
-        return facts | {"folder": "", "file": "", "size": 0, "mtime_ns": 0, "sha256": "", "owner": ""}
+        return facts | {"folder": "", "file": "", "size": 0, "mtime_ns": 0, "sha256": "", "owner": ""} | nothing
     where = {"folder": file.folder, "file": file.name, "size": file.size, "mtime_ns": file.mtime_ns}
-    return facts | where | {"sha256": file.sha256.hex(), "owner": _owner(file.uid)}
+    decided = {"by_default": file.by_default, "read_with": file.read_with}
+    return facts | where | decided | {"sha256": file.sha256.hex(), "owner": _owner(file.uid)}
 
 
 def _owner(uid: int) -> str:

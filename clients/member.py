@@ -316,7 +316,8 @@ def request_limits(plan: Plan, contribution: Contribution) -> Limits:
     count = plan.neighbourhood_size
     largest_id = max(len(member.encode()) for member in plan.members)
     per_dealer = 1024 + 64 * count + 4 * largest_id
-    values = tensors.size_of(contribution.adapter_shapes)
+    # A scheme may train other tensors in even rounds than in odd ones.
+    values = max(tensors.size_of(contribution.adapter_shapes(round)) for round in (1, 2))
     blob = 4 * values + (plan.secagg.ring_bits // 8) * values + 65536
     # Either of them: an adapter with the last sum, or the ids of those absent.
     claim = len(plan.members) * (largest_id + 4) + 65536

@@ -107,14 +107,14 @@ class _Round:
         """Steps 0 to 4, the set-up of the second round on board of the first as always (aggregator/rounds.py)."""
         plan = self._plan
         state = step.first_state(plan, shapes)
-        adapter = step.scheme_of(plan).broadcast(state)
+        adapter = step.broadcast(plan, state)
         ring = step.ring_for(plan, state, 1, None)
-        terms = step.terms(plan, tensors.digest(adapter), ring)
+        terms = step.terms(plan, step.adapter_digest(state), ring)
         this = Aggregation(self._signer, self.parties, self._offer(1, ZERO_DIGEST))
         self._ask("keys", [this.offers()], [this], handle)
         self._ask("shares", [this.cohorts()], [this], handle)
         words, inboxes = tensors.to_bytes(adapter), this.inboxes(terms)
-        body = Broadcast(tensors.digest(adapter), len(words), None)
+        body = Broadcast(step.adapter_digest(state), len(words), None)
         broadcasts = {m: self._signer.sign(body, this.share_ctx, m, words) for m in this.u2}
         self._ask("masked", [inboxes, broadcasts], [this], handle, terms)
         survivors = this.survivors()

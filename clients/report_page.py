@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import jinja2
 
-from clients.data_report import UNSURE, Report
+from clients.data_report import UNSURE, Report, kind_text
 from clients.ingest.personal.kinds import KINDS
 from federation.errors import Language
 from federation.text import printable, printable_lines
@@ -41,6 +41,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "documents": ("documents", "文書"),
     "mode": ("mode", "処置"),
     "left_out": ("Not in the text", "本文に含めていないもの"),
+    "by_folder": ("Not used, by folder", "使用していないもの（フォルダー別）"),
+    "folder": ("folder", "フォルダー"),
     "count": ("count", "件数"),
     "what": ("what", "内容"),
     "all": ("Files used", "使用したファイル"),
@@ -68,7 +70,7 @@ def page(report: Report, samples: Mapping[str, str], language: Language) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("clients", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    longest = max((kind.chars for kind in report.kinds.values()), default=0) or 1
+    longest = max((kind.chars for kind in report.kinds(language).values()), default=0) or 1
     return environment.get_template("report.html.jinja").render(
         language=language,
         word=word,
@@ -76,7 +78,7 @@ def page(report: Report, samples: Mapping[str, str], language: Language) -> str:
         figures=[(word[name], _figure(value)) for name, value in report.totals().items() if name in word],
         kinds=[
             (name, _figure(kind.files), _figure(kind.chars), round(100 * kind.chars / longest))
-            for name, kind in report.kinds.items()
+            for name, kind in report.kinds(language).items()
         ],
         tables=[table for table in _tables(report, word, language) if table.rows],
         samples=[(printable(name), printable_lines(text)) for name, text in samples.items()],
@@ -92,7 +94,7 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             word["redactions"],
             (word["kind"], word["finds"], word["documents"], word["mode"]),
             [
-                (KINDS[each.kind].text(language), _figure(each.finds), _figure(each.documents), each.mode)
+                (KINDS[each.kind].text(language), _figure(each.finds), _figure(each.documents), each.done(language))
                 for each in report.redactions
             ],
             (1, 2),
@@ -101,7 +103,7 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
             word,
             "aside",
             (word["file"], word["reason"]),
-            [(file.path, file.why(language)) for file in aside],
+            [(file.path, file.told(language)) for file in aside],
         ),
         _shortened(
             word,
@@ -117,9 +119,23 @@ def _tables(report: Report, word: Mapping[str, str], language: Language) -> list
         ),
         _shortened(
             word,
+            "by_folder",
+            (word["folder"], word["what"], word["count"]),
+            [
+                (folder, what, _figure(count))
+                for folder, parts in report.left_out_by_folder(language).items()
+                for what, count in parts.most_common()
+            ],
+            (2,),
+        ),
+        _shortened(
+            word,
             "all",
             (word["file"], word["kind"], word["encoding"], word["records"], word["chars"]),
-            [(file.path, file.kind, file.encoding, _figure(file.records), _figure(file.chars)) for file in used],
+            [
+                (file.path, kind_text(file.kind, language), file.encoding, _figure(file.records), _figure(file.chars))
+                for file in used
+            ],
             (3, 4),
         ),
     ]

@@ -4,11 +4,14 @@ A revised manual repeats most of the old one: trained on the one and measured on
 what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from clients.ingest import Document, Documents
-from clients.similarity import alike
+from clients.similarity import Sketches
 from federation.errors import DataFolderInvalid
 
 NEAR_DUPLICATE = 0.5
@@ -17,13 +20,49 @@ NEAR_DUPLICATE = 0.5
 Family = tuple[Document, ...]
 
 
-def split(documents: Sequence[Document], shares: Sequence[float], folder: Path) -> tuple[Documents, ...]:
-    """(train, held out 1, held out 2, …), near-duplicates together; see `deal`."""
-    return deal(families(documents), shares, folder)
+@dataclass(frozen=True)
+class Earlier:
+    """What was decided before at this site. Parts are numbered: 0 is trained on, i is held-out part i.
+
+    `texts`: the part of each text, by SHA-256 as it was read; `places`: the parts of what was in a file; `sketches`: of
+    the texts, also of those that are gone.
+    """
+
+    texts: Mapping[bytes, int] = field(default_factory=dict)
+    places: Mapping[str, Set[int]] = field(default_factory=dict)
+    sketches: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
-def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> tuple[Documents, ...]:
+NOTHING_EARLIER = Earlier()
+
+
+def split(
+    documents: Sequence[Document], shares: Sequence[float], folder: Path, earlier: Earlier = NOTHING_EARLIER
+) -> tuple[Documents, ...]:
+    """(train, held out 1, held out 2, …), near-duplicates together; see `deal`.
+
+    A text stays in the part in which it was, for good. A new one goes where its family is: the texts that it is like,
+    gone ones too, and what its file said before. Where some of these are trained on and some are held out, the new one
+    is in no part: it would teach what is measured, or be measured after it was taught.
+    """
+    undecided, decided = list[Family](), [list[Document]() for _ in range(1 + len(shares))]
+    for family, parts in _with_earlier(documents, earlier):
+        if not parts:
+            undecided.append(family)
+            continue
+        for document in family:
+            if (part := earlier.texts.get(document.as_read.sha256)) is not None:
+                decided[part].append(document)
+            elif parts == {0} or 0 not in parts:
+                decided[max(parts)].append(document)
+    return deal(undecided, shares, folder, [tuple(part) for part in decided])
+
+
+def deal(
+    families: Sequence[Family], shares: Sequence[float], folder: Path, decided: Sequence[Documents] = ()
+) -> tuple[Documents, ...]:
     """Whole families: about `shares[i]` of all characters in held-out part i, and at least one family in every part.
+    `decided`: what is in each part already, beginning with what is trained on, and stays there.
 
     Only the texts decide, not their names or order: families are walked by SHA-256, and one goes to the part if that
     brings the part's characters nearer to its share. So a family larger than twice the share is trained on, unless all
@@ -33,48 +72,78 @@ def deal(families: Sequence[Family], shares: Sequence[float], folder: Path) -> t
     Raises DataFolderInvalid (about `folder`) for fewer families than parts.
     """
     left = sorted(families, key=_dealt_by)
-    if len(left) <= len(shares):
-        raise _too_few(len(left), len(shares) + 1, folder)
-    total = sum(map(_characters, left))
-    held = list[Documents]()
+    train, *held = decided or ((),) * (1 + len(shares))
+    empty = sum(not part for part in (train, *held))
+    if len(left) < empty:
+        raise _too_few(len(left), empty, folder) if empty == 1 + len(shares) else _too_few_new(len(left), empty, folder)
+    total = sum(map(_characters, (*left, train, *held)))
     for index, share in enumerate(shares):
-        most = len(left) - (len(shares) - index)  # a family for each part that is still to come, training included
-        taken = list(_taken(left, share * total, most))
+        there = held[index]
+        empty -= not there
+        most = len(left) - empty  # a family for each part that is still to come and is empty, training included
+        taken = list(_taken(left, share * total - _characters(there), most, 0 if there else 1))
         firsts = {family[0].digest for family in taken}
         left = [family for family in left if family[0].digest not in firsts]
-        held.append(_in_order(taken))
-    return _in_order(left), *held
+        held[index] = _in_order((there, *taken))
+    return _in_order((train, *left)), *held
 
 
 def families(documents: Sequence[Document]) -> list[Family]:
     """Documents grouped with their near-duplicates; exact repeats are one document. Each family in order of SHA-256."""
+    return [family for family, _ in _with_earlier(documents, NOTHING_EARLIER)]
+
+
+def _with_earlier(documents: Sequence[Document], earlier: Earlier) -> list[tuple[Family, set[int]]]:
+    """Families, linked also by texts that are gone, each with the parts in which any of it was."""
     distinct = sorted({document.digest: document for document in documents}.items())
     unique = [document for _, document in distinct]
-    family_of = list(range(len(unique)))  # the smallest index that a document is linked with
+    here = {document.as_read.sha256 for document in unique}
+    gone = [text for text in earlier.sketches if text not in here]
+    sketches = Sketches([*unique, *(earlier.sketches[text] for text in gone)])
+    found = list[tuple[Family, set[int]]]()
+    for linked in _linked(sketches, len(unique) + len(gone)):
+        family = tuple(unique[index] for index in linked if index < len(unique))
+        texts = [
+            *(each.as_read.sha256 for each in family),
+            *(gone[i - len(unique)] for i in linked if i >= len(unique)),
+        ]
+        parts = {earlier.texts[text] for text in texts if text in earlier.texts}
+        for document in family:
+            if document.as_read.sha256 not in earlier.texts:
+                parts |= earlier.places.get(document.place, set())
+        if family:
+            found.append((family, parts))
+    return found
 
-    def first(index: int) -> int:
-        while family_of[index] != index:
-            index = family_of[index]
-        return index
 
-    for one, other in alike(unique, NEAR_DUPLICATE):
-        low, high = sorted((first(one), first(other)))
-        family_of[high] = low
-    grouped: dict[int, list[Document]] = {}
-    for index, document in enumerate(unique):
-        grouped.setdefault(first(index), []).append(document)
-    return [tuple(family) for family in grouped.values()]
+def _linked(sketches: Sketches, count: int) -> list[list[int]]:
+    """The indices of `count` sketches in families, each in order, families by their first."""
+    family_of = np.arange(count)  # the smallest index that each is linked with
+    families = {index: [index] for index in range(count)}
+    others = np.ones(count, dtype=bool)  # not of the family of the index at hand
+    for index in range(count):
+        others[index] = False
+        for near in sketches.alike(index, NEAR_DUPLICATE, others):
+            for family in np.unique(family_of[near]).tolist():
+                low, high = sorted((family, int(family_of[index])))
+                others[families[family]] = False
+                if low != high:
+                    joining = families.pop(high)
+                    family_of[joining] = low
+                    families[low] += joining
+        others[families[int(family_of[index])]] = True
+    return [sorted(families[first]) for first in sorted(families)]
 
 
-def _taken(families_left: Sequence[Family], wanted: float, most: int) -> Iterator[Family]:
-    """The families of one held-out part: between one and `most` of them."""
+def _taken(families_left: Sequence[Family], wanted: float, most: int, fewest: int) -> Iterator[Family]:
+    """The families of one held-out part: between `fewest` (0 or 1) and `most` of them."""
     count = characters = 0
     for family in families_left:
         size = _characters(family)
         if count < most and abs(characters + size - wanted) < abs(characters - wanted):
             count, characters = count + 1, characters + size
             yield family
-    if not count:
+    if count < fewest:
         yield min(families_left, key=_characters)
 
 
@@ -97,4 +166,14 @@ def _too_few(found: int, needed: int, folder: Path) -> DataFolderInvalid:
         detail=f"it holds {found} different document(s) (near-duplicates count as one); at least {needed} are needed: "
         "to train on, and to hold out for measuring",
         detail_ja=f"異なる文書が {found} 件です（ほぼ同じ文書は 1 件と数えます）。学習と評価に {needed} 件以上必要です",
+    )
+
+
+def _too_few_new(found: int, needed: int, folder: Path) -> DataFolderInvalid:
+    return DataFolderInvalid(
+        path=folder,
+        detail="nothing is left there of what was trained on, or of what was held out to measure with, and the rest "
+        f"stays what it was: {needed} more new document(s) are needed, and it holds {found}",
+        detail_ja="これまで学習に使った文書、または評価用に分けた文書が残っていません。残りの文書の用途は変更しません。"
+        f"新しい文書が {needed} 件必要です（現在 {found} 件）",
     )

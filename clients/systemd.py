@@ -97,11 +97,15 @@ def _hidden(*paths: Path) -> str:
 
 def _member(site: Site) -> str:
     model = [] if site.settings.model == DEMO else [Path(site.settings.model)]
-    read = " ".join(quoted(path) for path in [*site.settings.folders, *model])
+    # A share that is away when the machine starts must neither keep the unit from starting for good, as a failed mount
+    # does, nor end it: a job that has begun needs no documents. Without them, the member ends and is started again.
+    read = " ".join([*(f"-{quoted(folder)}" for folder in site.settings.folders), *map(quoted, model)])
+    needed = " ".join(map(quoted, [site.home, *model]))
     home, program = quoted(site.home), quoted(site.programs / "rengo")
     return f"""[Unit]
 Description=Rengo member {site.settings.id}: keys, documents and base model, without network
-RequiresMountsFor={home} {read}
+RequiresMountsFor={needed}
+After=remote-fs.target
 
 [Service]
 Type=exec
@@ -116,8 +120,8 @@ PrivateNetwork=yes
 RestrictAddressFamilies=AF_UNIX
 IPAddressDeny=any
 Restart=on-failure
-RestartSec=30
-RestartPreventExitStatus=2 3 4 7 8 9 10 11
+RestartSec=60
+RestartPreventExitStatus=2 3 4 7 9 10 11
 TimeoutStopSec=120
 {_HARDENING}
 [Install]

@@ -22,7 +22,8 @@ from clients.ingest import Documents
 from federation.wire import canonical_cbor
 
 _ARRAYS = ("ids", "positions", "labels")
-_LIBRARIES = ("tokenizers", "transformers")
+LIBRARIES = tuple(map(version, ("tokenizers", "transformers")))
+"""What decides, beside a tokenizer's files, which tokens a text has."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class TokenCache:
 
     def _name(self, documents: Documents, tokenizer: Tokenizer, length: int) -> str:
         texts = hashlib.sha256(b"".join(document.digest for document in documents)).digest()
-        how = [self.tokenizer, *map(version, _LIBRARIES), tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id]
+        how = [self.tokenizer, *LIBRARIES, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id]
         return hashlib.sha256(canonical_cbor(["rengo tokens v1", texts, how, length])).hexdigest()[:32]
 
     def _write(self, folder: Path, documents: Documents, tokenizer: Tokenizer, length: int) -> None:

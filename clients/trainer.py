@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from clients.dataset import IGNORED, Blocks, begun
-from clients.determinism import exact
+from clients.determinism import device_of, exact
 from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
 from federation.base_model import FAMILIES, check, invalid
-from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
+from federation.errors import TrainingDiverged, UnknownLoraTarget
 from federation.secagg.refusals import OutOfTime
 from federation.tensors import Array, Tensors
 
 # What transformers would print about a folder is raised as an error here, or matters to nobody.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+
+CORE = ".lora_R"
 
 # Positions in one forward pass; a step sums gradients over such parts. 512: about the fastest on one CPU thread.
 PART_POSITIONS = {"cpu": 512, "cuda": 8192}
@@ -109,7 +112,8 @@ class Trainer:
     """A frozen base with LoRA factors on it.
 
     Tensors are named `<module>.lora_A` (r, in) and `<module>.lora_B` (out, r), `<module>` as in the base model, and
-    are float32 over a base of any dtype. `shapes`: module -> (out, in) for every LoRA target, sorted by name.
+    are float32 over a base of any dtype. With `<module>.lora_R` (r, r) of each, a layer is W + (alpha / r) B R A.
+    `shapes`: module -> (out, in) for every LoRA target, sorted by name.
 
     Making one raises ModelFolderInvalid (the folder does not load, or the model cannot keep packed documents apart),
     UnknownLoraTarget or DeviceUnavailable.
@@ -121,7 +125,7 @@ class Trainer:
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora, seconds: float = math.inf) -> None:
         check(folder)
         self._folder, self._threads, self._seconds = folder, model.threads, seconds
-        self._device = _device(model.device)
+        self._device = device_of(model.device)
         self.tokenizer = LocalTokenizer(folder)
         base = _load(folder, getattr(torch, model.dtype)).to(self._device)
         if self.tokenizer.size > base.get_input_embeddings().num_embeddings:
@@ -184,7 +188,7 @@ class Trainer:
                 nats = torch.zeros((), dtype=torch.float64, device=self._device)
                 for start in range(0, len(blocks), per_step):
                     nats += self._step(blocks[start : start + per_step], optimizer)
-                factors = {name: p.detach().cpu().numpy().copy() for name, p in parameters.items()}
+                factors = {name: parameters[name].detach().cpu().numpy().copy() for name in sorted(factors)}
             loss = float(nats) / max(blocks.predicted, 1)
             if not (np.isfinite(loss) and all(np.isfinite(factors[name]).all() for name in trainable)):
                 raise TrainingDiverged(learning_rate=train.optimizer.learning_rate)
@@ -259,10 +263,13 @@ class Trainer:
 
     @torch.no_grad()
     def _copy_in(self, factors: Tensors, trainable: Set[str]) -> None:
-        parameters = self._adapted.parameters
-        if factors.keys() != parameters.keys():
-            raise ValueError(f"factors of another model: {sorted(factors.keys() ^ parameters.keys())[:3]}…")
-        for name, parameter in parameters.items():
+        adapted = self._adapted
+        adapted.has_cores = any(name.endswith(CORE) for name in factors)
+        wanted = {name for name in adapted.parameters if adapted.has_cores or not name.endswith(CORE)}
+        if factors.keys() != wanted:
+            raise ValueError(f"factors of another model: {sorted(factors.keys() ^ wanted)[:3]}…")
+        for name in sorted(wanted):
+            parameter = adapted.parameters[name]
             if factors[name].shape != parameter.shape:  # copy_ would broadcast
                 raise ValueError(f"{name} is {factors[name].shape}, it has to be {tuple(parameter.shape)}")
             parameter.copy_(torch.tensor(factors[name], dtype=torch.float32))
@@ -278,17 +285,21 @@ class Trainer:
 
 
 class _Adapted:
-    """One thread's modules: `model`, and its LoRA `parameters` under our names, sorted by them."""
+    """One thread's modules: `model`, and its LoRA `parameters` under our names. `has_cores`: whether R is in use."""
 
     def __init__(self, model: Any, shapes: Iterable[str]) -> None:
-        self.model, self._shapes = model, tuple(shapes)
-        layers = {name: model.get_base_model().get_submodule(name) for name in self._shapes}
-        for layer in layers.values():
-            fuse_lora(layer)
-        pairs = [(name, kind) for name in layers for kind in ("lora_A", "lora_B")]
-        self.parameters: dict[str, torch.nn.Parameter] = {
-            f"{name}.{kind}": getattr(layers[name], kind)["default"].weight for name, kind in pairs
-        }
+        self.model, self._shapes, self.has_cores = model, tuple(shapes), False
+        self.parameters: dict[str, torch.nn.Parameter] = {}
+        for name in self._shapes:
+            layer = model.get_base_model().get_submodule(name)
+            a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+            self.parameters |= {f"{name}.lora_A": a, f"{name}.lora_B": b}
+            core = torch.nn.Parameter(torch.zeros(len(a), len(a), dtype=a.dtype, device=a.device))
+            if fuse_lora(layer, partial(self._core, core)):
+                self.parameters[name + CORE] = core
+
+    def _core(self, core: torch.nn.Parameter) -> torch.nn.Parameter | None:
+        return core if self.has_cores else None
 
     def twin(self) -> "_Adapted":
         """Other modules with factors of their own, over the very same base weights."""
@@ -386,15 +397,3 @@ def _target_shapes(base: Any, targets: tuple[str, ...]) -> dict[str, tuple[int, 
             hint_ja=f"この種類のモデル（{kind}）には `model={options}` があります。" if options else "",
         )
     return {name: shape for name, shape in linear.items() if asked_by(name)}
-
-
-def _device(name: str) -> torch.device:
-    """Raises DeviceUnavailable unless `name` is cpu, or a CUDA device that this machine has."""
-    if name == "cpu":
-        return torch.device("cpu")
-    kind, _, index = name.partition(":")
-    count = torch.cuda.device_count()  # 0 without a driver, too
-    if kind != "cuda" or not (index or "0").isdecimal() or int(index or 0) >= count:
-        raise DeviceUnavailable(device=name, available=", ".join(["cpu", *(f"cuda:{i}" for i in range(count))]))
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-    return torch.device("cuda", int(index or 0))

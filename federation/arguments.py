@@ -12,6 +12,7 @@ _JAPANESE = [
     (r"unrecognized arguments: (.+)", "次の引数は使えません: {0}"),
     (r"argument (\S+): expected (?:one|\d+|at least one|at most one) arguments?", "{0} に値がありません"),
     (r"argument (\S+): ignored explicit argument (.+)", "{0} は値をとりません: {1}"),
+    (r"argument [^-\s]\S*: invalid choice: (.+) \(choose from (.+)\)", "{0} は使えません（使える値: {1}）"),
     (r"argument (\S+): invalid choice: (.+) \(choose from (.+)\)", "{0} に {1} は使えません（使える値: {2}）"),
     (r"argument (\S+): invalid folder value: (.+)", "{0} にフォルダーを指定してください: {1}"),
     (r"argument (\S+): invalid int value: (.+)", "{0} は整数で指定してください: {1}"),

@@ -37,7 +37,10 @@ _HELP: dict[str, dict[Language, str]] = {
         "ja": "パッケージ取得元に接続できない拠点向けのインストール一式",
     },
     "simulate": {"en": "every member on this machine: no network, no set-up", "ja": "全拠点をこの 1 台で模擬実行"},
-    "compare": {"en": "runs side by side: loss against rounds and bytes", "ja": "実行結果の比較: 損失と学習回・通信量"},
+    "compare": {
+        "en": "runs side by side: loss against rounds, bytes and compute",
+        "ja": "実行結果の比較: 損失と学習回・通信量・計算量",
+    },
 }
 
 _USAGE: dict[Language, str] = {

@@ -1,4 +1,5 @@
-"""One process a home, and how others see that it runs: by a lock that ends with the process, however that ends."""
+"""One process a home, and how others see that it runs: by a lock that ends with the process, however that ends. What
+several processes of a home share, and one of them removes, has a lock of another name."""
 
 import contextlib
 import fcntl
@@ -8,18 +9,26 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path, name: str = "lock") -> Iterator[None]:
     """Hold the home's lock, with this process's id in its file. Raises BlockingIOError when another one has it."""
-    with _lock_file(home) as handle:
+    with _lock_file(home, name) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
 
 
+@contextlib.contextmanager
+def shared(home: Path, name: str) -> Iterator[None]:
+    """Hold a lock that others may share. Raises BlockingIOError when one has it for itself (`locked`)."""
+    with _lock_file(home, name) as handle:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+
+
 def running(home: Path) -> int | None:
     """The process id of who holds the lock of `home`. By the lock: an id alone may be another program's by now."""
-    with _lock_file(home) as handle:
+    with _lock_file(home, "lock") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -28,8 +37,8 @@ def running(home: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def _lock_file(home: Path) -> Iterator[int]:
-    handle = os.open(home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def _lock_file(home: Path, name: str) -> Iterator[int]:
+    handle = os.open(home / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         yield handle
     finally:

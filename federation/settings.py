@@ -72,8 +72,8 @@ def of_file(path: Path, data: bytes, of: Callable[[dict[str, Any]], T], invalid:
 
 
 def read(kind: type[T], data: Mapping[str, Any], contradictions: Callable[[Mapping[str, Any]], list[Fault]]) -> T:
-    """`data` as a `kind`, or ConfigInvalid that lists every fault: unknown keys, missing ones, wrong values, and what
-    `contradictions` finds between the accepted values (by dotted key)."""
+    """`data` as a `kind`, or ConfigInvalid that lists every fault: unknown keys, missing ones without a default, wrong
+    values, and what `contradictions` finds between the accepted values (by dotted key)."""
     reading = _Reading()
     result = _read_dataclass(kind, data, "", reading)
     faults = reading.faults + contradictions(reading.accepted)
@@ -133,7 +133,8 @@ def _read_dataclass(kind: Any, data: Any, path: str, reading: _Reading) -> Any:
     for f in dataclasses.fields(kind):
         where = prefix + f.name
         if f.name not in data:
-            faults.append(MissingKey(where=where, **_expected(hints[f.name])))
+            if f.default is dataclasses.MISSING:
+                faults.append(MissingKey(where=where, **_expected(hints[f.name])))
         elif dataclasses.is_dataclass(hints[f.name]):
             values[f.name] = _read_dataclass(hints[f.name], data[f.name], where, reading)
         else:

@@ -4,17 +4,21 @@ that is not the one that the last round's sum gives."""
 import bisect
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
-from federation import server_optim
+from federation import server_optim, tensors
 from federation.plan import Plan, plain
 from federation.ring import Ring
 from federation.schemes import LoraScheme, State, scheme_named
 from federation.schemes.state import LayerShapes
 from federation.secagg.contexts import Terms
-from federation.tensors import Means
+from federation.tensors import Means, Tensors
 from federation.wire import ZERO_DIGEST, canonical_cbor
+
+T = TypeVar("T")
 
 HELD_OUT_LOSS = "held_out_loss"
 BASE_LOSS = "base_held_out_loss"
@@ -33,6 +37,8 @@ ADAMW_REACH = 1.25
 """How far AdamW moves a value in practice, in learning rates a step: one where gradients keep their sign and size
 (Kingma & Ba 2015, section 2.1), a little more where they grow."""
 
+_VELOCITY = ".velocity"
+
 
 def scheme_of(plan: Plan) -> LoraScheme:
     """The plan's scheme."""
@@ -41,7 +47,37 @@ def scheme_of(plan: Plan) -> LoraScheme:
 
 def first_state(plan: Plan, shapes: LayerShapes) -> State:
     """The state before the first round: a function of the plan and the base model's shapes alone."""
-    return scheme_of(plan).init(shapes, plan.lora, plan.seed)
+    scheme = scheme_of(plan)
+    state = scheme.init(shapes, plan.lora, plan.seed)
+    return replace(state, velocity=server_optim.first_velocity(plan.server_optim, scheme.upload_shapes(state)))
+
+
+def adapter_digest(state: State) -> bytes:
+    """The adapter's name in every context, journal and ledger: of all that is public, whether or not it travels."""
+    return tensors.digest({**state.factors, **_named(state.velocity)})
+
+
+def broadcast(plan: Plan, state: State) -> Tensors:
+    """What travels of `state`, by name: factors, and the server's velocity as `NAME.velocity`."""
+    return {**scheme_of(plan).broadcast(state), **_named(state.velocity)}
+
+
+def broadcast_shapes(plan: Plan, first: State, round: int) -> tensors.Shapes:
+    """Of what opens `round`. `first`: the job's first state."""
+    shapes = tensors.shapes_of(scheme_of(plan).broadcast(first))
+    uploads = scheme_of(plan).upload_shapes(State(round - 1, first.factors)) if first.velocity else {}
+    return {**shapes, **_named(uploads)}
+
+
+def restore(first: State, round: int, values: Tensors) -> State:
+    """The state after `round` rounds whose broadcast is `values`. `first`: the job's first state."""
+    velocity = {name.removesuffix(_VELOCITY): values[name] for name in values if name.endswith(_VELOCITY)}
+    factors = {name: values[name] for name in values if not name.endswith(_VELOCITY)}
+    return State(round, {**first.factors, **factors}, velocity)
+
+
+def _named(velocity: Mapping[str, T]) -> dict[str, T]:
+    return {f"{name}{_VELOCITY}": value for name, value in velocity.items()}
 
 
 def trains(plan: Plan, round: int) -> bool:
@@ -106,4 +142,6 @@ def terms(plan: Plan, adapter: bytes, ring: Ring, last: bytes = ZERO_DIGEST) -> 
 
 def next_state(plan: Plan, state: State, mean: Means) -> State:
     """The state after a round whose decoded mean update is `mean`."""
-    return scheme_of(plan).apply(state, server_optim.step(plan.server_optim, mean))
+    velocity = server_optim.next_velocity(plan.server_optim, state.velocity, mean)
+    taken = server_optim.step(plan.server_optim, velocity, mean)
+    return scheme_of(plan).apply(replace(state, velocity=velocity), taken)

@@ -17,8 +17,6 @@ import functools
 import hashlib
 import json
 import math
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -26,12 +24,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from aggregator.simulate import arms, comparison
+from aggregator.simulate import arms, comparison, machine
 from aggregator.simulate.config import SimulateConfig
 from aggregator.simulate.table import DEMO_BASE, set_table
 from federation import base_model, load_plan
@@ -209,8 +206,8 @@ def publish(out: Path, runs: Sequence[Path], rates: Mapping[str, Tuned], experim
         "runs": {run.name: json.loads((run / "summary.json").read_text()) for run in runs},
         "settings": ["experiment=four_arms", *experiment.overrides],
         "inputs": json.loads((experiment.work / "inputs.json").read_text()),
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "versions": {package: version(package) for package in ("torch", "transformers", "peft", "numpy")},
+        "machine": machine.machine(),
+        "versions": machine.versions(),
     }
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (out / "runs.json").write_text(text + "\n", encoding="utf-8")
@@ -231,11 +228,6 @@ def _sha256(files: Iterable[Path]) -> str:
     for file in files:
         whole.update(f"{file.relative_to(ROOT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

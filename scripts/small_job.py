@@ -39,8 +39,7 @@ class OneValue(Contribution):
     def __init__(self) -> None:
         """Nothing to prepare."""
 
-    @property
-    def adapter_shapes(self) -> Shapes:
+    def adapter_shapes(self, round: int) -> Shapes:
         return {LAYER: (1,)}
 
     def receive(self, round: int, broadcast: Broadcast, blob: Buffer) -> Received:

@@ -234,7 +234,7 @@ def plain(bench: Bench, survivors: Mapping[int, Sequence[str]], chosen: int) -> 
 def _update(bench: Bench, state: State, round: int, member: str) -> dict[str, Array]:
     """What the member would have masked in that round of the job."""
     plan, scheme = bench.plan, step.scheme_of(bench.plan)
-    factors, trainable = scheme.export(state), scheme.trainable(state)
+    factors, trainable = state.factors, scheme.trainable(state)
     seed = training_seed(plan, member, f"round {round}")
     try:
         trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed).tensors

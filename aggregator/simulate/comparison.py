@@ -1,9 +1,10 @@
 """The arms of one run, those that other runs can share from a cache, and what they say about joining."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -14,7 +15,9 @@ from aggregator.simulate import arms, differences
 from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.config import ArmsChoice
 from aggregator.simulate.differences import Verdict
+from aggregator.simulate.machine import LIBRARIES
 from clients import dataset
+from federation.output import write_text_whole
 from federation.plan import plain
 from federation.schemes import state
 from federation.tensors import Tensors
@@ -75,17 +78,22 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
     path = Path(choice.cache) / f"{name}-{_key(bench, choice, documents, name)}.json"
     if path.is_dir():
         return run()
-    if path.exists() and (arm := _read(path)):
-        bench.tell(name, 1, 1)
-        return arm
-    arm = run()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_suffix(
-        f".{os.getpid()}.part"
-    )  # of several runs at once, the last one's stays: they are equal
-    temporary.write_text(json.dumps(vars(arm)), encoding="utf-8")
-    os.replace(temporary, path)
+    with _one_at_a_time(path.with_suffix(".lock")):
+        if path.exists() and (arm := _read(path)):
+            bench.tell(name, 1, 1)
+            return arm
+        arm = run()
+        write_text_whole(path, json.dumps(vars(arm)))
     return arm
+
+
+@contextlib.contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Of runs side by side that want the same arm, one trains it and the others wait for it."""
+    with lock.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # ends with the process, however that ends
+        yield
 
 
 _SITE = Path(str(dataset.__file__)).parent
@@ -105,7 +113,7 @@ def _key(bench: Bench, choice: ArmsChoice, documents: str, name: str) -> str:
     inputs: dict[str, Any] = {key: whole[key] for key in used} | {"documents": documents}
     trained = {"local": arms.train_alone(train, choice), "pooled": arms.train_pooled(train, choice)}
     inputs["train"] = plain(trained[name]) if name in trained else train.sequence_length
-    inputs["versions"] = [version(package) for package in ("torch", "transformers", "peft", "numpy")]
+    inputs["versions"] = [version(package) for package in LIBRARIES]
     inputs["code"] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in CODE]
     return hashlib.sha256(canonical_cbor([f"rengo arm v1 {name}", inputs])).hexdigest()[:32]
 

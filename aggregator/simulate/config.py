@@ -21,6 +21,9 @@ from federation.plan import (
 )
 from federation.settings import Range
 
+Control = Literal["none", "shuffled", "unrelated"]
+"""Of members from whom nothing can be gained; see aggregator/simulate/controls.py."""
+
 
 @dataclass(frozen=True)
 class ModelChoice:
@@ -48,9 +51,14 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class DataChoice:
-    """The documents: a folder with one folder a member, or the thirty demo members when `path` is null."""
+    """The documents: a folder with one folder a member, or the thirty demo members when `path` is null.
+
+    `domains`: a JSON file, member -> what its documents are about. `control`: see aggregator/simulate/controls.py.
+    """
 
     path: str | None
+    domains: str | None
+    control: Control
 
 
 @dataclass(frozen=True)
@@ -122,10 +130,10 @@ class SimulateConfig:
 
     @property
     def worker_count(self) -> int:
-        """How many members train at once: `auto` is as many as this machine's cores hold, and on a GPU one."""
+        """How many members train at once: `auto` is as many as this process's cores hold, and on a GPU one."""
         if self.workers != "auto":
             return self.workers
-        return max((os.cpu_count() or 1) // self.model.threads, 1) if self.model.device == "cpu" else 1
+        return max(_cores() // self.model.threads, 1) if self.model.device == "cpu" else 1
 
     def plan(self, members: tuple[str, ...], model_sha256: str) -> Plan:
         """The job's plan, or ConfigInvalid: now that the members are known, their number has to fit the settings."""
@@ -158,3 +166,10 @@ class SimulateConfig:
         if faults:
             raise ConfigInvalid(faults)
         return plan
+
+
+def _cores() -> int:
+    """Cores for this process: the machine's, or as many as OMP_NUM_THREADS leaves it. With that, joblib deals the cores
+    to the jobs that it runs side by side."""
+    cores, share = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(share)) if share.isdigit() and int(share) else cores

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from aggregator.simulate.arms import Arm
 from aggregator.simulate.comparison import Comparison
 from aggregator.simulate.differences import Interval
+from aggregator.simulate.runs import Curve
 
 matplotlib.use("Agg")
 from matplotlib import font_manager, pyplot
@@ -144,33 +144,28 @@ def members(path: Path, names: Sequence[str], bits: Mapping[str, Sequence[float]
     pyplot.close(figure)
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One run's validation loss against the base model's (nats a token): after how many rounds, and how many MB a
-    member had sent by then."""
-
-    rounds: Sequence[int]
-    changes: Sequence[float]
-    megabytes: Sequence[float]
+UNITS = {"rounds": "rounds", "megabytes": "MB sent by a member", "kilotokens": "thousand tokens trained, all members"}
+UNITS |= {"seconds": "seconds of training, all members"}
 
 
 def compared(path: Path, rows: Mapping[str, Sequence[Curve]]) -> None:
-    """Each row's runs as thin lines and their mean as a thick one: by rounds and by bytes."""
-    figure, both = pyplot.subplots(1, 2, figsize=(12, 4.6), layout="constrained", sharey=True)
-    for axes, unit, label in zip(both, ("rounds", "megabytes"), ("rounds", "MB sent by a member"), strict=True):
+    """Each row's runs as thin lines and their mean as a thick one: by rounds, bytes, tokens and seconds."""
+    figure, panels = pyplot.subplots(2, 2, figsize=(11, 7.4), layout="constrained", sharey=True)
+    for axes, (unit, label) in zip(panels.flat, UNITS.items(), strict=True):
         for (name, runs), colour in zip(rows.items(), _cycle(len(rows)), strict=True):
             for run in runs:
                 axes.plot(getattr(run, unit), run.changes, color=colour, linewidth=0.7, alpha=0.5)
-            same = [run for run in runs if len(run.rounds) == len(runs[0].rounds)]
+            same = [run for run in runs if run.rounds == runs[0].rounds]
             means = [np.mean([getattr(run, key) for run in same], axis=0) for key in (unit, "changes")]
             axes.plot(*means, color=colour, linewidth=2, label=f"{name} ({len(same)} seeds)" if len(same) > 1 else name)
         axes.axhline(0, color=COLOURS["base"], linestyle="--", linewidth=1)
         axes.set_xlabel(label)
         axes.locator_params(axis="x", integer=unit == "rounds")
         axes.spines[["top", "right"]].set_visible(False)
-    both[0].set_ylabel("change of validation loss (nats a token)")
-    labels = [_shortened(label) for label in both[0].get_legend_handles_labels()[1]]
-    figure.legend(both[0].get_legend_handles_labels()[0], labels, frameon=False, fontsize=8, loc="outside lower left")
+    figure.supylabel("change of validation loss against the base model (nats a token)", fontsize=10)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    labels = [_shortened(label) for label in labels]
+    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower left")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

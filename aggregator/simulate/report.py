@@ -15,10 +15,9 @@ from aggregator.export import write_peft
 from aggregator.rounds import AttemptFailed, Event, RoundDone
 from aggregator.simulate.comparison import Outcome
 from aggregator.simulate.recording import compare
-from federation import load_plan, peft_folder, step, tensors
+from federation import load_plan, peft_folder, step
 from federation.errors import RengoError
 from federation.output import write_text_whole
-from federation.schemes import State
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
     from aggregator.simulate.table import Table
@@ -73,7 +72,7 @@ class Report:
         self._agree_with_store()
         last = table.store.latest()
         first = step.first_state(plan, table.learner.shapes)
-        self._before = step.scheme_of(plan).restore(State(last.round, first.factors), last.adapter) if last else first
+        self._before = step.restore(first, last.round, last.adapter) if last else first
 
     def _agree_with_store(self) -> None:
         """On the last round, metrics.jsonl too: a kill may have come between a round's commit and its line."""
@@ -119,14 +118,13 @@ class Report:
         line |= {"held_out_loss_by_member": recording.losses}
         if done.mean:
             # A member whose training diverged put zero into the sum.
-            unchanged = step.scheme_of(plan).export(self._before)
-            trained = {name: recording.trained.get(name, unchanged) for name in aggregation.u3}
+            trained = {name: recording.trained.get(name, self._before.factors) for name in aggregation.u3}
             line |= {"clipped_share": done.scalars[step.CLIPPED_SHARE]}
             line |= {"secure_vs_plain": vars(compare(plan, self._before, done.ring, done.mean, trained))}
         line |= {"bytes_up": self._bytes_up, "seconds": round(done.seconds, 3)}
         line |= {"train_seconds": round(recording.train_seconds, 3), "eval_seconds": round(recording.eval_seconds, 3)}
         line |= {"trained_tokens": recording.trained_tokens}
-        return line | {"adapter": tensors.digest(step.scheme_of(plan).broadcast(done.state)).hex()}
+        return line | {"adapter": step.adapter_digest(done.state).hex()}
 
     def _write(self, line: Line) -> None:
         self._lines.append(line)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import log
 from typing import TYPE_CHECKING, Any
 
+from aggregator.simulate import machine
 from aggregator.simulate.arms import Arm
 from aggregator.simulate.comparison import Comparison
 from aggregator.simulate.differences import Verdict
@@ -33,9 +34,12 @@ def summarise(table: "Table", rounds: list[Line], comparison: Comparison, other_
         **_learning(table, comparison),
         "held_out_loss_by_round": {str(after): loss for after, loss in losses_by_round(rounds).items()},
         "members_by_gain": rounds[-1].get("members_by_gain", {}),
+        "domains": dict(table.domains),
         "documents": {m: {"used": c.documents, "set_aside": len(c.set_aside)} for m, c in table.corpora.items()},
         **_secure_sums(table, rounds),
         **_cost(rounds, other_seconds),
+        "machine": machine.machine(),
+        "versions": machine.versions(),
     }
 
 
@@ -57,6 +61,7 @@ def _learning(table: "Table", comparison: Comparison) -> Line:
             "tokens": tokens,
             "characters": characters,
             "texts": [len(corpus.test_texts) for corpus in corpora],
+            "sha256": table.test_digest,
             "seen_in_training": table.overlap,
         },
     }

@@ -15,13 +15,15 @@ from pathlib import Path
 from aggregator.carriers.in_process import InProcess
 from aggregator.rounds import Job
 from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.controls import controlled
+from aggregator.simulate.domains import domains_of
 from aggregator.simulate.dropouts import Dropping, schedule
 from aggregator.simulate.overlap import seen_share
 from aggregator.simulate.recording import Recorded, Recording
 from aggregator.store import Store
 from aggregator.workers import Workers
 from clients.contribution import Contribution
-from clients.dataset import Corpus, Source, corpus_of, read_parts
+from clients.dataset import Blocks, Corpus, Source, corpus_of, read_parts
 from clients.ingest import Documents
 from clients.ingest.parser import Parser
 from clients.journal import Journal
@@ -45,8 +47,8 @@ SEATED = ("keys", "members", "coordinator")
 
 @dataclass(frozen=True)
 class Table:
-    """A consortium that is ready to run, and what a simulation may look at from outside: the share of the members' test
-    text that somebody trains on (`overlap`), and how long seating took."""
+    """A consortium that is ready to run, and what a simulation may look at from outside: each member's domain, the
+    share of the members' test text that somebody trains on (`overlap`), and how long seating took."""
 
     plan: Plan
     job: Job
@@ -54,6 +56,7 @@ class Table:
     store: Store
     learner: Trainer
     corpora: dict[str, Corpus]
+    domains: dict[str, str]
     recording: Recording
     workers: Workers
     overlap: float
@@ -62,12 +65,20 @@ class Table:
     @cached_property
     def documents_digest(self) -> str:
         """SHA-256 over every member's token blocks: what a run learns from and is measured on."""
-        whole = hashlib.sha256()
-        for member in self.plan.members:
-            corpus = self.corpora[member]
-            for blocks in (corpus.train, corpus.validation, corpus.test):
-                whole.update(f"{member} {blocks.ids.shape}\n".encode() + blocks.ids.tobytes() + blocks.labels.tobytes())
-        return whole.hexdigest()
+        corpora = self.corpora.items()
+        return _digest((member, each) for member, c in corpora for each in (c.train, c.validation, c.test))
+
+    @cached_property
+    def test_digest(self) -> str:
+        """The same over test text alone."""
+        return _digest((member, corpus.test) for member, corpus in self.corpora.items())
+
+
+def _digest(blocks: Iterable[tuple[str, Blocks]]) -> str:
+    whole = hashlib.sha256()
+    for member, each in blocks:
+        whole.update(f"{member} {each.ids.shape}\n".encode() + each.ids.tobytes() + each.labels.tobytes())
+    return whole.hexdigest()
 
 
 def set_table(config: SimulateConfig, output: Path) -> Table:
@@ -76,18 +87,14 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     forbid_core_dumps()
     model_folder = Path(config.model.path) if config.model.path else DEMO_BASE
     folders = member_folders(Path(config.data.path) if config.data.path else DEMO_MEMBERS)
+    demo_domains = _DEMO / "domains.json" if config.data.path is None else None
+    domains = domains_of(list(folders), Path(config.data.domains) if config.data.domains else demo_domains)
     plan = config.plan(tuple(folders), base_model.digest(model_folder))
     learner = Trainer(model_folder, plan.model, plan.lora)
-    length = plan.train.sequence_length
-    learner.check_length(length)
+    learner.check_length(plan.train.sequence_length)
     step.first_state(plan, learner.shapes)  # the scheme's own conditions
-    with Parser() as parser:
-        parts = {name: read_parts(folder, plan.evaluation, parser) for name, folder in folders.items()}
-    corpora = {
-        name: corpus_of(Source(name, folder), parts[name], learner.tokenizer, length, plan.evaluation)
-        for name, folder in folders.items()
-    }
-    overlap = seen_share(_texts(part.test for part in parts.values()), _texts(part.train for part in parts.values()))
+    corpora, overlap = _read(folders, plan, learner)
+    corpora = controlled(corpora, config.data.control, learner.tokenizer)
 
     # Before everything else in the folder: from here on `resume=` goes on with the run, whenever it is killed.
     write_text_whole(output / "config.yaml", load_plan.to_yaml(config))
@@ -112,7 +119,22 @@ def set_table(config: SimulateConfig, output: Path) -> Table:
     store = Store(output / "coordinator", plan.digest())
     job = Job(plan, roster, coordinator, learner.shapes)
     seconds = time.perf_counter() - started
-    return Table(plan, job, Dropping(carrier, lost), store, learner, corpora, recording, workers, overlap, seconds)
+    return Table(
+        plan, job, Dropping(carrier, lost), store, learner, corpora, domains, recording, workers, overlap, seconds
+    )
+
+
+def _read(folders: dict[str, Path], plan: Plan, learner: Trainer) -> tuple[dict[str, Corpus], float]:
+    """Every member's text as blocks, and `Table.overlap`."""
+    with Parser() as parser:
+        parts = {name: read_parts(folder, plan.evaluation, parser) for name, folder in folders.items()}
+    length = plan.train.sequence_length
+    corpora = {
+        name: corpus_of(Source(name, folder), parts[name], learner.tokenizer, length, plan.evaluation)
+        for name, folder in folders.items()
+    }
+    overlap = seen_share(_texts(part.test for part in parts.values()), _texts(part.train for part in parts.values()))
+    return corpora, overlap
 
 
 def _identities(members: Iterable[str], folder: Path) -> dict[str, Identity]:

@@ -13,6 +13,7 @@ from clients.commands.report import report
 from clients.commands.site import HOME, YES, opened_journal
 from clients.home import Home, NoMemberHere
 from clients.ingest.files import listed
+from clients.ingest.marks import MARKS
 from clients.journal import Journal, Sent, read_unverified
 from clients.journal_errors import JournalDamaged
 from clients.manifest import Manifest, NoManifest
@@ -78,11 +79,17 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
         case "report":
             return report(options, printer)
         case "add":
-            return _added(home, options.folders, printer.language)
+            return _added(home, options, printer.language)
+        case "forget":
+            return _forgotten(home, options.folders, printer.language)
         case "purge":
             return _purged(home, options, printer.language)
-        case "where" if not extracted.folder(home).exists():
-            return _where(home, _unread(home, printer.language), printer.language)
+        case "where":
+            if home.file(extracted.BEGUN).exists():
+                with opened_journal(home) as journal:
+                    purging.finish(home, journal)
+            if not extracted.folder(home).exists():
+                return _where(home, _unread(home, printer.language), printer.language)
     with disk_errors(home.path), extracted.opened(home) as texts:
         reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True))).reading
         folder = home.settings().folders[0]
@@ -118,28 +125,51 @@ def _where(home: Home, files: Result, language: Language) -> Result:
 def _unread(home: Home, language: Language) -> Result:
     """The files alone: to look where things are stores nothing."""
     folders = home.settings().folders
-    files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder)]
+    files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder).files]
     head = {"en": "not read yet, or purged:", "ja": "未読（または抽出済みデータを削除済み）:"}[language]
     return Result({"files": files}, "\n".join([head, *(f"  {printable(file['file'])}" for file in files)]))
 
 
-def _added(home: Home, folders: list[Path], language: Language) -> Result:
-    if not folders:
+def _added(home: Home, options: argparse.Namespace, language: Language) -> Result:
+    if not options.folders:
         raise UsageError(
             detail="Which folder is to be added?", detail_ja="追加するフォルダーを指定してください。", command=_ADD
         )
     with opened_journal(home) as journal:
-        known = data_folders.add(home, journal, folders)
+        known = data_folders.add(home, journal, options.folders, options.mark)
+    marks = home.settings().default_marks
+    listing = [f"  {folder}" + (f"  ({marks[folder]})" if folder in marks else "") for folder in known]
     now = running(home.path) is not None
     words = {
-        "en": "\n".join(["Documents are read from:", *(f"  {folder}" for folder in known)])
+        "en": "\n".join(["Documents are read from:", *listing])
         + ("\nThe running member takes it up at its next start." if now else "")
         + "\nA job that has begun here goes on with the documents of then.",
-        "ja": "\n".join(["文書を読み取るフォルダー:", *(f"  {folder}" for folder in known)])
+        "ja": "\n".join(["文書を読み取るフォルダー:", *listing])
         + ("\n動作中の参加拠点には次回の起動時から反映されます。" if now else "")
         + "\n既に始まったジョブは、開始時の文書のまま続行します。",
     }[language]
-    return Result({"folders": list(map(str, known))}, words)
+    default = {str(folder): mark for folder, mark in marks.items()}
+    return Result({"folders": list(map(str, known)), "unmarked": default}, words)
+
+
+def _forgotten(home: Home, folders: list[Path], language: Language) -> Result:
+    """What was read in `folders` counts as deleted where it is not there any more."""
+    known = home.settings().folders
+    places = [folder.absolute() for folder in folders]
+    if not places or not all(any(place.is_relative_to(folder) for folder in known) for place in places):
+        listing = ", ".join(map(str, known))
+        raise UsageError(
+            detail=f"Which folder is to be forgotten? It has to be one of {listing}, or in it.",
+            detail_ja=f"{listing} またはその中のフォルダーを指定してください。",
+            command="rengo member data forget",
+        )
+    with disk_errors(home.path), extracted.opened(home) as texts:
+        files = sum(texts.forget(place) for place in places)
+    words = {
+        "en": f"{files} files are forgotten. Those that are still there are read as new ones; the others are deleted.",
+        "ja": f"{files} ファイルの記録を消しました。残っているファイルは新規として読み、ほかは削除とみなします。",
+    }[language]
+    return Result({"files": files}, words)
 
 
 def _purged(home: Home, options: argparse.Namespace, language: Language) -> Result:
@@ -227,19 +257,26 @@ VERBS = {
             HOME,
             option(
                 "what",
-                choices=("add", "report", "where", "sample", "purge"),
-                en="add DIR (a folder to read), report (counts), where (files and what is kept), sample (text), purge "
-                "(remove what is kept)",
+                choices=("add", "report", "where", "sample", "forget", "purge"),
+                en="add DIR (a folder to read), report (counts), where (files and what is kept), sample (text), forget "
+                "DIR (what is gone from it was deleted), purge (remove what is kept)",
                 ja="add DIR（フォルダー追加）・report（集計）・where（ファイルと保存場所）・sample（本文の例）・"
-                "purge（抽出済みデータの削除）",
+                "forget DIR（見当たらないファイルを削除とみなす）・purge（抽出済みデータの削除）",
             ),
             option(
                 "folders",
                 metavar="DIR",
                 nargs="*",
                 type=Path,
-                en="add: folders; report: other folders, for a trial",
-                ja="add: 追加するフォルダー、report: 試しに読むフォルダー",
+                en="add, forget: folders; report: other folders, for a trial",
+                ja="add・forget: 対象のフォルダー、report: 試しに読むフォルダー",
+            ),
+            option(
+                "--mark",
+                choices=(*MARKS, data_folders.UNMARKED),
+                en="add: what files there without a mark of confidentiality count as; also for a folder that is read "
+                "already",
+                ja="add: 機密区分の表示がないファイルの既定の区分（登録済みのフォルダーにも指定できます）",
             ),
             option("--html", type=Path, en="report: a page, as a new file", ja="report: 報告ページの出力ファイル"),
             option("--file", en="sample: one file's text", ja="sample: 表示するファイル"),

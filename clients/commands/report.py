@@ -15,9 +15,11 @@ from clients.ingest.personal import review
 from clients.ingest.personal.settings import DEFAULT_SETTINGS
 from clients.ingest.preparing import Prepared, prepared_documents
 from clients.splits import families
+from clients.token_cache import LIBRARIES
+from federation import base_model
 from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
-from federation.output import disk_errors
+from federation.output import OutputNotWritable, disk_errors
 
 _PAGE = "report.html"  # among what is kept of documents
 _LINES = 12  # of each sample on the page
@@ -31,12 +33,14 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
     if options.html is not None:
         _require_new(options.html.absolute(), folders)
     with contextlib.ExitStack() as opened:
+        if joined:
+            opened.enter_context(disk_errors(home.path))
+            opened.enter_context(extracted.in_use(home))  # until the page is written
         if options.folders:
             site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
             parser = opened.enter_context(Parser())
             prepared = [prepared_documents(folder, parser, *site) for folder in folders]
         else:
-            opened.enter_context(disk_errors(home.path))
             texts = opened.enter_context(extracted.opened(home))
             prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
         readings = [each.reading for each in prepared]
@@ -53,8 +57,7 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
             for reading in readings
             for document in data_report.sampled(reading)
         }
-    with disk_errors(page.absolute()):
-        write(page, report_page.page(found, samples, printer.language).encode())
+        _write_page(page, report_page.page(found, samples, printer.language))
     return Result({**result.facts, "page": str(page)}, f"{result.text}\n{page}")
 
 
@@ -82,15 +85,34 @@ def _tokens(home: Home, readings: Sequence[Reading]) -> dict[str, float]:
     from clients.loading import model_folder  # torch takes seconds, and a trial does not need it
     from clients.trainer import LocalTokenizer
 
-    tokenizer = LocalTokenizer(model_folder(home.settings()))
+    folder = model_folder(home.settings())
+    tokenizer = LocalTokenizer(folder)
+    of = repr((base_model.tokenizer_digest(folder), LIBRARIES))
     documents = [document for reading in readings for document in reading.documents]
-    tokens = sum(len(tokenizer.encode(document.text)) for document in documents)  # one text at a time in memory
+    # One text at a time in memory, and none whose tokens were counted before.
+    tokens = sum(int(d.derived("tokens", lambda text: b"%d" % len(tokenizer.encode(text)), of)) for d in documents)
     chars = sum(document.characters for document in documents)
     return {"tokens": tokens, "tokens_a_char": tokens / chars}
 
 
+def _write_page(page: Path, html: str) -> None:
+    """Raises OutputNotWritable."""
+    with disk_errors(page.absolute()):
+        try:
+            write(page, html.encode())
+        except FileNotFoundError as error:  # its folder is there and takes no file, as /proc
+            detail, detail_ja = "no file can be made there", "そこにはファイルを作成できません"
+            raise OutputNotWritable(path=page, detail=detail, detail_ja=detail_ja) from error
+
+
 def _require_new(page: Path, folders: Sequence[Path]) -> None:
     """No file is written over, and none into a folder of data. Raises UsageError."""
+    if not page.parent.is_dir():
+        raise UsageError(
+            detail=f"There is no folder {page.parent} for the page.",
+            detail_ja=f"出力先フォルダー {page.parent} がありません。",
+            command="rengo member data",
+        )
     inside = next((folder for folder in folders if page.resolve().is_relative_to(folder.resolve())), None)
     if inside is not None or page.exists():
         en, ja = (

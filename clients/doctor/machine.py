@@ -15,7 +15,7 @@ from clients.ingest.parser import Parser
 from clients.loading import load, model_folder, require_model
 from clients.trainer import Trainer
 from federation import base_model, step
-from federation.errors import RengoError
+from federation.errors import Language, RengoError
 from federation.plan import Plan
 from federation.registry import Standing
 from federation.wire import VERSION
@@ -147,8 +147,10 @@ def data(home: Home) -> Check:
     """Which documents are there, and what of the folder is not used? Raises DataFolderInvalid."""
     with extracted.opened(home) as texts:
         reading = extracted.read(home, texts).reading
-    kinds = ", ".join(f"{how} {count}" for how, count in data_report.counts(reading).items())
-    en, ja = f"{len(reading.documents)} documents: {kinds}", f"文書 {len(reading.documents)} 件: {kinds}"
+    languages: tuple[Language, Language] = ("en", "ja")
+    counts = (data_report.counts(reading, language) for language in languages)
+    kinds = [", ".join(f"{how} {count}" for how, count in each.items()) for each in counts]
+    en, ja = f"{len(reading.documents)} documents: {kinds[0]}", f"文書 {len(reading.documents)} 件: {kinds[1]}"
     aside = reading.set_aside
     if not aside:
         return fine("data", en, ja)
@@ -192,7 +194,7 @@ def _seconds_a_step(learner: Trainer, corpus: Corpus, plan: Plan) -> float:
     times = []
     for _ in range(2):  # the first one warms up
         began = time.perf_counter()
-        learner.train(scheme.export(state), scheme.trainable(state), taken, plan.train, 0)
+        learner.train(state.factors, scheme.trainable(state), taken, plan.train, 0)
         times.append(time.perf_counter() - began)
     return min(times)
 

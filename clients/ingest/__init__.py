@@ -6,13 +6,14 @@ and not in memory; a file that was read before is not read again.
 """
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from clients.ingest.files import FolderUnreachable, require_opened
 from clients.ingest.folder import Folder, in_folder, unread
 from clients.ingest.kinds import IN_WORDS
+from clients.ingest.logs.settings import FILE_NAME
 from clients.ingest.pace import Pace
 from clients.ingest.parser import Parser
 from clients.ingest.selection import Document, Documents, File, Found, Reading, SetAside, selected
@@ -47,16 +48,18 @@ def read_folders(
     parser: Parser | None = None,
     permitted: Collection[str] = (),
     pace: Pace | None = None,
+    unmarked: Mapping[Path, str] | None = None,
 ) -> Reading:
     """Every file in `folders` and below, by the reader for its suffix, in a process of its own: `parser`, which several
     calls may share, or one for this call. What `texts` has already is not read again. `permitted`: marks of
-    confidentiality (see `marks`) that are no obstacle.
+    confidentiality (see `marks`) that are no obstacle; `unmarked`: the one that files without any count as bearing, by
+    folder.
 
     Raises DataFolderInvalid when there is no such folder or nothing in any of them can be used; FolderUnreachable; and
     SettingsFileInvalid or LogSettingsInvalid for a folder's logs.toml.
     """
     labelled = zip(folders, _labels(folders), strict=True)
-    listed = [in_folder(folder, label, texts) for folder, label in labelled]
+    listed = [in_folder(folder, label, texts, (unmarked or {}).get(folder, "")) for folder, label in labelled]
     waiting = unread(listed)
     pace = pace or Pace()
     pace.begin(len(waiting), sum(file.stamp.size for _, file in waiting))
@@ -71,7 +74,8 @@ def read_folders(
     reading = selected(_found(listed), permitted)
     if not reading.documents:
         raise _nothing_usable(folders[0], reading.set_aside)
-    return reading
+    settings = {f"{each.path}/{FILE_NAME}": each.settings.sha256 for each in listed if each.settings.sha256}
+    return replace(reading, settings=settings)
 
 
 def _found(folders: Sequence[Folder]) -> list[Found]:

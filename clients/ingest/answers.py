@@ -31,8 +31,8 @@ def result(frame: Frame) -> Content | Unusable:
                 raise BadAnswer("no marks")
             told = tuple(map(_left_out, left_out))
             return Content(frame.text, _facts(facts), told, marks=frozenset(marks), log=_log(log))
-        case {"reason": reason, "reason_ja": reason_ja}:
-            return Unusable(_line(reason), _line(reason_ja))
+        case {"reason": reason, "reason_ja": reason_ja, "left_out": list(left_out)}:
+            return Unusable(_line(reason), _line(reason_ja), left_out=tuple(map(_left_out, left_out)))
     raise BadAnswer("no answer")
 
 

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass
 from clients.ingest.personal.kinds import KINDS
 from federation.errors import Language
 
+_MODES_JA = {"report": "件数のみ", "mask": "置き換え", "drop": "文書を除外"}
+
 
 @dataclass(frozen=True)
 class Redaction:
@@ -17,11 +19,15 @@ class Redaction:
     finds: int
     documents: int
 
+    def done(self, language: Language) -> str:
+        """The mode, for a person, who finds it under this name in personal.toml."""
+        return f"{self.mode}（{_MODES_JA[self.mode]}）" if language == "ja" else self.mode
+
     def text(self, language: Language) -> str:
         """For a person."""
         kind = KINDS[self.kind].text(language)
         if language == "ja":
-            return f"{kind}: {self.finds:,} か所、{self.documents:,} 文書、処置 {self.mode}"
+            return f"{kind}: {self.finds:,} か所、{self.documents:,} 文書、処置 {self.done(language)}"
         return f"{kind}: {self.finds:,} in {self.documents:,} documents, mode {self.mode}"
 
 

@@ -7,13 +7,18 @@ what has to stay.
 import hashlib
 import re
 import unicodedata
+import zlib
 from collections import Counter
 from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clients.ingest.content import LeftOut
 from clients.ingest.forms import usual_forms
 from clients.ingest.selection import Document, Documents, SetAside
-from clients.similarity import alike
+from clients.similarity import Sketches
 
 _FEWEST = 5
 """Documents that a paragraph has to be in before it counts as boilerplate."""
@@ -30,15 +35,18 @@ _TABULAR = frozenset({"sensor log", "event log", "table", "xlsx"})
 NEARLY_THE_SAME = 0.9
 """Of two documents' sets of 5-grams (Jaccard); below it lie revisions, which are both trained on."""
 _NUMBER = re.compile(r"[0-9０-９]+(?:[.,．，][0-9０-９]+)*")
+_BUCKETS = 64
+_LINE = np.dtype([("number", "<u4"), ("paragraph", "<u8")])
+_AT_ONCE = 2**22  # paragraphs that are counted in memory
 
 
 def in_usual_forms(documents: Documents) -> tuple[Documents, int]:
     """Every document, and how many characters were changed in all."""
     changed, count = list[Document](), 0
     for document in documents:
-        text, here = usual_forms(document.text)
-        changed.append(document.with_text(text) if here else document)
-        count += here
+        usual, said = document.changed("usual forms", _in_usual_forms)
+        changed.append(usual)
+        count += int(said)
     return tuple(changed), count
 
 
@@ -49,22 +57,24 @@ def without_boilerplate(documents: Documents) -> tuple[Documents, int, int]:
     A paragraph is a line of 40 characters or more. A line with a digit or in a table is a value, a line that is a step
     or beside one is an instruction: those stay in every document.
     """
-    holders = Counter(paragraph for each in documents for paragraph in set(_removable(each).values()))
-    repeated = {paragraph for paragraph, count in holders.items() if count >= _FEWEST}
-    kept = Counter[bytes]()
+    repeated = _repeated(documents)
+    kept = Counter[int]()
     left, count, characters = list[Document](), 0, 0
     for document in documents:
-        here = {number: found for number, found in _removable(document).items() if found in repeated}
-        gone = {number for number, found in here.items() if kept[found] >= _KEPT}
-        kept.update(set(here.values()))
-        lines = document.text.split("\n") if gone else []
-        text = "\n".join(line for number, line in enumerate(lines) if number not in gone)
-        if not text.strip():  # nothing goes, or everything would
+        removable = _removable(document)
+        here = removable[np.isin(removable["paragraph"], repeated)]
+        gone = [int(number) for number, paragraph in here.tolist() if kept[paragraph] >= _KEPT]
+        kept.update(set(here["paragraph"].tolist()))
+        if not gone:
             left.append(document)
             continue
-        count, characters = count + len(gone), characters + sum(len(lines[number]) for number in gone)
+        shorter, said = document.changed("boilerplate", partial(_without_lines, gone=frozenset(gone)), repr(gone))
         removed = LeftOut(len(gone), "repeated paragraphs", "繰り返しの定型文（段落）")
-        left.append(replace(document.with_text(text), left_out=(*document.left_out, removed)))
+        if shorter is document:  # everything would go
+            left.append(document)
+            continue
+        count, characters = count + len(gone), characters + int(said)
+        left.append(replace(shorter, left_out=(*document.left_out, removed)))
     return tuple(left), count, characters
 
 
@@ -76,33 +86,88 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     )
     ranked = [documents[index] for index in order]
     gone: dict[int, int] = {}
-    for longer, shorter in alike(ranked, NEARLY_THE_SAME):
-        if shorter not in gone and longer not in gone and _numbers(ranked[shorter]) <= _numbers(ranked[longer]):
-            gone[shorter] = longer
+    sketches = Sketches(ranked)
+    stays = np.ones(len(ranked), dtype=bool)
+    counts = np.zeros((len(ranked), _BUCKETS), dtype=np.uint16)
+    for shorter, document in enumerate(ranked):
+        counts[shorter] = np.frombuffer(document.derived("numbers", _counted_numbers), dtype="<u2")
+        for near in sketches.alike(shorter, NEARLY_THE_SAME, stays):
+            # A look at the counts first: of a thousand daily forms, no two texts are compared.
+            likely = near[(counts[near] >= counts[shorter]).all(axis=1)]
+            longer = next((other for other in likely if _numbers(document) <= _numbers(ranked[other])), None)
+            if longer is not None:
+                gone[shorter], stays[shorter] = int(longer), False
+                break
     aside = [_nearly(ranked[shorter], ranked[longer]) for shorter, longer in gone.items()]
     names = {each.name for each in aside}
     return tuple(d for d in documents if d.name not in names), tuple(sorted(aside, key=lambda each: each.name))
 
 
-def _removable(document: Document) -> dict[int, bytes]:
-    """By number, the lines that may go if others have them too; as hashes, since those of all documents are kept."""
+def _in_usual_forms(text: str) -> tuple[str, bytes]:
+    usual, count = usual_forms(text)
+    return usual, str(count).encode()
+
+
+def _without_lines(text: str, gone: frozenset[int]) -> tuple[str, bytes]:
+    """The text without these lines, and how many characters they have; as it is, if nothing would be left."""
+    lines = text.split("\n")
+    shorter = "\n".join(line for number, line in enumerate(lines) if number not in gone)
+    return (shorter if shorter.strip() else text), str(sum(len(lines[number]) for number in gone)).encode()
+
+
+def _repeated(documents: Documents) -> NDArray[np.uint64]:
+    """The paragraphs that at least `_FEWEST` documents have. Counted a part of all paragraphs at a time, by their first
+    bits: those of all documents together may not fit into memory."""
+    total = sum(len(_removable(document)) for document in documents)
+    parts = 1 << max(0, (total // _AT_ONCE).bit_length())
+    found = [np.zeros(0, dtype=np.uint64)]
+    for part in range(parts):
+        some = [np.zeros(0, dtype=np.uint64)]
+        for document in documents:
+            paragraphs = np.unique(_removable(document)["paragraph"])
+            some.append(paragraphs[paragraphs % parts == part])
+        paragraphs, holders = np.unique(np.concatenate(some), return_counts=True)
+        found.append(paragraphs[holders >= _FEWEST])
+    return np.concatenate(found)
+
+
+def _removable(document: Document) -> NDArray[np.void]:
+    """The lines that may go if others have them too: number, and a hash of the paragraph."""
     if document.facts.kind in _TABULAR:
-        return {}
-    lines = document.text.split("\n")
+        return np.zeros(0, dtype=_LINE)
+    return np.frombuffer(document.derived("paragraphs", _removable_lines), dtype=_LINE)
+
+
+def _removable_lines(text: str) -> bytes:
+    lines = text.split("\n")
     filled = [number for number, line in enumerate(lines) if line.strip()]
     steps = [bool(_STEP.match(lines[number])) for number in filled]
-    return {
-        number: hashlib.sha256("".join(lines[number].split()).encode()).digest()
+    removable = [
+        (number, int.from_bytes(hashlib.sha256("".join(lines[number].split()).encode()).digest()[:8], "little"))
         for place, number in enumerate(filled)
         if len(lines[number].strip()) >= _SHORTEST
         and not any(steps[max(0, place - 1) : place + 2])
         and "|" not in lines[number]
         and not _VALUE.search(lines[number])
-    }
+    ]
+    return np.array(removable, dtype=_LINE).tobytes()
 
 
 def _numbers(document: Document) -> Counter[str]:
-    return Counter(unicodedata.normalize("NFKC", number) for number in _NUMBER.findall(document.text))
+    return _numbers_in(document.text)
+
+
+def _numbers_in(text: str) -> Counter[str]:
+    return Counter(unicodedata.normalize("NFKC", number) for number in _NUMBER.findall(text))
+
+
+def _counted_numbers(text: str) -> bytes:
+    """How often numbers of each of `_BUCKETS` hashes stand in the text: where a text's counts are above another's, it
+    says something that the other does not."""
+    counts = np.zeros(_BUCKETS, dtype=np.int64)
+    for number, count in _numbers_in(text).items():
+        counts[zlib.crc32(number.encode()) % _BUCKETS] += count
+    return np.minimum(counts, 2**16 - 1).astype("<u2").tobytes()
 
 
 def _nearly(document: Document, other: Document) -> SetAside:

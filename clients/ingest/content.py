@@ -35,6 +35,10 @@ class LeftOut:
     what: str
     what_ja: str
 
+    def name(self, language: Language) -> str:
+        """What is counted."""
+        return self.what_ja if language == "ja" else self.what
+
     def text(self, language: Language) -> str:
         """The count, for a person."""
         return f"{self.what_ja} {self.count}" if language == "ja" else f"{self.count} {self.what}"
@@ -67,11 +71,12 @@ class Content:
 
 class Unusable(Exception):
     """This file cannot be used; the reason in both languages becomes its `SetAside`. `again`: the reason is not the
-    file's own, so that it is tried again the next time."""
+    file's own, so that it is tried again the next time. `left_out`: how much of what is in it, such as its pages; the
+    reason is the same for any number, so that files can be counted by it."""
 
-    def __init__(self, reason: str, reason_ja: str, again: bool = False) -> None:
+    def __init__(self, reason: str, reason_ja: str, again: bool = False, left_out: tuple[LeftOut, ...] = ()) -> None:
         super().__init__(reason)
-        self.reason, self.reason_ja, self.again = reason, reason_ja, again
+        self.reason, self.reason_ja, self.again, self.left_out = reason, reason_ja, again, left_out
 
 
 def too_large() -> Unusable:

@@ -9,6 +9,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from clients.ingest.content import LARGEST_FILE, Unusable, too_large
@@ -22,13 +23,14 @@ NOT_OPENED = Unusable("a folder that cannot be opened", "開けないフォル�
 
 class FolderUnreachable(RengoError):
     """The data folder {path} cannot be reached: {detail}. {count} file(s) were read from it before; nothing counts as
-    deleted, and what was read is kept. Is the share mounted? If the folder is to be given up, take it out of
-    member.toml."""
+    deleted, and what was read is kept. Is the share mounted? If these files were deleted or moved, say so with
+    `rengo member data forget {path}`; if a data folder is to be given up, take it out of member.toml."""
 
     ja = (
         "データフォルダー {path} に到達できません: {detail_ja}。以前 {count} ファイルを読み取っています。"
         "削除とはみなさず、抽出済みの内容は保持します。共有フォルダーの接続を確認してください。"
-        "このフォルダーを使わない場合は member.toml から外してください。"
+        "実際に削除・移動した場合は `rengo member data forget {path}` を実行し、"
+        "データフォルダー自体を使わない場合は member.toml から外してください。"
     )
     exit_code = 8
 
@@ -55,22 +57,53 @@ def _not_there(folder: Path, read_before: int, detail: str, detail_ja: str) -> R
     return DataFolderInvalid(path=folder, detail=detail, detail_ja=detail_ja)
 
 
-def listed(folder: Path) -> list[tuple[str, Path]]:
-    """(name, file) of everything below `folder` that is no folder, by name. Raises nothing.
+@dataclass(frozen=True)
+class Listing:
+    """What is below a folder, itself included. `files`: (name, file), by name. `empty`: folders in which there is
+    nothing. `mounts`: folders that are file systems of their own."""
+
+    files: tuple[tuple[str, Path], ...]
+    empty: frozenset[Path]
+    mounts: frozenset[Path]
+
+
+def listed(folder: Path) -> Listing:
+    """Everything below `folder`. Raises nothing.
 
     A name is the path below `folder`, in Unicode NFC. Links to folders are not followed, since they may be loops; they
     and subfolders that cannot be opened are listed as if they were files, to be set aside and not to vanish.
     """
-    found, waiting = list[Path](), [folder]  # os.walk calls itself for each level, and gives up at a thousand
+    found, empty, mounts = list[Path](), set[Path](), set[Path]()
+    waiting = [(folder, _device(folder.parent))]  # os.walk calls itself for each level, and gives up at a thousand
     while waiting:
-        parent = waiting.pop()
+        parent, above = waiting.pop()
         try:
             with os.scandir(parent) as entries:
-                for entry in entries:
-                    (waiting if entry.is_dir(follow_symlinks=False) else found).append(Path(entry.path))
+                inside = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
         except OSError:
             found.append(parent)
-    return sorted((_name(file.relative_to(folder)), file) for file in found)
+            continue
+        if (device := _device(parent)) != above:  # once it was opened: an automounter waits for that
+            mounts.add(parent)
+        if not inside:
+            empty.add(parent)
+        found += (path for path, is_folder in inside if not is_folder)
+        waiting += ((path, device) for path, is_folder in inside if is_folder)
+    files = sorted((_name(file.relative_to(folder)), file) for file in found)
+    return Listing(tuple(files), frozenset(empty), frozenset(mounts))
+
+
+def is_mount(folder: Path) -> bool:
+    """Whether it is a file system of its own now. By the device: its number may be another one after each boot."""
+    return _device(folder) != _device(folder.parent)
+
+
+def _device(folder: Path) -> int | None:
+    """None where nobody says."""
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
 
 
 def examine(folder: Path, file: Path) -> None:
@@ -112,8 +145,12 @@ def opened(file: Path, folder: Path) -> Iterator[int]:
             os.close(descriptor)
     except OSError as error:
         raise _not_read_now(error) from error
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if _written(before) != _written(after):
         raise CHANGED
+
+
+def _written(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _not_read_now(error: OSError) -> Unusable:

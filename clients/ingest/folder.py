@@ -13,19 +13,21 @@ from clients.ingest.content import Unusable
 from clients.ingest.files import CHANGED, examine, listed, opened, require_opened
 from clients.ingest.logs import settings as log_settings
 from clients.ingest.logs.settings import Settings
+from clients.ingest.missing import deleted, require_mounted
 from clients.ingest.parser import Parser
 from clients.ingest.selection import File, Found
 from clients.ingest.store import Stamp, StoredContent, StoredPart, Texts, reading_key
 from clients.ingest.together import Known, Request, others
 
-_UNKNOWN = Stamp(0, 0, 0)
+_UNKNOWN = Stamp(0, 0, 0, 0)
 _LARGEST = 2**63 - 1
 _AMBIGUOUS = Unusable("another file here has a name that reads the same", "同じ表記の名前のファイルがほかにあります")
 
 
 @dataclass
 class FileRead:
-    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes."""
+    """A file on its way. `parts`: what was read of it, None until then; `digest`: SHA-256 of its bytes. `default`: see
+    `Found`; `beside`: what else decides on the text of a log in it."""
 
     folder: Path
     label: str
@@ -35,6 +37,8 @@ class FileRead:
     uid: int = -1
     digest: bytes = b""
     parts: list[StoredPart] | None = None
+    default: str = ""
+    beside: tuple[str, ...] = ()
 
     def looks(self, status: os.stat_result) -> None:
         """Take in what the file is now."""
@@ -42,21 +46,25 @@ class FileRead:
 
     def found(self) -> list[Found]:
         """What is in it: of an archive, each file within."""
-        size, mtime_ns, _ = self.stamp
-        facts = self.label, File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
-        return [
-            Found(f"{self.name}/{name}", result, *facts) if name else Found(self.name, result, *facts, self.digest)
-            for name, result in self.parts or ()
-        ]
+        size, mtime_ns = self.stamp.size, self.stamp.mtime_ns
+        file = File(str(self.folder), self.label, self.name, size, mtime_ns, self.uid, self.digest)
+        found = list[Found]()
+        for name, result in self.parts or ():
+            is_log = isinstance(result, StoredContent) and result.log is not None
+            facts = self.label, replace(file, read_with=self.beside) if is_log else file
+            digest = b"" if name else self.digest
+            found.append(Found(f"{self.name}/{name}" if name else self.name, result, *facts, digest, self.default))
+        return found
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A data folder as it was listed. `settings`: its logs.toml."""
+    """A data folder as it was listed. `settings`: its logs.toml; `mounts`: what in it is a file system of its own."""
 
     path: Path
     settings: Settings
     files: tuple[FileRead, ...]
+    mounts: frozenset[Path]
 
     def read(self, file: FileRead, parser: Parser, texts: Texts) -> None:
         """Open a file and read it, unless another one of the same name and bytes was. Raises FolderUnreachable."""
@@ -71,6 +79,7 @@ class Folder:
         except Unusable as refusal:
             if refusal.again:
                 require_opened(self.path, texts.count(self.path))  # is it the file, or the server?
+                require_mounted(file.path, self.mounts, texts, self.path)
             file.digest, file.parts = b"", [StoredPart("", refusal)]
             return
         file.parts = texts.parts(key) if read is None else texts.keep(key, read)
@@ -95,20 +104,29 @@ class Folder:
         texts.forget_together(self.path)
         by_name = {file.name: file for file in self.files}
         for name, of_parts in others(known, forbidden, self.settings).items():
-            by_name[name].parts = _with_others(Request(name, self.settings.raw, of_parts), by_name, parser, texts)
+            request = Request(name, self.settings.raw, of_parts)
+            by_name[name].parts = _with_others(request, by_name, parser, texts)
+            by_name[name].beside += tuple(request.files())
 
 
-def in_folder(path: Path, label: str, texts: Texts) -> Folder:
-    """The folder's files, with what is known of those that have not changed. None but logs.toml is opened.
+def in_folder(path: Path, label: str, texts: Texts, default: str = "") -> Folder:
+    """The folder's files, with what is known of those that have not changed. None but logs.toml is opened. `default`:
+    the mark that files without one count as bearing.
 
     Raises DataFolderInvalid or FolderUnreachable; SettingsFileInvalid or LogSettingsInvalid for logs.toml.
     """
     before = texts.count(path)
     require_opened(path, before)
     settings = log_settings.read(path)
-    files = [FileRead(path, label, name, file) for name, file in listed(path) if name != log_settings.FILE_NAME]
+    listing = listed(path)
+    beside = (log_settings.FILE_NAME,) if settings.sha256 else ()
+    files = [
+        FileRead(path, label, name, file, default=default, beside=beside)
+        for name, file in listing.files
+        if name != log_settings.FILE_NAME
+    ]
     require_opened(path, before)  # still: a share that is lost meanwhile looks like files that are gone
-    texts.forget_others(path, (file.path for file in files))
+    texts.note_listed(path, deleted(path, listing, texts), listing.mounts)
     named = Counter(file.name for file in files)
     for file in files:
         if named[file.name] > 1:  # what one of them may not say, another would seem to have said
@@ -125,7 +143,7 @@ def in_folder(path: Path, label: str, texts: Texts) -> Folder:
         if file.digest:
             key = reading_key(file.path.name, file.digest, Request(file.name, settings.raw).text())
             file.parts = texts.parts(key)
-    return Folder(path, settings, tuple(files))
+    return Folder(path, settings, tuple(files), listing.mounts)
 
 
 def _with_others(
@@ -162,7 +180,9 @@ def _unchanged(stack: contextlib.ExitStack, file: FileRead) -> int:
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """By what a file is known again. In SQLite's 63 bits: file servers make up inodes, and anybody a time."""
-    return Stamp(*(value & _LARGEST for value in (status.st_size, status.st_mtime_ns, status.st_ino)))
+    return Stamp(
+        *(value & _LARGEST for value in (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
+    )
 
 
 def unread(folders: Sequence[Folder]) -> list[tuple[Folder, FileRead]]:

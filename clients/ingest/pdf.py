@@ -30,16 +30,14 @@ def read(data: bytes) -> Content:
         text = pdf_second_opinion.text_of(data, MOST_PAGES) or text
     text += "".join(f"{typed}\n" for typed in reading.typed)
     if reading.poor and not text.strip():
-        pages = reading.poor
         raise Unusable(
-            f"a scan whose text was recognised poorly ({pages} pages)",
-            f"スキャン画像で、文字認識の結果が不良です（{pages} ページ）",
+            "a scan whose text was recognised poorly",
+            "スキャン画像で、文字認識の結果が不良です",
+            left_out=tuple(reading.left_out()),
         )
     if not text.strip():
-        pages = reading.pages
-        raise Unusable(
-            f"no text in it (a scan?, {pages} pages)", f"文字情報がありません（スキャン画像？ {pages} ページ）"
-        )
+        pages = (_without_text(reading.pages),)
+        raise Unusable("no text in it (a scan?)", "文字情報がありません（スキャン画像？）", left_out=pages)
     if is_garbled(text):
         raise Unusable(
             "its fonts do not say which characters they show", "フォントに文字の対応表がなく、読み取れません"
@@ -84,12 +82,16 @@ class _Reading:
     def left_out(self) -> Iterator[LeftOut]:
         """What a person should know of the pages."""
         if self.without_text:
-            yield LeftOut(self.without_text, "pages without text (pictures?)", "文字のないページ（画像？）")
+            yield _without_text(self.without_text)
         if self.poor:
             yield LeftOut(self.poor, "scanned pages with poorly recognised text", "文字認識が不良のスキャンページ")
         if self.recognised:
             words = "pictures of scanned pages (their recognised text was used)"
             yield LeftOut(self.recognised, words, "スキャンページの画像（文字認識の結果を使用）")
+
+
+def _without_text(pages: int) -> LeftOut:
+    return LeftOut(pages, "pages without text (pictures?)", "文字のないページ（画像？）")
 
 
 def _opened(data: bytes) -> pypdfium2.PdfDocument:

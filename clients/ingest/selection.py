@@ -1,7 +1,7 @@
 """Which of the files that were found become documents, and why the others do not."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clients.ingest import marks, revisions
@@ -14,7 +14,8 @@ from federation.errors import Language
 @dataclass(frozen=True)
 class File:
     """A file on disk as it was when it was read. `label`: what comes before `name` in a document's. `sha256` is empty
-    where nothing was read of it; `uid`: its owner."""
+    where nothing was read of it; `uid`: its owner. `read_with`: other files that decided what its text is, a log's
+    companions and logs.toml. `by_default`: the mark is not its own but its folder's."""
 
     folder: str
     label: str
@@ -23,6 +24,8 @@ class File:
     mtime_ns: int
     uid: int
     sha256: bytes
+    read_with: tuple[str, ...] = ()
+    by_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,17 @@ class Document:
         """What the text was when it was read."""
         return self.origin or Origin(self.digest, self.characters)
 
-    def with_text(self, text: str) -> "Document":
-        """The document with another text, which lies where the old one does."""
-        body = text if isinstance(self.body, str) else self.body.texts.add(text)
-        return replace(self, body=body, origin=self.as_read)
+    def derived(self, step: str, make: Callable[[str], bytes], settings: str = "") -> bytes:
+        """What `make` gives for the text; computed once where the text lies in a store, see `Stored.derived`."""
+        return make(self.body) if isinstance(self.body, str) else self.body.derived(step, make, settings)
+
+    def changed(
+        self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = ""
+    ) -> tuple["Document", bytes]:
+        """The document with the text that `make` makes of its own, and what `make` says of it; computed once where
+        the text lies in a store, see `Stored.changed`."""
+        body, said = make(self.body) if isinstance(self.body, str) else self.body.changed(step, make, settings)
+        return (self if body == self.body else replace(self, body=body, origin=self.as_read)), said
 
 
 Documents = tuple[Document, ...]
@@ -85,13 +95,14 @@ Documents = tuple[Document, ...]
 
 @dataclass(frozen=True)
 class SetAside:
-    """A file that was not used, and why."""
+    """A file that was not used, and why. `left_out`: see `Unusable`."""
 
     name: str
     reason: str
     reason_ja: str
     marks: frozenset[str] = field(default=frozenset(), compare=False)
     file: File | None = field(default=None, compare=False)
+    left_out: tuple[LeftOut, ...] = field(default=(), compare=False)
 
     def text(self, language: Language) -> str:
         """The reason, for a person."""
@@ -100,24 +111,28 @@ class SetAside:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the folders held, both parts sorted by name, and what `preparing` changed in it."""
+    """What the folders held, both parts sorted by name, and what `preparing` changed in it. `settings`: SHA-256 (hex)
+    of each settings file of the site that decided on texts, by its path."""
 
     documents: Documents
     set_aside: tuple[SetAside, ...]
     redactions: tuple[Redaction, ...] = ()
     cleaning: Cleaning = field(default=Cleaning())
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Found:
     """A file, or one in an archive. `name`: its path below the folder; `label`: what comes before it in a document's.
-    `file`: the one on disk. `digest`: SHA-256 of that, unless this is a part of it."""
+    `file`: the one on disk. `digest`: SHA-256 of that, unless this is a part of it. `default`: the mark that it counts
+    as bearing if it bears none; "" for none."""
 
     name: str
     result: StoredContent | Unusable
     label: str = ""
     file: File | None = None
     digest: bytes = b""
+    default: str = ""
 
     @property
     def full_name(self) -> str:
@@ -131,10 +146,20 @@ class Found:
         return {digest for digest in (self.digest, *text) if digest}
 
     @property
-    def marks(self) -> frozenset[str]:
+    def own_marks(self) -> frozenset[str]:
         """Of confidentiality, by its name and in it."""
         inside = self.result.marks if isinstance(self.result, StoredContent) else frozenset[str]()
         return marks.in_name(self.name) | inside
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """Its own, or its folder's where it has none."""
+        return self.own_marks or (frozenset({self.default}) if self.default else frozenset())
+
+    @property
+    def by_default(self) -> bool:
+        """Whether its mark is its folder's."""
+        return bool(self.default) and not self.own_marks
 
 
 def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
@@ -148,6 +173,7 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
     forbidden = {digest: each.full_name for each in found if each.marks - set(permitted) for digest in each.digests}
     seen: dict[bytes, str] = {}
     for each in sorted(found, key=lambda each: each.full_name):
+        file = replace(each.file, by_default=each.by_default) if each.file else None
         try:
             if isinstance(each.result, Unusable):
                 raise each.result
@@ -155,18 +181,21 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
             _require_current(each, outdated)
             _require_new(each, seen)
         except Unusable as refusal:
-            aside = SetAside(each.full_name, refusal.reason, refusal.reason_ja, each.marks, each.file)
+            aside = SetAside(each.full_name, refusal.reason, refusal.reason_ja, each.marks, file, refusal.left_out)
             set_aside.append(aside)
         else:
             content = each.result
             told = content.facts, content.left_out, each.marks
-            documents.append(Document(each.full_name, content.text, *told, file=each.file))
+            documents.append(Document(each.full_name, content.text, *told, file=file))
     return Reading(tuple(documents), tuple(set_aside))
 
 
 def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[bytes, str]) -> None:
     if refused := sorted(file.marks - set(permitted)):
         borne = "、".join(refused)
+        if file.by_default:
+            en = f"counts as {borne} as its folder's unmarked files do, which is not permitted here"
+            raise Unusable(en, f"表示がないためフォルダーの既定「{borne}」とみなし、許可されていません")
         raise Unusable(f"marked {borne}, which is not permitted here", f"「{borne}」の表示があり、許可されていません")
     for digest in file.digests & forbidden.keys():
         first = forbidden[digest]

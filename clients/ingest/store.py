@@ -1,7 +1,7 @@
 """What was read of a site's files, in one SQLite file: each text once, by its SHA-256, and which file says it.
 
 A text is found again by what it depends on: the file's bytes, its name, and the readers (`reading_key`). A file whose
-size, time and inode are as they were is not opened at all. Every reading is one transaction: a process that is killed
+size, times and inode are as they were is not opened at all. Every reading is one transaction: a process that is killed
 loses the file that it was reading and no other. Without a path all of it is in memory, and gone with the object.
 """
 
@@ -31,13 +31,16 @@ FORMAT = 100
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, PRIMARY KEY (folder, path)) WITHOUT ROWID;
+    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, ctime_ns INTEGER NOT NULL DEFAULT -1,
+    PRIMARY KEY (folder, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mounts (folder BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
     PRIMARY KEY (reading, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, characters INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS derived (
-    text BLOB NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (text, kind)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS steps (
+    text BLOB NOT NULL, step TEXT NOT NULL, key BLOB NOT NULL, said BLOB NOT NULL, became BLOB,
+    PRIMARY KEY (text, step)) WITHOUT ROWID;
 """
 _SETTLED_NS = 3 * 10**9
 """A file that was written to so shortly before it was read may be written to again without a new time: file servers
@@ -69,11 +72,13 @@ class TextMissing(RengoError):
 
 
 class Stamp(NamedTuple):
-    """By what a file is taken for unchanged."""
+    """By what a file is taken for unchanged. `ctime_ns`: when the file system last changed anything about it, which a
+    program that writes to it cannot give back, as it can `mtime_ns`."""
 
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,17 @@ class Stored:
         """The text. Raises TextMissing."""
         return self.texts.text(self.digest)
 
-    def derived(self, kind: str, make: Callable[[str], bytes]) -> bytes:
-        """What `make` gives for the text, computed once. `kind` names it and everything that it depends on."""
-        return self.texts.derived(self.digest, kind, make)
+    def derived(self, step: str, make: Callable[[str], bytes], settings: str = "") -> bytes:
+        """What `make` gives for the text, computed once for these `settings`, which are all that it depends on beside
+        the text, our code and its libraries."""
+        return self.texts.derived(self.digest, step, make, settings)
+
+    def changed(
+        self, step: str, make: Callable[[str], tuple[str, bytes]], settings: str = ""
+    ) -> tuple["Stored", bytes]:
+        """The text that `make` makes of this one, kept beside it, and what `make` says of it; computed once, as
+        `derived` is."""
+        return self.texts.changed(self, step, make, settings)
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,11 @@ def reading_key(name: str, digest: bytes, beside: str = "") -> bytes:
     return hashlib.sha256(canonical_cbor([_readers(), os.fsencode(name), digest, beside])).digest()
 
 
+def _step_key(settings: str) -> bytes:
+    """All that a step's result depends on beside the text."""
+    return hashlib.sha256(canonical_cbor([_readers(), settings])).digest()
+
+
 class Texts:
     """The open store; a context manager. Several processes of a site may have it open. Not thread-safe."""
 
@@ -144,6 +162,7 @@ class Texts:
             # Deleted text is overwritten in the file.
             pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
             self._db.executescript(f"{pragmas} {_SCHEMA} PRAGMA user_version={FORMAT}")
+            self._add_ctime()
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise TextsUnreadable(path=path, detail=str(error)) from error
@@ -162,18 +181,20 @@ class Texts:
     def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
         """SHA-256 of a file, as long as its stamp is what it was when it was read."""
         row = self._db.execute(
-            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ? "
+            "AND ctime_ns = ?",
             (os.fsencode(folder), os.fsencode(path), *stamp),
         ).fetchone()
         return row[0] if row else None
 
     def note(self, folder: Path, path: Path, stamp: Stamp, digest: bytes, reading: bytes) -> None:
         """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of them."""
-        if time.time_ns() - stamp.mtime_ns < _SETTLED_NS:
+        if time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns) < _SETTLED_NS:
             stamp = stamp._replace(mtime_ns=-1)
         key = os.fsencode(folder), os.fsencode(path)
         row = (*key, *stamp, digest, reading)
-        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
+        columns = "folder, path, size, mtime_ns, inode, ctime_ns, sha256, reading"
+        self._db.execute(f"INSERT OR REPLACE INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
 
     def forget_together(self, folder: Path) -> None:
         """Nothing of `folder` is read together with others, until it is noted."""
@@ -189,16 +210,34 @@ class Texts:
         row = self._db.execute("SELECT count(*) FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchone()
         return int(row[0])
 
-    def forget_others(self, folder: Path, listed: Iterable[Path]) -> None:
-        """Forget the files of `folder` that are not among those `listed`, nor below one of them: a subfolder that
-        cannot be opened is listed itself."""
-        there = set(listed)
-        known = self._db.execute("SELECT path FROM files WHERE folder = ?", (os.fsencode(folder),)).fetchall()
-        gone = [path for (path,) in known if there.isdisjoint((found := Path(os.fsdecode(path)), *found.parents))]
+    def known(self, folder: Path) -> list[Path]:
+        """The files that `count` counts."""
+        return self._paths("SELECT path FROM files WHERE folder = ?", folder)
+
+    def mounts(self, folder: Path) -> set[Path]:
+        """What of `folder`, itself included, was a file system of its own when it was last listed."""
+        return set(self._paths("SELECT path FROM mounts WHERE folder = ?", folder))
+
+    def note_listed(self, folder: Path, gone: Iterable[Path], mounts: Iterable[Path]) -> None:
+        """Forget the files of `folder` that are `gone`, and remember which of it are file systems of their own."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            rows = [(os.fsencode(folder), path) for path in gone]
-            self._db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", rows)
+            self._db.executemany("DELETE FROM files WHERE folder = ? AND path = ?", _rows(folder, gone))
+            self._db.execute("DELETE FROM mounts WHERE folder = ?", (os.fsencode(folder),))
+            self._db.executemany("INSERT INTO mounts VALUES (?, ?)", _rows(folder, mounts))
+
+    def forget(self, place: Path) -> int:
+        """Forget all that was read of `place`, a file or folder, and below it; how many files that are. What is still
+        there is looked at as if it were new."""
+        found = 0
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            for table in ("mounts", "files"):
+                keys = self._db.execute(f"SELECT folder, path FROM {table}").fetchall()  # noqa: S608  # of two
+                rows = [key for key in keys if Path(os.fsdecode(key[1])).is_relative_to(place)]
+                self._db.executemany(f"DELETE FROM {table} WHERE folder = ? AND path = ?", rows)  # noqa: S608
+                found = len(rows)
+        return found
 
     def parts(self, reading: bytes) -> list[StoredPart] | None:
         """What was read under this key; None if nothing was yet."""
@@ -209,7 +248,10 @@ class Texts:
         ).fetchall()
         if not rows or any(digest is not None and characters is None for _, _, digest, characters in rows):
             return None
-        return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+        try:
+            return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None  # damaged, or written by others: what can be read again is
 
     def keep(self, reading: bytes, parts: Sequence[Part]) -> list[StoredPart]:
         """Store what was read of one file."""
@@ -241,16 +283,34 @@ class Texts:
             raise TextMissing(path=self.path, sha256=digest.hex()[:16])
         return str(row[0])
 
-    def derived(self, digest: bytes, kind: str, make: Callable[[str], bytes]) -> bytes:
+    def derived(self, digest: bytes, step: str, make: Callable[[str], bytes], settings: str) -> bytes:
         """See `Stored.derived`."""
-        row = self._db.execute("SELECT value FROM derived WHERE text = ? AND kind = ?", (digest, kind)).fetchone()
+        row = self._db.execute(
+            "SELECT said FROM steps WHERE text = ? AND step = ? AND key = ?", (digest, step, _step_key(settings))
+        ).fetchone()
         if row is None:
             row = (make(self.text(digest)),)
-            self._db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?, ?)", (digest, kind, *row))
+            self._note_step(digest, step, settings, row[0], None)
         return bytes(row[0])
 
+    def changed(
+        self, before: Stored, step: str, make: Callable[[str], tuple[str, bytes]], settings: str
+    ) -> tuple[Stored, bytes]:
+        """See `Stored.changed`."""
+        row = self._db.execute(
+            "SELECT became, characters, said FROM steps JOIN texts ON sha256 = became "
+            "WHERE steps.text = ? AND step = ? AND key = ?",
+            (before.digest, step, _step_key(settings)),
+        ).fetchone()
+        if row is not None:
+            return Stored(row[0], row[1], self), bytes(row[2])
+        text, said = make(before.read())
+        after = self.add(text)
+        self._note_step(before.digest, step, settings, said, after.digest)
+        return after, said
+
     def prune(self, needed: Iterable[bytes]) -> None:
-        """Remove every text that no file says any more, but for those `needed`."""
+        """Remove every text that no file says any more, but for those `needed` and what any of them became."""
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("CREATE TEMP TABLE IF NOT EXISTS needed (sha256 BLOB PRIMARY KEY)")
@@ -259,12 +319,30 @@ class Texts:
             used = "SELECT reading FROM files UNION SELECT together FROM files WHERE together IS NOT NULL"
             self._db.execute(f"DELETE FROM parts WHERE reading NOT IN ({used})")  # noqa: S608  # no word of another's
             self._db.execute("INSERT OR IGNORE INTO needed SELECT text FROM parts WHERE text IS NOT NULL")
+            self._db.execute(
+                "INSERT OR IGNORE INTO needed WITH RECURSIVE becoming(sha256) AS (SELECT sha256 FROM needed UNION "
+                "SELECT became FROM steps JOIN becoming ON text = sha256 WHERE became IS NOT NULL) "
+                "SELECT sha256 FROM becoming"
+            )
             self._db.execute("DELETE FROM texts WHERE sha256 NOT IN (SELECT sha256 FROM needed)")
-            self._db.execute("DELETE FROM derived WHERE text NOT IN (SELECT sha256 FROM needed)")
+            self._db.execute("DELETE FROM steps WHERE text NOT IN (SELECT sha256 FROM needed)")
 
     def sync(self) -> None:
         """Everything is on the disk when this returns, also for a power cut."""
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _note_step(self, digest: bytes, step: str, settings: str, said: bytes, became: bytes | None) -> None:
+        """Of each step there is one result for a text: what was made by other settings or older code is replaced."""
+        row = digest, step, _step_key(settings), said, became
+        self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
+
+    def _add_ctime(self) -> None:
+        """To a store from before there was this column: every file is hashed once."""
+        if not any(column[1] == "ctime_ns" for column in self._db.execute("PRAGMA table_info(files)")):
+            self._db.execute("ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT -1")
+
+    def _paths(self, query: str, folder: Path) -> list[Path]:
+        return [Path(os.fsdecode(path)) for (path,) in self._db.execute(query, (os.fsencode(folder),))]
 
     def _kept(self, part: Part) -> StoredPart:
         match part.result:
@@ -275,21 +353,26 @@ class Texts:
 
     def _result(self, said: str, digest: bytes | None, characters: int) -> StoredContent | Unusable:
         given = json.loads(said)
+        left_out = tuple(LeftOut(*each) for each in given["left_out"])
         if digest is None:
-            return Unusable(given["reason"], given["reason_ja"])
-        text, left_out = Stored(digest, characters, self), tuple(LeftOut(*each) for each in given["left_out"])
+            return Unusable(given["reason"], given["reason_ja"], left_out=left_out)
+        text = Stored(digest, characters, self)
         log = LogSpan(*given["log"]) if given["log"] else None
         return StoredContent(text, Facts(**given["facts"]), left_out, frozenset(given["marks"]), log)
 
 
+def _rows(folder: Path, paths: Iterable[Path]) -> list[tuple[bytes, bytes]]:
+    return [(os.fsencode(folder), os.fsencode(path)) for path in paths]
+
+
 def _said(result: StoredContent | Unusable) -> tuple[str, bytes | None]:
     """A part but for its text, for the table, and the text's digest."""
+    left_out = list(map(astuple, result.left_out))
     match result:
         case Unusable():
-            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja}
+            said: dict[str, object] = {"reason": result.reason, "reason_ja": result.reason_ja, "left_out": left_out}
             digest = None
         case StoredContent():
-            left_out = list(map(astuple, result.left_out))
             log = None if result.log is None else astuple(result.log)
             said = {"facts": asdict(result.facts), "left_out": left_out, "marks": sorted(result.marks), "log": log}
             digest = result.text.digest

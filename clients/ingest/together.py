@@ -5,9 +5,12 @@ to be read with; those logs are then read once more, together with them (`Reques
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from clients.ingest.content import LogSpan
@@ -78,36 +81,64 @@ def others(known: Sequence[Known], forbidden: Sequence[Known], settings: Setting
     """By file and part, every log that has to be read with others. `known`: in the order in which they are told.
     `forbidden`: logs whose rows count as told, and that are not told themselves."""
     found: dict[str, dict[str, Others]] = defaultdict(dict)
-    same = defaultdict[tuple[str, str], list[Known]](list)
-    never = defaultdict[tuple[str, str], list[Known]](list)
-    for log in forbidden:
-        never[log.kind, log.span.columns].append(log)
-    # Only by the site's word: what is masked, dropped or held out where it stands is not where it is quoted.
-    quoted = [each for each in known if each.kind == "event log" and settings.quotes(each.path)]
-    serves = [(each, _served(each, known)) for each in quoted]
-    for log in known:
-        before = same[log.kind, log.span.columns]
-        earlier = tuple(each for each in before if _overlap(each.span, log.span, 0))[-MOST_EARLIER:]
+    same, never, events = _by_columns(known), _by_columns(forbidden), _by_folder_served(known, settings)
+    for number, log in enumerate(known):
+        columns = log.kind, log.span.columns
+        earlier = same[columns].latest(log.span, 0, MOST_EARLIER, before=number)
         # All of these, however many: that a row is told twice is a flaw, that a forbidden one is told is a leak.
-        earlier = (*(each for each in never[log.kind, log.span.columns] if _overlap(each.span, log.span, 0)), *earlier)
-        before.append(log)
-        events = tuple(
-            each
-            for each, folder in serves
-            if log.kind == "sensor log"
-            and log.path.startswith(folder)
-            and _overlap(each.span, log.span, settings.after)
-        )[-MOST_EVENTS:]
-        if earlier or events:
-            found[log.file][log.part] = Others(earlier, events)
+        refused = never[columns].latest(log.span, 0) if columns in never else []
+        beside = list[tuple[int, Known]]()
+        for folder in set(_folders(log.path)) & events.keys() if log.kind == "sensor log" else ():
+            beside += events[folder].latest(log.span, settings.after, MOST_EVENTS)
+        if refused or earlier or beside:
+            told = *(each for _, each in refused), *(each for _, each in earlier)
+            found[log.file][log.part] = Others(told, tuple(each for _, each in sorted(beside)[-MOST_EVENTS:]))
     return dict(found)
 
 
-def _served(events: Known, known: Sequence[Known]) -> str:
-    """The folder whose readings a log of events is for: the nearest one above it in which there are any."""
-    folders = list(_folders(events.path))
-    readings = [each.path for each in known if each.kind == "sensor log"]
-    return next((folder for folder in folders if any(path.startswith(folder) for path in readings)), "")
+class _Spans:
+    """Some of all logs, each with its number in the order in which they are told, found by their time."""
+
+    def __init__(self, logs: Sequence[tuple[int, Known]]) -> None:
+        self._logs = logs
+        by_first = sorted(logs, key=lambda each: each[1].span.first)
+        self._by_first = by_first
+        self._firsts = [log.span.first for _, log in by_first]
+        self._lasts = list(accumulate((log.span.last for _, log in by_first), max))
+
+    def latest(
+        self, span: LogSpan, after: int, most: int | None = None, before: int | None = None
+    ) -> list[tuple[int, Known]]:
+        """The last `most` logs (default: all), in order, that overlap `span` with `after` ms behind it, and whose
+        number is below `before` (default: any)."""
+        count = len(self._logs) if before is None else bisect_left(self._logs, before, key=itemgetter(0))
+        begin, end = bisect_left(self._lasts, span.first), bisect_right(self._firsts, span.last + after)
+        if most is None or (end - begin) ** 2 <= most * count:
+            near = [each for each in self._by_first[begin:end] if before is None or each[0] < before]
+            found = sorted(each for each in near if _overlap(each[1].span, span, after))
+            return found if most is None else found[-most:]
+        # Many logs of these hours: the last ones of the order soon have enough of them.
+        backwards = (self._logs[place] for place in range(count - 1, -1, -1))
+        return list(islice((each for each in backwards if _overlap(each[1].span, span, after)), most))[::-1]
+
+
+def _by_columns(logs: Sequence[Known]) -> dict[tuple[str, str], _Spans]:
+    grouped = defaultdict[tuple[str, str], list[tuple[int, Known]]](list)
+    for number, log in enumerate(logs):
+        grouped[log.kind, log.span.columns].append((number, log))
+    return {columns: _Spans(each) for columns, each in grouped.items()}
+
+
+def _by_folder_served(known: Sequence[Known], settings: Settings) -> dict[str, _Spans]:
+    """Logs of events by the folder whose readings each is for: the nearest one above it in which there are any. Only by
+    the site's word: what is masked, dropped or held out where it stands is not where it is quoted."""
+    of_readings = {folder for each in known if each.kind == "sensor log" for folder in _folders(each.path)}
+    grouped = defaultdict[str, list[tuple[int, Known]]](list)
+    for number, log in enumerate(known):
+        if log.kind == "event log" and settings.quotes(log.path):
+            served = next((folder for folder in _folders(log.path) if folder in of_readings), "")
+            grouped[served].append((number, log))
+    return {folder: _Spans(each) for folder, each in grouped.items()}
 
 
 def _folders(path: str) -> Iterator[str]:

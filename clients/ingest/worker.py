@@ -68,7 +68,8 @@ def _answer(read: Callable[[], Content], limits: Limits) -> Frame:
             mebibytes = limits.text // 2**20
             raise Unusable(f"its text has more than {mebibytes} MiB", f"抽出した文字が {mebibytes} MiB を超えています")
     except Unusable as refusal:
-        return Frame({"reason": refusal.reason, "reason_ja": refusal.reason_ja})
+        left_out = list(map(astuple, refusal.left_out))
+        return Frame({"reason": refusal.reason, "reason_ja": refusal.reason_ja, "left_out": left_out})
     except MemoryError:
         return Frame({"no_memory": True})
     log = None if content.log is None else astuple(content.log)

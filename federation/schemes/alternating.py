@@ -1,62 +1,45 @@
-"""RoLoRA (Chen et al. 2024) with an orthonormal refactor: members train B in one round and A in the next, by turns.
-
-Exact: while A is frozen and the same at every member, mean(B) A = mean(B A), and likewise for B. Upload per (out, in)
-layer: r out or r in values by turns, about half of FedIT's.
+"""RoLoRA (rolora.py) with an orthonormal refactor: members train B in one round and A in the next, by turns.
 
 After each round the product B A is kept and its factors are chosen anew (QR of B, then SVD of an r x in matrix; never
 out x in): the factor that is frozen next becomes orthonormal, so that a step of the other moves the product by as much
 as it moves the factor, in every direction alike.
-"""
 
-from collections.abc import Iterable
+The server's velocity is one of the product: of it, what the next frozen factor can express goes on as a velocity of
+the factor that is trained next. No inverse is taken, so a small singular value does no harm.
+"""
 
 import numpy as np
 
-from federation.errors import ConfigInvalid, Inconsistent
 from federation.plan import Lora
-from federation.schemes.state import LayerShapes, State, first_factors
-from federation.tensors import Array, Shapes, Tensors, shapes_of
+from federation.schemes import rolora
+from federation.schemes.rolora import broadcast as broadcast
+from federation.schemes.rolora import encode as encode
+from federation.schemes.rolora import export as export
+from federation.schemes.rolora import trainable as trainable
+from federation.schemes.rolora import upload_shapes as upload_shapes
+from federation.schemes.state import LayerShapes, State, require_orthonormal
+from federation.tensors import Array, Tensors
 
 
 def init(shapes: LayerShapes, lora: Lora, seed: int) -> State:
-    """The first adapter: random A, zero B. B is trained first: with B = 0 the loss does not depend on A.
-
-    Raises ConfigInvalid for a rank that no orthonormal factor of some layer can have.
-    """
-    largest = min(min(shape) for shape in shapes.values())
-    if lora.r > largest:
-        detail = f"{lora.r} is more than the smallest side of an adapted layer ({largest}), with scheme=alternating"
-        detail_ja = f"scheme=alternating では、対象層の最小の辺 {largest} を超えられません（{lora.r}）"
-        raise ConfigInvalid([Inconsistent(where="lora.r", detail=detail, detail_ja=detail_ja)])
-    return State(0, first_factors(shapes, lora, seed))
-
-
-def trainable(state: State) -> frozenset[str]:
-    """B after an even number of rounds, A after an odd one."""
-    kind = ".lora_B" if state.round % 2 == 0 else ".lora_A"
-    return frozenset(name for name in state.factors if name.endswith(kind))
-
-
-def upload_shapes(state: State) -> Shapes:
-    """One update for every factor that is trained in this round, of the factor's shape."""
-    shapes = shapes_of(state.factors)
-    return {name: shapes[name] for name in sorted(trainable(state))}
-
-
-def encode(state: State, local: Tensors) -> dict[str, Array]:
-    """What training changed: local - broadcast."""
-    return {name: local[name] - state.factors[name] for name in sorted(trainable(state))}
+    """As RoLoRA's. Raises ConfigInvalid for a rank that no orthonormal factor of some layer can have."""
+    require_orthonormal(shapes, lora, "alternating")
+    return rolora.init(shapes, lora, seed)
 
 
 def apply(state: State, update: Tensors) -> State:
     """The updated product, in the factors that suit the next round."""
-    factors = dict(state.factors) | {name: state.factors[name] + update[name] for name in update}
-    following = State(state.round + 1, factors)
-    freezes_a = any(name.endswith(".lora_B") for name in trainable(following))
-    for layer in _layers(factors):
-        a, b = refactor(factors[f"{layer}.lora_A"], factors[f"{layer}.lora_B"], freezes_a)
-        factors[f"{layer}.lora_A"], factors[f"{layer}.lora_B"] = a, b
-    return following
+    moved = rolora.apply(state, update)
+    factors, velocity = dict(moved.factors), {}
+    freezes_a = moved.round % 2 == 0
+    for layer in sorted(name.removesuffix(".lora_A") for name in factors if name.endswith(".lora_A")):
+        of_a, of_b = f"{layer}.lora_A", f"{layer}.lora_B"
+        factors[of_a], factors[of_b] = refactor(moved.factors[of_a], moved.factors[of_b], freezes_a)
+        if freezes_a and state.velocity:
+            velocity[of_b] = _times(state.factors[of_b], state.velocity[of_a], factors[of_a].T)
+        elif state.velocity:
+            velocity[of_a] = _times(factors[of_b].T, state.velocity[of_b], state.factors[of_a])
+    return State(moved.round, factors, velocity)
 
 
 def refactor(a: Array, b: Array, freezes_a: bool) -> tuple[Array, Array]:
@@ -76,20 +59,7 @@ def refactor(a: Array, b: Array, freezes_a: bool) -> tuple[Array, Array]:
     return new_a.astype(np.float32), new_b.astype(np.float32)
 
 
-def broadcast(state: State) -> Tensors:
-    """All factors travel: the refactor changes the frozen one too."""
-    return state.factors
-
-
-def restore(state: State, tensors: Tensors) -> State:
-    """The state whose broadcast is `tensors`."""
-    return State(state.round, dict(tensors))
-
-
-def export(state: State) -> Tensors:
-    """The factors are plain LoRA already."""
-    return state.factors
-
-
-def _layers(names: Iterable[str]) -> list[str]:
-    return sorted({name.removesuffix(".lora_A") for name in names if name.endswith(".lora_A")})
+def _times(*factors: Array) -> Array:
+    """Their product in float64, by the order that never makes an out x in matrix."""
+    product: Array = np.linalg.multi_dot([factor.astype(np.float64) for factor in factors]).astype(np.float32)
+    return product

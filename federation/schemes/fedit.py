@@ -3,6 +3,8 @@
 Not exact: the mean of B times the mean of A is not the mean of B A. Upload per (out, in) layer: r (out + in) values.
 """
 
+from dataclasses import replace
+
 from federation.plan import Lora
 from federation.schemes.state import LayerShapes, State, first_factors
 from federation.tensors import Array, Shapes, Tensors, shapes_of
@@ -30,17 +32,12 @@ def encode(state: State, local: Tensors) -> dict[str, Array]:
 
 def apply(state: State, update: Tensors) -> State:
     """The next factors: broadcast + update."""
-    return State(state.round + 1, {name: state.factors[name] + update[name] for name in state.factors})
+    return replace(state, round=state.round + 1, factors={n: state.factors[n] + update[n] for n in state.factors})
 
 
 def broadcast(state: State) -> Tensors:
     """All factors travel."""
     return state.factors
-
-
-def restore(state: State, tensors: Tensors) -> State:
-    """The state whose broadcast is `tensors`."""
-    return State(state.round, dict(tensors))
 
 
 def export(state: State) -> Tensors:

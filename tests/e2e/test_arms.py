@@ -1,6 +1,7 @@
 """All arms of a real small run, and runs side by side: what a researcher concludes from."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_arms_that_do_not_depend_on_the_scheme_are_shared_within_a_sweep(runs: P
     for arm in ("base", "local", "pooled"):
         assert fedit["arms"][arm] == alternating["arms"][arm]
     assert fedit["arms"]["federated"] != alternating["arms"]["federated"]
-    assert len(list((runs / "cache").iterdir())) == 6  # three arms, two seeds
+    assert len(list((runs / "cache").glob("*.json"))) == 6  # three arms, two seeds
     assert alternating["bytes_up_per_member_round"] < 0.6 * fedit["bytes_up_per_member_round"]
 
 
@@ -110,6 +111,71 @@ def test_compare_shows_a_table_to_a_person(runs: Path, tmp_path: Path, capsys: A
     shown = capsys.readouterr().out
     assert "scheme.name=alternating" in shown
     assert f"{np.mean(summary(runs / '0')['arms_bits_per_character']['pooled']):.3f}" in shown
+
+
+def test_rows_are_compared_with_the_first_text_by_text(runs: Path, tmp_path: Path, capsys: Any) -> None:
+    compare.main([str(runs), "--out", str(tmp_path), "--json"], "en")
+    first, second = json.loads(capsys.readouterr().out)["rows"]
+    found = second["federated_minus_first_row"]
+    bits = [np.mean(summary(runs / name)["arms_bits_per_character"]["federated"]) for name in ("2", "0")]
+    assert first["federated_minus_first_row"] is None
+    assert found["mean"] == pytest.approx(bits[0] - bits[1])  # seed 1, which both have
+    assert found["low"] < found["mean"] < found["high"]
+
+
+def test_a_difference_is_told_without_each_domain(runs: Path, tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(runs / "2", tmp_path / "run")
+    found = summary(tmp_path / "run")
+    members = found["member_ids"]
+    domains = {member: "logs" if member == members[0] else "manuals" for member in members}
+    (tmp_path / "run" / "summary.json").write_text(json.dumps(found | {"domains": domains}))
+    compare.main([str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--json"], "en")
+    [row] = json.loads(capsys.readouterr().out)["rows"]
+    left = row["differences_leaving_out"]["L_minus_F"]
+    bits = found["arms_bits_per_character"]
+    each = [local - federated for local, federated in zip(bits["local"], bits["federated"], strict=True)]
+    assert left["logs"]["mean"] == pytest.approx(np.mean(each[1:]))
+    assert left["manuals"]["mean"] == pytest.approx(each[0])
+
+
+@pytest.mark.parametrize(("key", "name"), [("model", "base model"), ("test", "test text")])
+def test_runs_on_other_text_or_another_base_model_are_kept_apart_and_told(
+    runs: Path, tmp_path: Path, capsys: Any, key: str, name: str
+) -> None:
+    for run in ("0", "1"):
+        shutil.copytree(runs / run, tmp_path / "runs" / run)
+    found = summary(tmp_path / "runs" / "1")
+    (tmp_path / "runs" / "1" / "summary.json").write_text(json.dumps(found | {key: found[key] | {"sha256": "0" * 64}}))
+    compare.main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")], "en")
+    assert "cannot be compared" in capsys.readouterr().out
+    compared = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [(row["part"], row["seeds"], row["federated_minus_first_row"]) for row in compared["rows"]] == [
+        (1, [1], None),
+        (2, [2], None),
+    ]
+    assert (tmp_path / "out" / "compare-2.png").exists()
+    assert "cannot be compared" in (tmp_path / "out" / "compare.html").read_text()
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_page_stands_alone_and_runs_nothing(runs: Path, tmp_path: Path, language: Any) -> None:
+    hostile = tmp_path / "<script>alert(1)</script><img src=x>"
+    shutil.copytree(runs, hostile)
+    (hostile / "3").mkdir()
+    (hostile / "3" / "config.yaml").write_text("")  # begun, not finished
+    compare.main([str(hostile), "--out", str(tmp_path / "out")], language)
+    html = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    sources = re.findall(r"""(?:src|href)=["']?([^"' >]+)""", re.sub("&[a-z]+;.*?&gt;", "", html))
+    assert [source for source in sources if not source.startswith("data:image/png;base64,")] == []
+    assert html.count("data:image/png;base64,") == 1
+    row = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"][0]
+    found = row["differences"]["L_minus_F"]
+    assert f"{found['mean']:+.3f}\n({found['low']:+.3f} … {found['high']:+.3f})" in html
+    assert row["runs"][0]["adapter_sha256"][:12] in html
+    assert summary(runs / "0")["machine"]["processor"] in html
+    assert ("未完了" if language == "ja" else "Not finished") in html
 
 
 @pytest.mark.parametrize(
@@ -167,6 +233,7 @@ def test_a_cache_that_cannot_be_is_told_before_training(overrides: Overrides, tm
     (tmp_path / "cache").write_text("")
     typed = _last([*overrides("arms=default"), f"arms.cache={tmp_path / 'cache'}"])
     config = load_plan.compose(typed, SimulateConfig, "simulate")
+    (tmp_path / "run").mkdir()
     with pytest.raises(RengoError) as caught:
         cli.begin(config, tmp_path / "run", language="en", as_json=True)
     assert (caught.value.exit_code, (tmp_path / "run" / "metrics.jsonl").exists()) == (7, False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aggregator.carriers import Carrier, Exchange
 from aggregator.carriers.in_process import InProcess
@@ -29,6 +30,7 @@ from federation.schemes import State
 from federation.secagg.primitives import Words
 from federation.tensors import Array, Tensors
 
+Floats = NDArray[np.float64]
 LAYER = "layer"
 SHAPES = {LAYER: (5, 4)}
 BASE_MODEL = bytes(range(32))
@@ -46,7 +48,7 @@ class Evaluated:
 
 
 class TinyLearner:
-    """Learns a 5x4 matrix W = B A from pairs (x, y) that a member's token ids stand for. Squared error.
+    """Learns a 5x4 matrix W = B A, or B R A, from pairs (x, y) that a member's token ids stand for. Squared error.
 
     `calls` counts trainings and evaluations.
     """
@@ -65,12 +67,21 @@ class TinyLearner:
     def _train(self, factors: Tensors, blocks: Blocks, train: p.Train) -> Trained:
         self.calls += 1
         a, b = (factors[f"{LAYER}.lora_{f}"].astype(np.float64) for f in "AB")
+        if f"{LAYER}.lora_R" in factors:
+            return self._train_core(factors, a, b, blocks, train.optimizer.learning_rate)
         for ids in blocks.ids:
             x, y = _pair(ids)
             error = b @ (a @ x) - y
             rate = train.optimizer.learning_rate
             b, a = b - rate * np.outer(error, a @ x), a - rate * np.outer(b.T @ error, x)
         return Trained({f"{LAYER}.lora_A": a.astype(np.float32), f"{LAYER}.lora_B": b.astype(np.float32)})
+
+    def _train_core(self, factors: Tensors, a: Floats, b: Floats, blocks: Blocks, rate: float) -> Trained:
+        r = factors[f"{LAYER}.lora_R"].astype(np.float64)
+        for ids in blocks.ids:
+            x, y = _pair(ids)
+            r = r - rate * np.outer(b.T @ (b @ (r @ (a @ x)) - y), a @ x)
+        return Trained({**factors, f"{LAYER}.lora_R": r.astype(np.float32)})
 
     def evaluate(self, factors: Tensors, blocks: Blocks) -> Evaluated:
         self.calls += 1

@@ -85,7 +85,7 @@ class Play:
 
     @property
     def adapter(self) -> Tensors:
-        return step.scheme_of(self.consortium.plan).broadcast(self.opening.state)
+        return step.broadcast(self.consortium.plan, self.opening.state)
 
     def say(self, body: Body, digest: bytes, member: str, blob: bytes = b"") -> Signed:
         """Anything, signed with the coordinator's key."""
@@ -93,9 +93,8 @@ class Play:
 
     def broadcast(self, member: str, adapter: Tensors | None = None) -> Signed:
         """The adapter for a member, or another one."""
-        adapter = adapter if adapter is not None else self.adapter
-        data = tensors.to_bytes(adapter)
-        body = Broadcast(tensors.digest(adapter), len(data), self.opening.last)
+        data = tensors.to_bytes(self.adapter if adapter is None else adapter)
+        body = Broadcast(self.named(adapter), len(data), self.opening.last)
         return self.say(body, self.aggregation.share_ctx, member, data + self.opening.words)
 
     def requests(self, step_name: str) -> dict[str, list[Signed]]:
@@ -163,7 +162,11 @@ class Play:
     def terms(self, adapter: Tensors | None = None) -> Terms:
         """Of this round, for members that are told `adapter`."""
         told = last_sum_digest(self.opening.last, self.opening.words)
-        return step.terms(self.consortium.plan, tensors.digest(adapter or self.adapter), self.ring, told)
+        return step.terms(self.consortium.plan, self.named(adapter), self.ring, told)
+
+    def named(self, adapter: Tensors | None = None) -> bytes:
+        """The digest of the adapter that the round opens with, or of another one of which all travels."""
+        return step.adapter_digest(self.opening.state) if adapter is None else tensors.digest(adapter)
 
     def proof(self) -> RoundProof:
         """Of this round; one without votes while there are none, for a coordinator that only claims it took place."""

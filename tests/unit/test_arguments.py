@@ -46,6 +46,14 @@ def test_a_choice_that_there_is_not_is_told_with_those_there_are() -> None:
     assert "syslog" in japanese
 
 
+def test_one_that_has_no_name_on_the_command_line_is_told_without_one() -> None:
+    nameless = ArgumentParser(prog="rengo it")
+    nameless.add_argument("what", choices=["export", "verify"])
+    with pytest.raises(UsageError) as caught:
+        nameless.parse_args(["frob"])
+    assert caught.value.text("ja").startswith("'frob' は使えません（使える値: ")
+
+
 def test_what_argparse_says_in_other_words_is_shown_as_it_is() -> None:
     with pytest.raises(UsageError) as caught:
         parser().error("something new")

@@ -277,15 +277,15 @@ class TestCache:
     @pytest.mark.parametrize("damage", ["", "{", "[]", '{"chosen": 1}', "null"])
     def test_a_damaged_file_is_written_anew(self, choice: ArmsChoice, damage: str) -> None:
         first, trained = self.run(choice)
-        for path in Path(str(choice.cache)).iterdir():
+        for path in Path(str(choice.cache)).glob("*.json"):
             path.write_text(damage)
         assert self.run(choice) == (first, trained)
-        assert all(json.loads(path.read_text()) for path in Path(str(choice.cache)).iterdir())
+        assert all(json.loads(path.read_text()) for path in Path(str(choice.cache)).glob("*.json"))
 
     def test_a_folder_in_the_place_of_a_file_is_left_alone(self, choice: ArmsChoice) -> None:
         first, trained = self.run(choice)
-        for path in list(Path(str(choice.cache)).iterdir()):
+        for path in list(Path(str(choice.cache)).glob("*.json")):
             path.unlink()
             path.mkdir()
         assert self.run(choice) == (first, trained)
-        assert all(path.is_dir() for path in Path(str(choice.cache)).iterdir())
+        assert all(path.is_dir() for path in Path(str(choice.cache)).glob("*.json"))

@@ -62,6 +62,17 @@ def test_a_preset_changes_what_it_names_and_the_command_line_has_the_last_word()
     assert (quick.rounds, quick.train.tokens_per_round, quick.seed) == (2, 256, 7)
 
 
+RESULTS = re.findall(
+    r"^    rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
+)
+
+
+@pytest.mark.parametrize("typed", RESULTS)
+def test_what_the_results_show_to_type_can_be_run(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    load_plan.run([*typed.split(), "--cfg", "job"], SimulateConfig, "simulate", lambda *_: None)
+    assert "rounds:" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_every_knob_has_a_comment_and_every_file_its_command(file: Path) -> None:
     lines = file.read_text(encoding="utf-8").splitlines()
@@ -102,11 +113,11 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("~lora.r=8", "The argument `~lora.r=8` cannot be used: a setting cannot be removed."),
         ("+lora.r=8", "The argument `+lora.r=8` cannot be used: write `lora.r=…`."),
         ("lora@train=default", "The argument `lora@train=default` cannot be used: write `lora=…`."),
-        ("scheme=fedti", "`scheme` is 'fedti'; it has to be alternating | fedit."),
-        ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit."),
+        ("scheme=fedti", "`scheme` is 'fedti'; it has to be alternating | fedit | fedsb | ffa | rolora."),
+        ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit | fedsb | ffa | rolora."),
         ("secagg=ring64", "`secagg` is 'ring64'; it has to be k_regular | ring16 | ring32."),
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
-        ("experiment=fast", "`experiment` is 'fast'; it has to be four_arms | quick | null."),
+        ("experiment=fast", "`experiment` is 'fast'; it has to be controls | four_arms | quick | ring_bits | null."),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
         ("=3", "The argument `=3` cannot be used: write KEY=VALUE."),
         ("lora.r", "`lora.r` is ''; it has to be a whole number from 1 to 1024."),

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from aggregator.simulate.config import SimulateConfig
 from federation import load_plan
 from federation.errors import ConfigInvalid, ModelFolderInvalid, RengoError, UsageError
+from federation.sweep import Ended, SweepFailed
 
 Job = tuple[SimulateConfig, Path]
 Simulate = Callable[..., list[Job]]
@@ -84,7 +85,7 @@ def test_jobs_that_fail_do_not_stop_the_others_but_the_exit_code_tells() -> None
             raise ModelFolderInvalid(path="モデル", detail="empty")
         done.append(config.seed)
 
-    with pytest.raises(load_plan.SweepFailed) as caught:
+    with pytest.raises(SweepFailed) as caught:
         load_plan.run(["-m", "seed=1,2,3"], SimulateConfig, "simulate", task)
 
     assert done == [1, 3]
@@ -149,7 +150,7 @@ def test_a_sweep_with_joblib(workspace: Path) -> None:
             raise ModelFolderInvalid(path="x", detail="empty")
         (output / "done").write_text(str(os.getpid()), encoding="utf-8")
 
-    with pytest.raises(load_plan.SweepFailed, match="1 of 2"):
+    with pytest.raises(SweepFailed, match="1 of 2"):
         load_plan.run(
             ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=1,2"], SimulateConfig, "simulate", task
         )
@@ -192,17 +193,114 @@ def test_a_reader_who_goes_away_is_no_failure_of_the_job(argv: list[str], capfd:
     assert capfd.readouterr() == ("", "")
 
 
-def test_each_job_of_a_sweep_is_announced_by_what_varies() -> None:
-    told: list[tuple[int, int, list[str]]] = []
-    argv = ["-m", "rounds=3", "seed=1,2", "lora.r=4,8", "job=試作"]
-    load_plan.run(argv, SimulateConfig, "simulate", lambda *_: None, lambda *facts: told.append(facts))
+class Told:
+    """Notes what it is told of a sweep."""
 
-    assert told == [
-        (1, 4, ["seed=1", "lora.r=4"]),
-        (2, 4, ["seed=1", "lora.r=8"]),
-        (3, 4, ["seed=2", "lora.r=4"]),
-        (4, 4, ["seed=2", "lora.r=8"]),
+    def __init__(self) -> None:
+        self.folder, self.jobs, self.ends = Path(), list[tuple[int, int, tuple[str, ...]]](), list[Ended]()
+
+    def begins(self, folder: Path) -> None:
+        self.folder = folder
+
+    def job(self, number: int, jobs: int, special: Sequence[str]) -> None:
+        self.jobs.append((number, jobs, tuple(special)))
+
+    def ended(self, folder: Path, jobs: Sequence[Ended]) -> None:
+        assert folder == self.folder
+        self.ends = list(jobs)
+
+
+def test_each_job_of_a_sweep_is_announced_by_what_varies() -> None:
+    told = Told()
+    argv = ["-m", "rounds=3", "seed=1,2", "lora.r=4,8", "job=試作"]
+    load_plan.run(argv, SimulateConfig, "simulate", lambda *_: None, told)
+
+    assert told.jobs == [
+        (1, 4, ("seed=1", "lora.r=4")),
+        (2, 4, ("seed=1", "lora.r=8")),
+        (3, 4, ("seed=2", "lora.r=4")),
+        (4, 4, ("seed=2", "lora.r=8")),
     ]
+
+
+def test_at_the_end_of_a_sweep_it_is_told_how_each_job_ended() -> None:
+    def task(config: SimulateConfig, output: Path) -> None:
+        if config.seed == 2:
+            raise ModelFolderInvalid(path="x", detail="empty")
+
+    told = Told()
+    with pytest.raises(SweepFailed):
+        load_plan.run(["-m", "seed=1,2,3"], SimulateConfig, "simulate", task, told)
+
+    assert [(end.number, end.special, type(end.failure)) for end in told.ends] == [
+        (1, ("seed=1",), type(None)),
+        (2, ("seed=2",), ModelFolderInvalid),
+        (3, ("seed=3",), type(None)),
+    ]
+    assert [end.folder.name for end in told.ends] == ["0", "1", "2"]
+
+
+def test_a_sweep_goes_on_with_the_settings_it_began_with_wherever_that_is_typed(
+    simulate: Simulate, jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = list(simulate("-m", "seed=1,2", "data=./文書", "hydra.sweep.dir=sweep"))
+    monkeypatch.chdir("/")
+    jobs.clear()
+
+    load_plan.go_on(
+        tmp_path / "sweep", SimulateConfig, "simulate", lambda config, output: jobs.append((config, output))
+    )
+
+    assert jobs == began
+
+
+@pytest.mark.parametrize(("change", "code"), [("5", "sweep-changed"), ("", "sweep-damaged")])
+def test_a_sweep_that_would_go_on_with_other_settings_is_refused(
+    simulate: Simulate, jobs: list[Job], tmp_path: Path, change: str, code: str
+) -> None:
+    presets = tmp_path / "presets" / "experiment"
+    presets.mkdir(parents=True)
+    (presets / "ours.yaml").write_text("# @package _global_\nrounds: 3\n", encoding="utf-8")
+    argv = (f"hydra.searchpath=[file://{tmp_path}/presets]", "experiment=ours", "hydra.sweep.dir=sweep")
+    simulate("-m", "seed=1,2", *argv)
+    jobs.clear()
+    if change:
+        (presets / "ours.yaml").write_text(f"# @package _global_\nrounds: {change}\n", encoding="utf-8")
+    else:
+        (tmp_path / "sweep" / "sweep.json").write_text("{", encoding="utf-8")
+
+    with pytest.raises(RengoError) as caught:
+        load_plan.go_on(tmp_path / "sweep", SimulateConfig, "simulate", lambda *_: None)
+
+    assert (caught.value.code, jobs) == (code, [])
+
+
+@pytest.mark.parametrize("flags", [["-m"], []])
+def test_a_preset_can_be_a_sweep_that_needs_no_flag_and_yields_to_what_is_typed(
+    simulate: Simulate, tmp_path: Path, flags: list[str]
+) -> None:
+    presets = tmp_path / "presets" / "experiment"
+    presets.mkdir(parents=True)
+    swept = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      secagg: ring16,ring32\n      seed: 1,2,3\n"
+    (presets / "ours.yaml").write_text(f"# @package _global_\nrounds: 3\n{swept}", encoding="utf-8")
+
+    ran = simulate(f"hydra.searchpath=[file://{tmp_path}/presets]", "experiment=ours", "seed=7", *flags)
+
+    assert [(config.rounds, config.secagg.ring_bits, config.seed) for config, _ in ran] == [(3, 16, 7), (3, 32, 7)]
+
+
+def test_what_is_wrong_with_a_presets_sweep_is_told_before_its_first_job(
+    simulate: Simulate, jobs: list[Job], tmp_path: Path
+) -> None:
+    presets = tmp_path / "presets" / "experiment"
+    presets.mkdir(parents=True)
+    swept = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      lora.r: 4,0\n      sed: 1,2\n"
+    (presets / "ours.yaml").write_text(f"# @package _global_\n{swept}", encoding="utf-8")
+
+    with pytest.raises(ConfigInvalid) as caught:
+        simulate(f"hydra.searchpath=[file://{tmp_path}/presets]", "experiment=ours")
+
+    assert (len(caught.value.faults), jobs) == (2, [])
 
 
 @pytest.mark.parametrize("argv", [["--typo"], ["--cfg", "jobs"]])

@@ -68,6 +68,45 @@ def test_more_can_be_added_one_after_the_other_or_at_once(site: Site, logs: Path
     assert site.home.settings().folders[1:] == (logs, *others)
 
 
+class TestDefaultMark:
+    def test_files_without_a_mark_in_such_a_folder_are_set_aside_unless_it_is_permitted(
+        self, site: Site, logs: Path
+    ) -> None:
+        (logs / "手順書.txt").write_text("手順書 1", encoding="utf-8")  # as one in the other folder
+        (logs / "部外秘.txt").write_text("別の本文", encoding="utf-8")
+        facts = site.run("data", "add", logs, "--mark", "社外秘")
+        assert facts["unmarked"] == {str(logs): "社外秘"}
+        reasons = {file["path"]: file["reason"] for file in site.run("data", "report")["files"]}
+        assert reasons["記録/日報.txt"].startswith("counts as 社外秘 as its folder's unmarked files do")
+        assert reasons["記録/部外秘.txt"].startswith("marked 部外秘")
+        assert reasons["手順書/1.txt"] == "the same text as 記録/手順書.txt, which is marked"
+        assert reasons["手順書/0.txt"] == ""
+        site.set_policy(permitted_marks='["社外秘"]')
+        reasons = {file["path"]: file["reason"] for file in site.run("data", "report")["files"]}
+        assert reasons["記録/日報.txt"] == ""
+        assert reasons["記録/部外秘.txt"].startswith("marked 部外秘")
+
+    def test_can_be_given_to_a_folder_that_is_there_and_taken_away(self, site: Site) -> None:
+        manuals = site.path.parent / "手順書"
+        before = site.home.settings()
+        site.run("data", "add", manuals, "--mark", "秘")
+        assert site.home.settings().default_marks == {manuals: "秘"}
+        assert site.home.settings().folders == before.folders
+        site.run("data", "add", manuals, "--mark", "極秘")
+        assert site.home.settings().default_marks == {manuals: "極秘"}
+        site.run("data", "add", manuals, "--mark", "none")
+        assert site.home.settings().default_marks == {}
+        assert "none" in site.run("journal", "export")["rows"][-1]["note"]
+
+    @pytest.mark.parametrize("line", ["/無い = 社外秘", "{} = 内緒", "{}", "社外秘"])
+    def test_that_is_none_is_told(self, site: Site, line: str) -> None:
+        toml = site.home.file("member.toml")
+        entry = line.format(site.path.parent / "手順書")
+        toml.write_text(toml.read_text(encoding="utf-8") + f'unmarked = ["{entry}"]\n', encoding="utf-8")
+        with pytest.raises(ConfigInvalid, match="FOLDER = MARK"):
+            site.home.settings()
+
+
 def test_a_relative_path_is_written_down_as_an_absolute_one(
     site: Site, logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,21 @@ import argparse
 import re
 from pathlib import Path
 
+import pypdfium2
 import pytest
 
 from clients import data_report, report_page
 from clients.commands.records import VERBS
 from clients.data_report import NoSuchDocument
 from clients.ingest import Reading, SetAside, read_documents
+from clients.ingest.personal.settings import DEFAULT_SETTINGS
+from clients.ingest.preparing import prepared_documents
 from federation.commands import Printer, Result
 from federation.errors import Language, UsageError
+from federation.output import OutputNotWritable
 from tests.unit.test_ingest_sheets import cell, rows, workbook
+
+SCAN = Path(__file__).resolve().parents[1] / "data" / "scan.pdf"
 
 
 @pytest.fixture
@@ -43,6 +49,23 @@ def test_report_counts_by_kind_and_encoding_and_says_what_is_set_aside(folder: P
     assert "文書 2" in result.text
 
 
+def test_report_in_japanese_says_in_japanese_what_kind_a_file_is_and_what_is_done(folder: Path) -> None:
+    rows = "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+    (folder / "炉.csv").write_text(f"日時,炉温[℃]\n{rows}", encoding="utf-8")
+    events = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
+    (folder / "警報.csv").write_text(events, encoding="utf-8")
+    (folder / "連絡先.txt").write_text("電話は 052-123-4567 です。", encoding="utf-8")
+    prepared = prepared_documents(folder, personal=DEFAULT_SETTINGS)
+    report = data_report.report([folder], [prepared.reading], {})
+    for text in (data_report.told(report, "ja").text, report_page.page(report, {}, "ja")):
+        assert "センサーログ utf-8" in text
+        assert "イベントログ utf-8" in text
+        assert "テキスト cp932" in text
+        assert "mask（置き換え）" in text
+        assert "event log" not in text
+    assert "sensor log utf-8" in data_report.told(report, "en").facts["totals"]["kinds"]
+
+
 def test_report_has_every_file_with_its_status_encoding_and_reason(folder: Path) -> None:
     result = told(folder, "en")
     drawing, html, text = result.facts["files"]
@@ -69,6 +92,23 @@ def test_report_counts_what_is_set_aside_by_reason_and_what_of_a_file_is_not_in_
     assert result.facts["totals"]["left_out"] == {"hidden sheets": 1}
     assert "本文に含めていません: 日報.xlsx: 非表示シート 1" in result.text
     assert "除外:      2  .xls 形式です（.xlsx で保存し直してください）" in result.text
+
+
+def test_report_counts_pages_without_text_by_folder_and_files_by_reason_whatever_their_pages(folder: Path) -> None:
+    for name, pages in (("手順/一.pdf", 1), ("手順/二.pdf", 3), ("三.pdf", 2)):
+        document = pypdfium2.PdfDocument(SCAN)
+        for _ in range(pages - 1):
+            document.import_pages(pypdfium2.PdfDocument(SCAN))
+        document.save(folder / name)
+    report = data_report.report([folder], [read_documents(folder)], {})
+    totals = report.facts()["totals"]
+    assert totals["reasons"]["no text in it (a scan?)"] == 3
+    what = "pages without text (pictures?)"
+    assert totals["left_out_by_folder"] == {".": {what: 2}, "手順": {what: 4}}
+    text = data_report.told(report, "ja").text
+    assert "フォルダー別の不使用: 手順: 文字のないページ（画像？） 4" in text
+    assert "除外: 手順/二.pdf: 文字情報がありません（スキャン画像？） (文字のないページ（画像？） 3)" in text
+    assert "使用していないもの（フォルダー別）" in report_page.page(report, {}, "ja")
 
 
 def test_a_page_shows_what_files_are_called_and_say_and_runs_nothing_of_it(folder: Path) -> None:
@@ -118,6 +158,16 @@ class TestTheCommand:
         assert page.stat().st_mode & 0o777 == 0o600
         with pytest.raises(UsageError, match="exists already"):
             self.report(folder, "--html", page)
+
+    def test_makes_no_folder_for_it(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        page = tmp_path_factory.mktemp("reports") / "無い" / "報告.html"
+        with pytest.raises(UsageError, match="There is no folder"):
+            self.report(folder, "--html", page)
+        assert not page.parent.exists()
+
+    def test_tells_where_no_file_can_be_made(self, folder: Path) -> None:
+        with pytest.raises(OutputNotWritable):
+            self.report(folder, "--html", "/proc/報告.html")
 
     def test_writes_nothing_into_a_folder_of_data(self, folder: Path) -> None:
         before = sorted(folder.rglob("*"))

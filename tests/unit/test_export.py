@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from aggregator.export import write_peft
 from clients.dataset import IGNORED, Blocks
 from clients.trainer import Trainer, packed_logits
-from federation.plan import Lora, Model, Plan
+from federation import step
+from federation.plan import Lora, Model, Optimizer, Plan, Scheme, Train
 from federation.schemes import State, fedit
 from tests.protocol.consortium import make_plan
 
@@ -86,6 +87,28 @@ def test_stock_peft_computes_what_our_trainer_computes(
         logits = packed_logits(trainer._adapted.model, ids, torch.from_numpy(positions).long(), wanted)
     torch.testing.assert_close(logits, theirs.flatten(0, 1), rtol=1e-4, atol=1e-5)
     assert (untrained - theirs).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["fedit", "ffa", "rolora", "alternating", "fedsb"])
+def test_every_schemes_export_has_the_loss_in_stock_peft_that_its_members_trained_to(
+    base: Path, trainer: Trainer, tmp_path: Path, name: Any
+) -> None:
+    """Trained for a round, applied, exported, and computed by two programs."""
+    plan = replace(PLAN, scheme=Scheme(name), train=Train(20, 40, 20, Optimizer("sgd", 300.0, 0.0)))
+    ids = torch.arange(2 * 20).reshape(2, 20) * 7 % 62 + 2
+    labels = np.roll(ids.numpy(), -1, axis=1)
+    labels[:, -1] = IGNORED
+    blocks = Blocks(ids.numpy().astype(np.int32), np.tile(np.arange(20, dtype=np.int32), (2, 1)), labels.astype("i4"))
+    scheme, before = step.scheme_of(plan), step.first_state(plan, trainer.shapes)
+    trained = trainer.train(before.factors, scheme.trainable(before), blocks, plan.train, 0).tensors
+    after = step.next_state(plan, before, {n: a.astype("f8") for n, a in scheme.encode(before, trained).items()})
+    write_peft(tmp_path, plan, after)
+    with torch.inference_mode():
+        logits = stock(base, tmp_path)(input_ids=ids).logits
+    theirs = float(cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="sum"))
+    assert trainer.evaluate(after.factors, blocks).nats == pytest.approx(theirs, rel=1e-5)
+    assert trainer.evaluate(scheme.export(after), blocks).nats == pytest.approx(theirs, rel=1e-5)
+    assert trainer.evaluate(before.factors, blocks).nats - theirs > 0.01
 
 
 def test_the_first_adapter_changes_nothing(base: Path, trainer: Trainer, tmp_path: Path) -> None:

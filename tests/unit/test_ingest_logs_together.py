@@ -19,7 +19,7 @@ from clients.ingest.logs.settings import LogSettingsInvalid, Settings
 from clients.ingest.logs.settings import read as read_settings
 from clients.ingest.logs.site import Companion, Site
 from clients.ingest.parser import Parser
-from clients.ingest.together import MOST_EARLIER, Known, Others, others
+from clients.ingest.together import MOST_EARLIER, MOST_EVENTS, Known, Others, others
 from federation.errors import SettingsFileInvalid
 
 START = datetime(2026, 11, 22, 8)
@@ -172,6 +172,7 @@ def test_what_the_site_says_of_its_logs(tmp_path: Path, parser: Parser) -> None:
         ('[[tags]]\ntag = "a"\nhi = 1', "hi"),
         ("machines = 3", "files"),
         ('events = "a.csv"', "events"),
+        ('[[tags]]\ntag = "炉温"\nlow = 190\nhigh = 170', "炉温: 190 is more than high, 170"),
     ],
 )
 def test_a_fault_in_the_sites_settings_is_told_and_nothing_is_read(tmp_path: Path, text: str, fault: str) -> None:
@@ -286,3 +287,23 @@ def test_a_forbidden_log_is_told_by_no_other_however_many_are_like_it(tmp_path: 
     read = texts(tmp_path, parser)
     assert "mc0.csv" in read
     assert "z炉.csv" not in read
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from([0, 2, 40]), st.booleans()), max_size=80))
+def test_of_many_logs_the_latest_that_overlap_are_read_together(drawn: list[tuple[int, int, bool]]) -> None:
+    """By the definition: two loops over all logs."""
+    kinds = {True: "event log", False: "sensor log"}
+    known = [
+        Known(f"{'e' if event else 'r'}{n:02}.csv", "", kinds[event], LogSpan("c", first, first + length))
+        for n, (first, length, event) in enumerate(drawn)
+    ]
+    found = others(known, [], Settings(quoted=("e*",), after=3))
+    for n, one in enumerate(known):
+        meets = [each for each in known[:n] if each.kind == one.kind and touches(each, one, 0)]
+        beside = [e for e in known if e.kind == "event log" and one.kind == "sensor log" and touches(e, one, 3)]
+        expected = Others(tuple(meets[-MOST_EARLIER:]), tuple(beside[-MOST_EVENTS:]))
+        assert found.get(one.file, {}).get("", Others()) == expected
+
+
+def touches(one: Known, other: Known, after: int) -> bool:
+    return one.span.first <= other.span.last + after and one.span.last >= other.span.first

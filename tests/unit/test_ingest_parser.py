@@ -183,7 +183,9 @@ def test_what_has_taken_over_a_parser_opens_no_socket_and_no_file(tmp_path: Path
         {"facts": {"kind": "text", "encoding": "", "sure": float("nan")}, "left_out": [], "marks": []},
         {"facts": {"kind": 1, "encoding": "", "sure": 1.0}, "left_out": [], "marks": []},
         {"facts": []},
-        {"reason": 1, "reason_ja": "x"},
+        {"reason": 1, "reason_ja": "x", "left_out": []},
+        {"reason": "x", "reason_ja": "x"},
+        {"reason": "x", "reason_ja": "x", "left_out": [["1", "x", "x"]]},
         {"reason": "x"},
     ],
 )
@@ -193,7 +195,7 @@ def test_an_answer_that_no_worker_gives_is_refused(head: dict[str, object]) -> N
 
 
 def test_a_reason_cannot_move_the_cursor() -> None:
-    result = answers.result(Frame({"reason": "a\x1b[2J\nb", "reason_ja": "x" * 10_000}))
+    result = answers.result(Frame({"reason": "a\x1b[2J\nb", "reason_ja": "x" * 10_000, "left_out": []}))
     assert isinstance(result, Unusable)
     assert (result.reason, len(result.reason_ja)) == ("a\\x1b[2J\\nb", 4_000)
 

@@ -80,6 +80,12 @@ def fail_to_open(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> Non
     monkeypatch.setattr(files.os, "open", refuse)
 
 
+def an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock goes ahead of the files, whose time of change nobody can set back."""
+    real = time.time_ns
+    monkeypatch.setattr(store.time, "time_ns", lambda: real() + 3600 * 10**9)
+
+
 class TestIncremental:
     def test_is_what_reading_in_memory_gives(self, folder: Path, texts: Texts) -> None:
         for _ in range(2):
@@ -88,6 +94,7 @@ class TestIncremental:
     def test_an_unchanged_file_is_not_opened(
         self, folder: Path, texts: Texts, parser: Watched, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        an_hour_later(monkeypatch)
         read_folders([folder], texts, parser)
         for number in range(4):
             fail_to_open(monkeypatch, f"手順{number}.txt", errno.EIO)
@@ -115,6 +122,41 @@ class TestIncremental:
         os.utime(fresh, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert fresh.stat().st_ino == status.st_ino
         assert found(read_folders([folder], texts))[0]["日報.txt"] == "二号機"
+
+    def test_a_file_that_is_written_to_in_place_and_given_its_time_back_is_read_again(
+        self, folder: Path, texts: Texts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        an_hour_later(monkeypatch)
+        read_folders([folder], texts)
+        path = folder / "手順0.txt"
+        before = path.stat()
+        path.write_text("手順書の本文 9", encoding="utf-8")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = path.stat()
+        assert (after.st_size, after.st_mtime_ns, after.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+        assert found(read_folders([folder], texts))[0]["手順0.txt"] == "手順書の本文 9"
+
+    def test_a_store_from_before_that_was_looked_at_is_read_and_its_files_are_hashed_once(
+        self, folder: Path, texts: Texts, parser: Watched
+    ) -> None:
+        read_folders([folder], texts, parser)
+        assert texts.path is not None
+        with sqlite3.connect(texts.path) as database:
+            database.execute("ALTER TABLE files DROP COLUMN ctime_ns")
+        with Texts(texts.path) as again:
+            assert len(read_folders([folder], again, parser).documents) == 4
+        assert len(parser.read) == 4
+
+    def test_what_is_said_of_a_file_and_was_damaged_is_read_again(
+        self, folder: Path, texts: Texts, parser: Watched
+    ) -> None:
+        before = found(read_folders([folder], texts, parser))
+        for damage in ("{", "[]", "{}", "[" * 100_000):
+            with sqlite3.connect(texts.path or "") as database:
+                database.execute("UPDATE parts SET said = ?", (damage,))
+            parser.read.clear()
+            assert found(read_folders([folder], texts, parser)) == before
+            assert len(parser.read) == 4
 
     def test_other_readers_read_everything_again(
         self, folder: Path, texts: Texts, parser: Watched, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,7 @@ def test_the_layer_and_its_gradients(bias: bool, frozen: str | None) -> None:
 
     def fused(x: Tensor, a: Tensor, b: Tensor) -> Any:
         layer = layer_of(base, a, b, 1.5)
-        fuse_lora(layer)
+        fuse_lora(layer, lambda: None)
         return layer.forward(x)
 
     torch.testing.assert_close(fused(x, a, b), base(x) + 1.5 * (x @ a.t()) @ b.t())
@@ -40,7 +40,7 @@ def test_a_base_layer_that_is_more_than_linear_is_left_to_peft() -> None:
             return 2 * super().forward(x)
 
     layer = layer_of(Doubled(5, 4), torch.zeros(2, 5), torch.zeros(4, 2), 1.0)
-    fuse_lora(layer)
+    fuse_lora(layer, lambda: None)
     assert layer.forward == "peft's"
 
 

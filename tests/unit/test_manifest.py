@@ -4,7 +4,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +23,35 @@ from clients.journal import Departure, Journal
 from clients.journal_export import ManifestNotInJournal
 from clients.manifest import ManifestChanged, ManifestMissing
 from clients.purging import JobOpen, purge
+from clients.split_record import SplitRecordUnreadable
 from federation.plan import Plan
 from federation.secagg.history import History
 from tests.protocol.consortium import make_plan
 from tests.unit.site import MEMBERS, Site
+from tests.unit.test_splits import texts
 
+_KILLED = """
+import os, signal, sys
+from contextlib import closing
+from pathlib import Path
+from clients import extracted, purging
+from clients.home import Home
+from clients.journal import Journal
+
+home, where = Home(Path(sys.argv[1])), sys.argv[2]
+die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+write, written = purging.write, []
+if where == "before anything":
+    extracted.remove = die
+if where == "in the middle":
+    extracted.remove_if_empty = die
+if where == "before the receipt":
+    purging.write = lambda *each: die() if written else written.append(write(*each))
+with closing(Journal(home.file("journal.sqlite"))) as journal:
+    if where == "before the journal":
+        journal.record = die
+    purging.purge(home, journal, although_open=False)
+"""
 ID = "akatombo-seiki"
 PLAN = make_plan((ID, "b", "c", "d"), rounds=3)
 
@@ -100,6 +127,37 @@ class TestManifest:
             ("keys", made.digest.hex()),
         ]
 
+    def test_says_of_a_mark_that_it_is_the_folders_default(self, site: Site) -> None:
+        site.run("data", "add", data_of(site), "--mark", "部外秘")
+        site.set_policy(permitted_marks='["部外秘"]')
+        made = freeze(site, begin=True)
+        assert made.head.unmarked == (f"{data_of(site)} = 部外秘",)
+        (marked,) = (entry for entry in made.entries if not entry.by_default)
+        assert marked.marks == ("社外秘",)
+        assert {entry.marks for entry in made.entries if entry.by_default} == {("部外秘",)}
+
+    def test_names_what_a_log_was_read_with_and_the_settings_files(self, site: Site) -> None:
+        data, rows = data_of(site), "".join(f"2026/11/22 8:{minute:02},{minute}\n" for minute in range(30))
+        events = "発生日時,コード,メッセージ\n26/11/22 8:05:30,E1,エアー圧低下\n26/11/22 9:10,E203,炉温上限異常\n"
+        (data / "炉.csv").write_text(f"日時,炉温[℃]\n{rows}", encoding="utf-8")
+        (data / "警報.csv").write_text(events, encoding="utf-8")
+        (data / "logs.toml").write_text('quoted = ["警報.csv"]\n', encoding="utf-8")
+        made = freeze(site, begin=True)
+        beside = {entry.file: entry.read_with for entry in made.entries}
+        assert beside["炉.csv"] == ("logs.toml", "警報.csv")
+        assert beside["警報.csv"] == ("logs.toml",)
+        assert beside["社外秘/単価.txt"] == ()
+        files = data / "logs.toml", site.home.file("personal.toml")
+        assert made.head.settings == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+        (data / "logs.toml").write_text('quoted = ["警報.csv"] # \n', encoding="utf-8")
+        assert freeze(site).digest == made.digest  # it has begun
+
+    def test_of_another_version_does_not_keep_a_job_from_beginning(self, site: Site) -> None:
+        made = freeze(site)
+        path = manifest.place(site.home, PLAN.job, made.digest)
+        path.write_bytes(path.read_bytes().replace(b'"by_default":false,', b""))
+        assert freeze(site).entries == made.entries
+
     def test_is_not_made_anew_when_nothing_changed(self, site: Site) -> None:
         assert freeze(site).digest == freeze(site).digest
         assert len(manifest.kept(site.home)) == 1
@@ -134,6 +192,11 @@ class TestVerifying:
         with pytest.raises((ManifestNotInJournal, manifest.NoManifest)) as caught:
             site.run("journal", "verify", "--manifest", other)
         assert caught.value.exit_code == 10
+
+    def test_refuses_one_that_nests_without_end(self, site: Site, tmp_path: Path) -> None:
+        (tmp_path / "deep.jsonl").write_text('{"form":' + "[" * 100_000 + "\n", encoding="utf-8")
+        with pytest.raises(manifest.NoManifest):
+            site.run("journal", "verify", "--manifest", tmp_path / "deep.jsonl")
 
     def test_refuses_a_consistent_forgery(self, site: Site, tmp_path: Path) -> None:
         """One that somebody wrote with this program's own code."""
@@ -211,6 +274,25 @@ class TestFrozen:
             assert [a.name for a in split.set_aside] == [a.name for a in again.set_aside]
 
 
+class TestSplit:
+    def test_what_a_job_held_out_is_held_out_in_the_next_whatever_was_added_or_purged(self, site: Site) -> None:
+        first = {entry.text: entry.use for entry in freeze(site).entries if entry.use}
+        for number in range(30):
+            (data_of(site) / f"新{number}.txt").write_text(texts(30, 9)[number].text, encoding="utf-8")
+        with closing(Journal(site.home.file("journal.sqlite"))) as journal:
+            purge(site.home, journal, although_open=False)
+        second = {entry.text: entry.use for entry in freeze(site, plan=replace(PLAN, job="job-2")).entries if entry.use}
+        assert {text: second[text] for text in first} == first
+        assert {"train", "validation", "test"} == {second[text] for text in second.keys() - first.keys()}
+        assert site.home.file("split.sqlite").stat().st_mode & 0o777 == 0o600
+
+    def test_no_job_begins_without_a_record_that_is_there_and_cannot_be_read(self, site: Site) -> None:
+        freeze(site)
+        site.home.file("split.sqlite").write_bytes(b"no database" * 100)
+        with pytest.raises(SplitRecordUnreadable):
+            freeze(site)
+
+
 class TestPurge:
     def test_removes_the_text_and_leaves_a_receipt_that_the_journal_names(self, site: Site) -> None:
         made = freeze(site)
@@ -266,6 +348,50 @@ class TestPurge:
             freeze(site)
         site.run("data", "purge", "--yes")
         assert freeze(site).entries == made.entries
+
+    @pytest.mark.parametrize("where", ["before anything", "in the middle", "before the receipt", "before the journal"])
+    @pytest.mark.parametrize("finish", ["purge", "where"])
+    def test_that_is_killed_is_finished_by_the_next_one_and_leaves_one_receipt(
+        self, site: Site, where: str, finish: str
+    ) -> None:
+        freeze(site)
+        size = (extracted.folder(site.home) / "texts.sqlite").stat().st_size
+        killed = subprocess.run([sys.executable, "-c", _KILLED, site.path, where], capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with pytest.raises(extracted.PurgeUnfinished, match="rengo member data purge"):
+            site.run("data", "sample")
+        site.run("data", finish, *(["--yes"] if finish == "purge" else []))
+        assert not extracted.folder(site.home).exists()
+        (path,) = site.home.file("receipts").iterdir()
+        receipt = json.loads(path.read_bytes())
+        assert receipt["removed"]["texts.sqlite"] == [1, size]
+        assert receipt["finished"] >= receipt["utc"]
+        rows = [row for row in site.run("journal", "export")["rows"] if row["content"] == "purge"]
+        assert [row["sha256"] for row in rows] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+        assert site.run("data", "sample")["samples"]
+
+    def test_is_refused_while_a_report_is_made_and_the_other_way_round(self, site: Site) -> None:
+        freeze(site)
+        with extracted.opened(site.home), pytest.raises(extracted.ExtractedInUse, match="Nothing was changed"):
+            site.run("data", "purge", "--yes")
+        assert extracted.folder(site.home).exists()
+        with extracted.unused(site.home), pytest.raises(extracted.ExtractedInUse) as caught:
+            site.run("data", "report")
+        assert caught.value.exit_code == 9
+        with extracted.opened(site.home), extracted.opened(site.home):
+            pass
+
+    @pytest.mark.parametrize("command", [("data", "purge", "--yes"), ("data", "sample"), ("data", "report")])
+    def test_follows_no_link_in_place_of_its_folder_and_neither_does_reading(
+        self, site: Site, tmp_path: Path, command: tuple[str, ...]
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "keep.txt").touch()
+        extracted.folder(site.home).symlink_to(elsewhere)
+        with pytest.raises(extracted.ExtractedIsLink):
+            site.run(*command)
+        assert [path.name for path in elsewhere.iterdir()] == ["keep.txt"]
 
     def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
         freeze(site)

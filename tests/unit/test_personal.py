@@ -9,7 +9,7 @@ from clients.ingest import Document
 from clients.ingest.changes import Redaction
 from clients.ingest.personal import review
 from clients.ingest.personal.kinds import KINDS
-from clients.ingest.personal.redact import find, redacted
+from clients.ingest.personal.redact import MOST_TOLD, find, redacted
 from clients.ingest.personal.settings import DEFAULT_SETTINGS, OFF, Mode, PersonalSettings
 from clients.splits import split
 from scripts import measure_personal
@@ -262,6 +262,15 @@ class TestReview:
         told = review.text(result.redactions, result.sightings, "en")
         assert "\x1b" not in told
         assert "\u202e" not in told
+
+    def test_more_texts_than_are_told_are_counted_all_the_same(self) -> None:
+        text = "\n".join(f"u{number}@example.jp" for number in range(MOST_TOLD + 9))
+        result = redacted([Document("1.txt", text), Document("2.txt", f"u1@example.jp\n{text}")], DEFAULT_SETTINGS)
+        assert len(result.sightings) == MOST_TOLD
+        assert result.redactions[0].finds == 2 * (MOST_TOLD + 9) + 1
+        told = review.text(result.redactions, result.sightings, "en")
+        assert "u1@example.jp | 3 | 1.txt:2, 2.txt:1, 2.txt:3" in told
+        assert "and 3000+ more texts" in told
 
     def test_nothing_that_is_found_is_in_a_repr(self) -> None:
         result = redacted([Document("a.txt", "担当: 山田 太郎")], DEFAULT_SETTINGS)

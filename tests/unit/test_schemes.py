@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federation.plan import Lora, Scheme
-from federation.schemes import State, fedit, scheme_named
+from federation.schemes import fedit, scheme_named
 from federation.tensors import Array, digest, shapes_of
 
 SHAPES = {"model.layers.0.q_proj": (6, 4), "model.layers.1.q_proj": (6, 4), "model.layers.1.down_proj": (3, 10)}
@@ -89,13 +89,6 @@ class TestLinear:
 
 def test_members_train_both_factors_of_every_layer() -> None:
     assert fedit.trainable(FIRST) == set(FIRST.factors)
-
-
-def test_a_broadcast_restores_the_state() -> None:
-    state = State(3, perturbed(5))
-    again = fedit.restore(State(3, FIRST.factors), fedit.broadcast(state))
-    assert again.round == 3
-    assert digest(again.factors) == digest(state.factors)
 
 
 @pytest.mark.parametrize("factor", ["lora_A", "lora_B"])

@@ -93,7 +93,7 @@ def test_the_next_state_is_the_broadcast_plus_the_servers_step() -> None:
 
 
 def test_fedavg_takes_the_mean_whole_at_a_rate_of_one() -> None:
-    taken = server_optim.step(ServerOptim("fedavg", 1.0), {"w": np.array([1.5, 1 / 3])})["w"]
+    taken = server_optim.step(ServerOptim("fedavg", 1.0), {}, {"w": np.array([1.5, 1 / 3])})["w"]
     assert taken.dtype == np.float32
     assert taken.tolist() == [1.5, float(np.float32(1 / 3))]
 

@@ -9,6 +9,8 @@ import pytest
 
 from clients import systemd
 from clients.home import Settings
+from clients.ingest import FolderUnreachable
+from federation.errors import DataFolderInvalid
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = systemd.Site(
@@ -58,11 +60,23 @@ def test_every_service_gives_up_privileges_and_sees_a_read_only_system(
 
 def test_the_member_reads_documents_and_model_and_has_no_network(units: dict[str, dict[str, Directives]]) -> None:
     service = units["rengo-member.service"]["Service"]
-    assert service["ReadOnlyPaths"] == ['"/srv/社内 文書" "/srv/models/base"']
+    assert service["ReadOnlyPaths"] == ['-"/srv/社内 文書" "/srv/models/base"']
     assert service["ReadWritePaths"] == ['"/var/lib/rengo/member"']
     assert service["PrivateNetwork"] == ["yes"]
     assert service["RestrictAddressFamilies"] == ["AF_UNIX"]
     assert service["IPAddressDeny"] == ["any"]
+
+
+def test_a_member_whose_share_is_away_is_started_again_until_it_is_there(
+    units: dict[str, dict[str, Directives]],
+) -> None:
+    """A mount that fails is no dependency that fails, and exit code 8 is no reason to give up."""
+    unit, service = units["rengo-member.service"]["Unit"], units["rengo-member.service"]["Service"]
+    assert unit["RequiresMountsFor"] == ['"/var/lib/rengo/member" "/srv/models/base"']
+    assert unit["After"] == ["remote-fs.target"]
+    assert service["Restart"] == ["on-failure"]
+    assert str(FolderUnreachable.exit_code) not in service["RestartPreventExitStatus"][0].split()
+    assert str(DataFolderInvalid.exit_code) not in service["RestartPreventExitStatus"][0].split()
 
 
 def test_the_node_gets_its_own_key_and_not_the_members(units: dict[str, dict[str, Directives]]) -> None:

@@ -292,7 +292,8 @@ class TestTokenizer:
         assert list(trainer.shapes) == sorted(trainer.shapes)
         assert trainer.shapes["model.layers.0.self_attn.q_proj"] == (256, 256)
         assert trainer.shapes["model.layers.5.mlp.down_proj"] == (256, 688)
-        assert list(trainer._adapted.parameters) == sorted(factors_for(trainer))
+        cores = {f"{module}.lora_R" for module in trainer.shapes}
+        assert trainer._adapted.parameters.keys() == factors_for(trainer).keys() | cores
 
     def test_without_a_padding_token_padding_is_the_end_of_text_and_changes_nothing(
         self, trainer: Trainer, tmp_path: Path
@@ -422,3 +423,23 @@ class TestLineAfter:
     def test_more_than_the_model_reads_is_refused(self, trainer: Trainer) -> None:
         with pytest.raises(ModelFolderInvalid, match="at most 512 tokens, prompt is"):
             trainer.line_after(factors_for(trainer), "鉄" * 20, 600)
+
+
+def test_a_core_descends_along_the_gradient_that_the_chain_rule_gives(trainer: Trainer, blocks: Blocks) -> None:
+    """W + s B R A: what plain descent takes from A' = R A, seen through A, is what it takes from R."""
+    plain, rate = factors_for(trainer), with_optimizer("sgd", 0.5)
+    draw = np.random.default_rng(3)
+    cores = {f"{module}.lora_R": draw.normal(0, 0.5, (LORA.r, LORA.r)).astype(np.float32) for module in trainer.shapes}
+    whole = {f"{module}.lora_A": cores[f"{module}.lora_R"] @ plain[f"{module}.lora_A"] for module in trainer.shapes}
+    two = blocks[:2]
+    by_core = trainer.train({**plain, **cores}, cores.keys(), two, rate, seed=1)
+    by_a = trainer.train({**plain, **whole}, whole.keys(), two, rate, seed=1)
+    assert by_core.loss == pytest.approx(by_a.loss, rel=1e-5)
+    for module in trainer.shapes:
+        name, a = f"{module}.lora_R", plain[f"{module}.lora_A"]
+        expected = (by_a.tensors[f"{module}.lora_A"] - whole[f"{module}.lora_A"]) @ a.T
+        np.testing.assert_allclose(
+            by_core.tensors[name] - cores[name], expected, atol=2e-6 + 1e-3 * np.abs(expected).max()
+        )
+        np.testing.assert_array_equal(by_core.tensors[f"{module}.lora_A"], a)
+    assert trainer.train(plain, plain.keys(), two, rate, seed=1).tensors.keys() == plain.keys()

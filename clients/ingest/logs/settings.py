@@ -18,9 +18,10 @@ low     = 170
 high    = 190
 """
 
+import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -30,7 +31,7 @@ from clients.ingest.files import opened
 from clients.ingest.logs.roles import Kind
 from clients.ingest.logs.times import MINUTE
 from federation import settings
-from federation.errors import ConfigInvalid, Fault, RengoError, SettingsFileInvalid
+from federation.errors import ConfigInvalid, Fault, Inconsistent, RengoError, SettingsFileInvalid
 from federation.settings import Range
 
 FILE_NAME = "logs.toml"
@@ -76,7 +77,8 @@ class _Top:
 
 @dataclass(frozen=True)
 class Settings:
-    """logs.toml. `window` and `after` in ms; `raw` is what was written, for the parsing process to read again."""
+    """logs.toml. `window` and `after` in ms; `raw` is what was written, for the parsing process to read again, and
+    `sha256` (hex) of the file, "" without one."""
 
     window: int | None = None
     after: int = 60 * MINUTE
@@ -86,6 +88,7 @@ class Settings:
     machines: tuple[Machine, ...] = ()
     tags: tuple[Limits, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    sha256: str = ""
 
     def kind(self, path: str) -> Kind | None:
         """What the site says that a file is."""
@@ -129,7 +132,8 @@ def read(folder: Path) -> Settings:
         raise SettingsFileInvalid(path=path, detail=refusal.reason, detail_ja=refusal.reason_ja) from refusal
     if len(data) > _LARGEST:
         raise SettingsFileInvalid(path=path, detail="it is larger than 1 MiB", detail_ja="1 MiB を超えています")
-    return settings.of_file(path, data, of, LogSettingsInvalid)
+    found = settings.of_file(path, data, of, LogSettingsInvalid)
+    return replace(found, sha256=hashlib.sha256(data).hexdigest())
 
 
 def of(raw: Mapping[str, Any]) -> Settings:
@@ -139,7 +143,7 @@ def of(raw: Mapping[str, Any]) -> Settings:
     top = _read(_Top, blank | {key: value for key, value in raw.items() if key not in ("machines", "tags")}, faults)
     machines = [_read(Machine, each, faults) for each in _tables(raw, "machines")]
     of_any = {"machine": "*", "unit": None, "low": None, "high": None}
-    tags = [_read(Limits, of_any | each, faults) for each in _tables(raw, "tags")]
+    tags = [_read(Limits, of_any | each, faults, _crossed) for each in _tables(raw, "tags")]
     if faults or top is None:
         raise ConfigInvalid(faults)
     return Settings(
@@ -154,12 +158,27 @@ def of(raw: Mapping[str, Any]) -> Settings:
     )
 
 
-def _read(kind: type[_Kind], raw: Mapping[str, Any], faults: list[Fault]) -> _Kind | None:
+def _read(
+    kind: type[_Kind],
+    raw: Mapping[str, Any],
+    faults: list[Fault],
+    contradictions: Callable[[Mapping[str, Any]], list[Fault]] = lambda _: [],
+) -> _Kind | None:
     try:
-        return settings.read(kind, raw, lambda _: [])
+        return settings.read(kind, raw, contradictions)
     except ConfigInvalid as error:
         faults += error.faults
         return None
+
+
+def _crossed(values: Mapping[str, Any]) -> list[Fault]:
+    """Of limits, between which no value can be."""
+    low, high = values.get("low"), values.get("high")
+    if low is None or high is None or low <= high:
+        return []
+    tag = values.get("tag", "")
+    en, ja = f"{tag}: {low:g} is more than high, {high:g}", f"{tag}: low {low:g} が high {high:g} を上回っています"
+    return [Inconsistent(where="tags.low", detail=en, detail_ja=ja)]
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

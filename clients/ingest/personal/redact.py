@@ -1,7 +1,10 @@
 """Documents -> documents without what the site wants masked, and what was found in them."""
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from functools import partial
 
 from clients.ingest.changes import Redaction
 from clients.ingest.personal import addresses, credentials, names, numbers
@@ -24,6 +27,10 @@ _RANK = {name: rank for rank, name in enumerate(KINDS)}
 _STRENGTH = {"drop": 0, "mask": 1, "report": 2}
 _AROUND = 20  # characters of context in the review
 _PLACES = 3  # of each find that are told
+MOST_TOLD = 5_000
+"""Texts of one kind that are told by themselves, the first that were found; of all, how often they were found. A folder
+may hold more than memory does."""
+_LONGEST = 200  # characters of such a text
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,16 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """One text that was found in one document, how often, and the first places: line, what is before and behind."""
+
+    kind: str
+    text: str = field(repr=False)
+    count: int
+    places: list[tuple[int, str, str]] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Redacted:
     """The documents that are left, those that were dropped, and what was found: counted, and in its own words."""
 
@@ -62,18 +79,20 @@ def redacted(documents: Iterable[Document], settings: PersonalSettings) -> Redac
     finds: dict[str, int] = {}
     holders: dict[str, int] = {}
     sightings: dict[tuple[str, str], Sighting] = {}
+    told = Counter[str]()
     for document in documents:
-        found = find(document.text, settings)
-        _note(document, found, sightings)
+        masked, said = document.changed("redacted", partial(_redacted, settings=settings), settings.as_text)
+        found = [_Seen(*each) for each in json.loads(said)]
+        _note(document.name, found, sightings, told)
         for each in found:
-            finds[each.kind] = finds.get(each.kind, 0) + 1
+            finds[each.kind] = finds.get(each.kind, 0) + each.count
         kinds = {each.kind for each in found}
         for kind in kinds:
             holders[kind] = holders.get(kind, 0) + 1
         if dropping := [kind for kind in KINDS if kind in kinds and settings.modes.of(kind) == "drop"]:
             dropped.append(_set_aside(document, dropping))
         else:
-            kept.append(_masked(document, found, settings))
+            kept.append(masked)
     redactions = (
         Redaction(kind, settings.modes.of(kind), finds[kind], holders[kind]) for kind in KINDS if kind in finds
     )
@@ -128,29 +147,48 @@ def _outside(finds: Sequence[Find], spans: Sequence[Find], touching: bool = Fals
     return left
 
 
-def _masked(document: Document, found: Sequence[Find], settings: PersonalSettings) -> Document:
-    text, pieces, place = document.text, list[str](), 0
+def _redacted(text: str, settings: PersonalSettings) -> tuple[str, bytes]:
+    """A text as `settings` want it, and a `_Seen` for each of the texts that were found in it, as JSON."""
+    found = find(text, settings)
+    seen = [astuple(each) for each in _seen(text, found)]
+    return _masked(text, found, settings), json.dumps(seen, ensure_ascii=False).encode()
+
+
+def _masked(text: str, found: Sequence[Find], settings: PersonalSettings) -> str:
+    pieces, place = list[str](), 0
     for each in found:
         if settings.modes.of(each.kind) == "mask":
             pieces += text[place : each.start], KINDS[each.kind].placeholder
             place = each.end
-    if not pieces:
-        return document
-    return document.with_text("".join([*pieces, text[place:]]))
+    return "".join([*pieces, text[place:]])
 
 
-def _note(document: Document, found: Sequence[Find], sightings: dict[tuple[str, str], Sighting]) -> None:
+def _seen(text: str, found: Sequence[Find]) -> list[_Seen]:
     line, counted = 1, 0
-    text = document.text
+    counts, places = Counter[tuple[str, str]](), dict[tuple[str, str], list[tuple[int, str, str]]]()
     for each in found:
         line, counted = line + text.count("\n", counted, each.start), each.start
         key = each.kind, text[each.start : each.end]
-        seen = sightings.setdefault(key, Sighting(*key))
-        seen.count += 1
-        if len(seen.places) < _PLACES:
+        counts[key] += 1
+        if counts[key] <= _PLACES:
             before = text[max(0, each.start - _AROUND) : each.start].rpartition("\n")[2]
             behind = text[each.end : each.end + _AROUND].partition("\n")[0]
-            seen.places.append(Place(document.name, line, before, behind))
+            places.setdefault(key, []).append((line, before, behind))
+    return [_Seen(*key, count, places[key]) for key, count in counts.items()]
+
+
+def _note(name: str, found: Iterable[_Seen], sightings: dict[tuple[str, str], Sighting], told: Counter[str]) -> None:
+    """Into `sightings`; `told`: of each kind how many are there."""
+    for each in found:
+        key = each.kind, each.text[:_LONGEST]
+        if key not in sightings:
+            if told[each.kind] == MOST_TOLD:
+                continue
+            told[each.kind] += 1
+        sighting = sightings.setdefault(key, Sighting(*key))
+        sighting.count += each.count
+        left = each.places[: _PLACES - len(sighting.places)]
+        sighting.places.extend(Place(name, *place) for place in left)
 
 
 def _set_aside(document: Document, kinds: Iterable[str]) -> SetAside:

@@ -7,7 +7,7 @@ nothing else of rengo ever reads it.
 from collections.abc import Iterable, Sequence
 
 from clients.ingest.changes import Redaction
-from clients.ingest.personal.redact import Place, Sighting
+from clients.ingest.personal.redact import MOST_TOLD, Place, Sighting
 from federation.errors import Language
 from federation.text import printable
 
@@ -35,7 +35,8 @@ def text(redactions: Iterable[Redaction], sightings: Sequence[Sighting], languag
         seen = sorted((s for s in sightings if s.kind == redaction.kind), key=lambda s: (-s.count, s.text))
         lines += [_line(each) for each in seen[:_MOST]]
         if len(seen) > _MOST:
-            lines.append(_MORE[language].format(count=len(seen) - _MOST))
+            more = f"{len(seen) - _MOST}{'+' if len(seen) == MOST_TOLD else ''}"
+            lines.append(_MORE[language].format(count=more))
         lines.append("")
     return "\n".join(lines)
 

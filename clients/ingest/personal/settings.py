@@ -1,7 +1,8 @@
 """personal.toml: what this site does with personal and secret data in its documents."""
 
+import json
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
@@ -67,6 +68,11 @@ class PersonalSettings:
     own: Annotated[tuple[str, ...], Range(0)] = field(repr=False)
     allow: Annotated[tuple[str, ...], Range(0)] = field(repr=False)
     modes: Modes
+
+    @cached_property
+    def as_text(self) -> str:
+        """All of it, the same for the same settings. It holds what `own` does."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
 
     @cached_property
     def own_vocabulary(self) -> Vocabulary:

@@ -1,0 +1,81 @@
+"""What each text of this site was used for, kept for good: what was held out once is never trained on later.
+
+A file `split.sqlite` in the member's home. It holds no text: SHA-256 and MinHash of each, the places of files, and
+`train`, `validation` or `test`. It stays when texts are purged, for what was trained on stays trained on. ADR 15.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from clients.dataset import USES, Parts
+from clients.home import Home
+from clients.similarity import SKETCH, sketch
+from clients.splits import NOTHING_EARLIER, Earlier
+from federation.errors import RengoError
+from federation.formats import require_readable
+
+FILE = "split.sqlite"
+FORMAT = 100
+"""See federation/formats.py."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, use TEXT NOT NULL, made TEXT NOT NULL, sketch BLOB NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS places (place BLOB NOT NULL, use TEXT NOT NULL, PRIMARY KEY (place, use)) WITHOUT ROWID;
+"""
+_PATIENCE = 60.0  # seconds for another process of this site to end its transaction
+_ADVICE = "start the member with the version that wrote it", "書き込んだ版で実行してください"
+
+
+class SplitRecordUnreadable(RengoError):
+    """{path}, where this site keeps which documents it held out, cannot be read ({detail}). Nothing is trained on
+    without it. Put it back from a backup."""
+
+    ja = (
+        "評価用に分けた文書の記録 {path} を読めません（{detail}）。この記録なしでは学習しません。"
+        "バックアップから復元してください。"
+    )
+    exit_code = 10
+
+
+def earlier(home: Home) -> Earlier:
+    """What was decided here so far. Raises SplitRecordUnreadable or what `require_readable` does."""
+    path = home.file(FILE)
+    if not path.exists():
+        return NOTHING_EARLIER
+    number = {use: part for part, use in enumerate(USES)}
+    try:
+        with _opened(path) as record:
+            texts = record.execute("SELECT sha256, use, made, sketch FROM texts").fetchall()
+            places = dict[str, set[int]]()
+            for place, use in record.execute("SELECT place, use FROM places"):
+                places.setdefault(os.fsdecode(place), set()).add(number[use])
+    except (sqlite3.DatabaseError, KeyError) as error:
+        raise SplitRecordUnreadable(path=path, detail=str(error)) from error
+    sketches = {text: bytes(each) for text, _, made, each in texts if made == SKETCH}
+    return Earlier({text: number[use] for text, use, _, _ in texts}, places, sketches)
+
+
+def note(home: Home, parts: Parts) -> None:
+    """Keep for good what these documents are used for: on disk when this returns."""
+    with _opened(home.file(FILE)) as record:
+        record.execute("BEGIN IMMEDIATE")
+        for use in USES:
+            for document in getattr(parts, use):
+                text = document.as_read.sha256, use, SKETCH, sketch(document)
+                record.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)", text)
+                record.execute("INSERT OR IGNORE INTO places VALUES (?, ?)", (os.fsencode(document.place), use))
+        record.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as record:
+        (found,) = record.execute("PRAGMA user_version").fetchone()
+        require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
+        record.executescript(f"PRAGMA synchronous=FULL; {_SCHEMA} PRAGMA user_version={FORMAT}")
+        yield record
