@@ -51,7 +51,7 @@ def test_base_and_adapter_are_asked_a_user_s_own_questions(
     lines = (OURS / QUESTIONS).read_text(encoding="utf-8").splitlines()[:4]
     (own / QUESTIONS).write_text("\n".join(lines), encoding="utf-8")
     (own / GENERAL).write_text("朝、窓を開ける。\n\n犬が歩く。雨が降る。", encoding="utf-8")
-    summary = run([*overrides(), f"probes={own}", "probes.questions=true", "probes.general=true"], output)
+    summary = run([*overrides(), f"probes.path={own}", "probes.questions=true", "probes.general=true"], output)
     found = summary["probes"]
     assert found["questions"]["items"] == 4
     assert found["questions"]["base"]["bits_per_character"] != found["questions"]["federated"]["bits_per_character"]
