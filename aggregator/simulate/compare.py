@@ -36,7 +36,7 @@ seed だけが違う実行は 1 行になり、基盤モデルやテスト文書
 
 例: rengo compare outputs/sweep-*""",
 }
-_ROOM = 200  # characters that the table takes
+_ROOM = 240  # characters that the table takes
 
 
 def main(argv: list[str], language: Language) -> int:
@@ -121,7 +121,7 @@ def _grid(title: str, cells: dict[str, dict[str, str]], words: dict[str, str]) -
 
 def _cells(row: Row, first: Row) -> dict[str, str]:
     """What stands in the columns behind the name."""
-    bits = {arm: row.bits(arm) for arm in ("base", "local", "federated", "pooled")}
+    bits = {arm: row.bits(arm) for arm in ("base", "local", "federated", "personalised", "pooled")}
     against = row.against(first) if row is not first else None
     decided = "L_minus_F" in row.verdict.differences
     return {
@@ -129,7 +129,7 @@ def _cells(row: Row, first: Row) -> dict[str, str]:
         "sent": f"{row.megabytes:.2f}",
         "trained": f"{row.mean('seconds', 'train'):.0f}",
         **{arm: "" if mean is None else f"{mean:.3f}" for arm, mean in bits.items()},
-        **{name: shown_difference(row, name) for name in ("L_minus_F", "F_minus_P", "F_minus_plain")},
+        **{name: shown_difference(row, name) for name in ("L_minus_F", "L_minus_Fplus", "F_minus_P", "F_minus_plain")},
         "against": shown_interval(against) if against else "",
         "harmed": f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}" if decided else "",
     }
