@@ -36,7 +36,7 @@ seed だけが違う実行は 1 行になり、基盤モデルやテスト文書
 
 例: rengo compare outputs/sweep-*""",
 }
-_ROOM = 240  # characters that the table takes
+_ENDLESS = 10_000  # characters: how wide the table would be
 
 
 def main(argv: list[str], language: Language) -> int:
@@ -94,8 +94,9 @@ def _show(parts: Sequence[Part], unfinished: Sequence[Path], output: Path, langu
             words["title"] if len(parts) == 1 else f"{number}: {part.base_model}, {part.test_text}. {words['title']}"
         )
         cells = {row.name: _cells(row, part.rows[0]) for row in part.rows}
-        if console.width >= _ROOM:
-            console.print(_grid(title, cells, words))
+        grid = _grid(title, cells, words)
+        if console.measure(grid, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+            console.print(grid)
             continue
         console.print(title, markup=False, highlight=False, soft_wrap=True)
         for name, row in cells.items():
