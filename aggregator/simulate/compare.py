@@ -36,7 +36,7 @@ seed だけが違う実行は 1 行になり、基盤モデルやテスト文書
 
 例: rengo compare outputs/sweep-*""",
 }
-_ROOM = 200  # characters that the table takes
+_ENDLESS = 10_000  # characters: how wide the table would be
 
 
 def main(argv: list[str], language: Language) -> int:
@@ -94,8 +94,9 @@ def _show(parts: Sequence[Part], unfinished: Sequence[Path], output: Path, langu
             words["title"] if len(parts) == 1 else f"{number}: {part.base_model}, {part.test_text}. {words['title']}"
         )
         cells = {row.name: _cells(row, part.rows[0]) for row in part.rows}
-        if console.width >= _ROOM:
-            console.print(_grid(title, cells, words))
+        grid = _grid(title, cells, words)
+        if console.measure(grid, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+            console.print(grid)
             continue
         console.print(title, markup=False, highlight=False, soft_wrap=True)
         for name, row in cells.items():
@@ -121,7 +122,7 @@ def _grid(title: str, cells: dict[str, dict[str, str]], words: dict[str, str]) -
 
 def _cells(row: Row, first: Row) -> dict[str, str]:
     """What stands in the columns behind the name."""
-    bits = {arm: row.bits(arm) for arm in ("base", "local", "federated", "pooled")}
+    bits = {arm: row.bits(arm) for arm in ("base", "local", "federated", "personalised", "pooled")}
     against = row.against(first) if row is not first else None
     decided = "L_minus_F" in row.verdict.differences
     return {
@@ -129,7 +130,7 @@ def _cells(row: Row, first: Row) -> dict[str, str]:
         "sent": f"{row.megabytes:.2f}",
         "trained": f"{row.mean('seconds', 'train'):.0f}",
         **{arm: "" if mean is None else f"{mean:.3f}" for arm, mean in bits.items()},
-        **{name: shown_difference(row, name) for name in ("L_minus_F", "F_minus_P", "F_minus_plain")},
+        **{name: shown_difference(row, name) for name in ("L_minus_F", "L_minus_Fplus", "F_minus_P", "F_minus_plain")},
         "against": shown_interval(against) if against else "",
         "harmed": f"{len(row.verdict.harmed)} / {len(row.verdict.undecided)}" if decided else "",
     }

@@ -15,10 +15,13 @@ WORDS: dict[str, dict[Language, str]] = {
     "base": {"en": "base", "ja": "基盤"},
     "local": {"en": "local", "ja": "単独"},
     "federated": {"en": "federated", "ja": "連合"},
+    "personalised": {"en": "personalised", "ja": "拠点適応"},
     "pooled": {"en": "pooled", "ja": "集約"},
     "plain": {"en": "plain", "ja": "秘匿なし"},
     "B_minus_F": {"en": "B - F", "ja": "B−F"},
     "L_minus_F": {"en": "L - F", "ja": "L−F"},
+    "L_minus_Fplus": {"en": "L - F+", "ja": "L−F+"},
+    "F_minus_Fplus": {"en": "F - F+", "ja": "F−F+"},
     "F_minus_P": {"en": "F - P", "ja": "F−P"},
     "L_minus_P": {"en": "L - P", "ja": "L−P"},
     "F_minus_plain": {"en": "F - plain", "ja": "F−秘匿なし"},
@@ -59,12 +62,12 @@ WORDS: dict[str, dict[Language, str]] = {
     },
     "differences": {"en": "Differences", "ja": "差"},
     "differences_note": {
-        "en": "B base, L local (each member alone), F federated, P pooled (all documents on one pile). Bits a "
+        "en": "B base, L local (each member alone), F federated, F+ personalised, P pooled (on one pile). Bits a "
         "character, mean over members, with the 95 % interval that other test texts of the same members would give; "
         "below it, the range of single seeds. L - F above 0: joining is better than training alone. "
         "F - F of the first row below 0: better than the first row, over the seeds that both have. Harmed: worse off "
         "than alone by more than 0.01; undecided: this cannot be excluded. Of many intervals, some miss by chance.",
-        "ja": "B 基盤、L 単独、F 連合、P 集約（全文書をまとめて学習）。1 文字あたりのビット数、拠点平均。"
+        "ja": "B 基盤、L 単独、F 連合、F+ 拠点適応、P 集約（全文書をまとめて学習）。1 文字あたりのビット数、拠点平均。"
         "95 % 区間は同じ拠点の別のテスト文書についてのもので、その下は "
         "seed ごとの範囲です。L−F が正なら参加が単独学習より良い。F−先頭行の F が負なら先頭行より良い（共通の seed）。"
         "悪化: 単独より 0.01 を超えて悪い拠点。判定不能: それを否定できない拠点。行が多いと偶然外れる区間もあります。",

@@ -16,7 +16,7 @@ from aggregator.simulate.differences import PAIRS, Interval, Nats, Verdict, diff
 from aggregator.simulate.report import Line
 from aggregator.simulate.runs import Run, RunUnreadable
 
-ARMS = ("base", "local", "federated", "pooled", "plain")
+ARMS = ("base", "local", "federated", "personalised", "pooled", "plain")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from math import log, sqrt
 import numpy as np
 import pytest
 
+from aggregator.simulate.compare_words import WORDS
 from aggregator.simulate.differences import (
     ESTIMABLE,
     HARM,
+    PAIRS,
     Verdict,
     difference,
     interval,
@@ -15,6 +17,8 @@ from aggregator.simulate.differences import (
     student_quantile,
     student_tail,
 )
+from aggregator.simulate.plots import COLOURS
+from aggregator.simulate.rows import ARMS
 
 MEMBERS = tuple(f"m{n:02}" for n in range(30))
 DRAW = np.random.default_rng(3)
@@ -36,6 +40,11 @@ def shifted(given: list[list[float]], by: float) -> list[list[float]]:
 
 def of(**arms: list[list[float]]) -> Verdict:
     return judge(SIZES, {"base": ZERO, **arms}, MEMBERS)
+
+
+def test_a_comparison_has_words_for_every_arm_and_every_difference() -> None:
+    assert set(ARMS) == set(COLOURS)
+    assert {*ARMS, *PAIRS} <= set(WORDS)
 
 
 class TestInterval:
