@@ -77,7 +77,8 @@ class Measured:
 
 class Contribution:
     """What one member computes in a job. Remembers the last two adapters, in order to check the next. `noted`: hears
-    what each evaluation found, of which the coordinator learns sums alone."""
+    what each evaluation found, of which the coordinator learns sums alone. `train`: where this machine has a smaller
+    budget of tokens than the plan."""
 
     def __init__(
         self,
@@ -86,8 +87,10 @@ class Contribution:
         learner: Learner,
         corpus: Corpus,
         noted: Callable[[Measured], None] = lambda measured: None,
+        train: Train | None = None,
     ) -> None:
         self._plan, self._member, self._learner, self._corpus, self._noted = plan, member, learner, corpus, noted
+        self._train = train or plan.train
         self._scheme = step.scheme_of(plan)
         self._first = step.first_state(plan, learner.shapes)
         self._first_digest = step.adapter_digest(self._first)
@@ -160,10 +163,10 @@ class Contribution:
         if not step.trains(plan, round):
             scalars |= step.gains(self._base_loss, scalars[step.HELD_OUT_LOSS])
         else:
-            count = plan.train.tokens_per_round // plan.train.sequence_length
+            count = self._train.tokens_per_round // self._train.sequence_length
             blocks = self._corpus.train.for_round(round, count, self._seed("order"))
             trainable, seed = self._scheme.trainable(state), self._seed(f"round {round}")
-            trained = self._learner.train(state.factors, trainable, blocks, plan.train, seed)
+            trained = self._learner.train(state.factors, trainable, blocks, self._train, seed)
             update = privacy.clip_update(self._scheme.encode(state, trained.tensors), plan.privacy)
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
         return update, scalars

@@ -249,8 +249,12 @@ def tokenise(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Ids]:
 
 def token_ids(document: Document, tokenizer: Tokenizer) -> Ids:
     """Those of one document; see `tokenise`."""
-    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    return np.array([*start, *tokenizer.encode(document.text), tokenizer.eos_id], dtype=np.int32)
+    return np.array([*begun(document.text, tokenizer), tokenizer.eos_id], dtype=np.int32)
+
+
+def begun(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Token ids of a document that begins with `text`: BOS if the tokenizer has one, and the text."""
+    return [*([] if tokenizer.bos_id is None else [tokenizer.bos_id]), *tokenizer.encode(text)]
 
 
 def pack(documents: Iterable[Ids], length: int, pad_id: int) -> Blocks:

@@ -1,11 +1,14 @@
 """The same floats every time, from any thread: deterministic kernels, the plan's number of threads and a seed."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+
+from federation.errors import DeviceUnavailable
 
 
 @contextmanager
@@ -65,3 +68,15 @@ def _deterministic(device: torch.device) -> Iterator[None]:
         finally:
             torch.set_deterministic_debug_mode(mode)
             memory.fill_uninitialized_memory = fill
+
+
+def device_of(name: str) -> torch.device:
+    """Raises DeviceUnavailable unless `name` is cpu, or a CUDA device that this machine has."""
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count()  # 0 without a driver, too
+    if kind != "cuda" or not (index or "0").isdecimal() or int(index or 0) >= count:
+        raise DeviceUnavailable(device=name, available=", ".join(["cpu", *(f"cuda:{i}" for i in range(count))]))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
+    return torch.device("cuda", int(index or 0))

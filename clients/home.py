@@ -20,9 +20,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from clients import policy_file
 from clients.ingest.marks import MARKS
@@ -34,7 +34,7 @@ from federation import load_plan, settings
 from federation.errors import ConfigInvalid, Fault, Inconsistent, RengoError, SettingsFileInvalid, SignatureInvalid
 from federation.formats import OtherSettings
 from federation.identity import Identity, Roster, SignedRoster
-from federation.plan import Plan
+from federation.plan import Model, Plan, Train
 from federation.registry import APPROVED, is_address
 from federation.settings import Range
 from federation.wire import Malformed, canonical_cbor, read_cbor
@@ -49,6 +49,11 @@ model    = {model}    # folder with the base model; "demo" for the small one ins
 # unmarked = ["/srv/logs = 社外秘"] # what files without a mark count as: `rengo member data add DIR --mark MARK`
 # read_mb_per_s = 20           # how fast files are read at most, for the sake of a file server
 # read_hours = "20:00-06:00"   # when files are read, local time
+# What this machine trains with, where that is not what the plan says:
+# device = "cuda"              # cpu, cuda, cuda:1
+# dtype = "bfloat16"           # of the base model: float32, bfloat16, float16
+# threads = 8
+# tokens_per_round = 512       # fewer than the plan's, for a slow machine: the round waits for nobody
 """
 
 
@@ -97,7 +102,9 @@ class ApprovedFileChanged(RengoError):
 @dataclass(frozen=True)
 class Settings:
     """member.toml. `read_mb_per_s`: 0 for any; `read_hours`: as `training_hours` in policy.toml; `unmarked`: the mark
-    that files without one count as bearing, "FOLDER = MARK". Files of before they were there do without."""
+    that files without one count as bearing, "FOLDER = MARK". `device`, `dtype`, `threads`: what this machine trains and
+    evaluates with, `tokens_per_round`: on how much at most, each the plan's where it is None. Files of before they were
+    there do without."""
 
     id: str
     registry: str
@@ -106,6 +113,23 @@ class Settings:
     read_mb_per_s: Annotated[float, Range(0)] = 0
     read_hours: str = policy_file.ANY
     unmarked: Annotated[tuple[str, ...], Range(0)] = ()
+    device: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    threads: Annotated[int | None, Range(1, 1024)] = None
+    tokens_per_round: Annotated[int | None, Range(8)] = None
+
+    def model_here(self, model: Model) -> Model:
+        """The plan's base model as this machine computes with it."""
+        device, dtype, threads = self.device or model.device, self.dtype or model.dtype, self.threads or model.threads
+        return replace(model, device=device, dtype=dtype, threads=threads)
+
+    def train_here(self, train: Train) -> Train:
+        """The plan's training with this machine's budget of tokens: whole optimiser steps, one at least, and never more
+        than the plan's."""
+        if self.tokens_per_round is None:
+            return train
+        steps = max(min(self.tokens_per_round, train.tokens_per_round) // train.tokens_per_step, 1)
+        return replace(train, tokens_per_round=steps * train.tokens_per_step)
 
     @property
     def folders(self) -> tuple[Path, ...]:

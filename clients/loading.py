@@ -63,7 +63,7 @@ def load_frozen(
 def _learner(home: Home, plan: Plan) -> Trainer:
     settings = home.settings()
     require_model(settings, plan)
-    learner = Trainer(model_folder(settings), plan.model, plan.lora, plan.deadlines.training)
+    learner = Trainer(model_folder(settings), settings.model_here(plan.model), plan.lora, plan.deadlines.training)
     learner.check_length(plan.train.sequence_length)
     return learner
 

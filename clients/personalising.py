@@ -75,7 +75,8 @@ def personalise(
     given = peft_folder.read_checked(adapter, learner.shapes, plan.lora)
     me = home.settings().id
     learning_rate = rate or RATE_SHARE * plan.train.optimizer.learning_rate
-    train = replace(plan.train, optimizer=replace(plan.train.optimizer, learning_rate=learning_rate))
+    here = home.settings().train_here(plan.train)
+    train = replace(here, optimizer=replace(here.optimizer, learning_rate=learning_rate))
     count, order = train.tokens_per_round // train.sequence_length, training_seed(plan, me, "order")
     stretches = (corpus.train.for_round(plan.rounds + n, count, order) for n in range(1, rounds + 1))
 

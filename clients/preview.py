@@ -162,7 +162,7 @@ def make(home: Home, plan: Plan, destination: str) -> Preview:
     keys = {id: Identity.create(id) for id in (*plan.members, COORDINATOR)}
     entries = tuple(RosterEntry(id, id, keys[id].public_key) for id in plan.members)
     roster = Roster(plan.consortium, 1, keys[COORDINATOR].public_key, entries)
-    contribution = Contribution(plan, me, learner, corpus)
+    contribution = Contribution(plan, me, learner, corpus, train=home.settings().train_here(plan.train))
     limits = site.minimum_cohort, site.rounds_per_data_set, None, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), bytes.fromhex(plan.model.sha256), *limits)
     with tempfile.TemporaryDirectory(prefix="rengo-preview-") as folder:

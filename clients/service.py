@@ -79,7 +79,7 @@ def make_member(
     settings, plan, roster, site = home.settings(), home.plan(), home.roster(), home.policy()
     learner, corpus, manifest = load_frozen(home, plan, journal, tell)
     noted = partial(held_out.note, home.file(held_out.NAME), plan.job)
-    contribution = Contribution(plan, settings.id, learner, corpus, noted)
+    contribution = Contribution(plan, settings.id, learner, corpus, noted, settings.train_here(plan.train))
     base = bytes.fromhex(plan.model.sha256)
     limits = site.minimum_cohort, site.rounds_per_data_set, site.hours, site.semi_malicious
     policy = Policy(plan.digest(), roster.digest(), base, *limits)

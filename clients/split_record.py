@@ -77,5 +77,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as record:
         (found,) = record.execute("PRAGMA user_version").fetchone()
         require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
-        record.executescript(f"PRAGMA synchronous=FULL; {_SCHEMA} PRAGMA user_version={FORMAT}")
+        record.execute("PRAGMA synchronous=FULL")
+        if not found:  # who only looks, as `preview` does, changes nothing
+            record.executescript(f"{_SCHEMA} PRAGMA user_version={FORMAT}")
         yield record

@@ -12,11 +12,12 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from clients.dataset import IGNORED, Blocks
-from clients.determinism import exact
+from clients.dataset import IGNORED, Blocks, begun
+from clients.determinism import device_of, exact
 from clients.kernels import cross_entropy, fuse_lora
 from federation import plan
 from federation.base_model import FAMILIES, check, invalid
-from federation.errors import DeviceUnavailable, TrainingDiverged, UnknownLoraTarget
+from federation.errors import TrainingDiverged, UnknownLoraTarget
 from federation.secagg.refusals import OutOfTime
 from federation.tensors import Array, Tensors
 
@@ -102,6 +103,10 @@ class LocalTokenizer:
         """Token ids of `text` alone. `<s>` or `</s>` in a text (HTML strikes out with them) stay mere characters."""
         return list(self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
 
 class Trainer:
     """A frozen base with LoRA factors on it.
@@ -120,7 +125,7 @@ class Trainer:
     def __init__(self, folder: Path, model: plan.Model, lora: plan.Lora, seconds: float = math.inf) -> None:
         check(folder)
         self._folder, self._threads, self._seconds = folder, model.threads, seconds
-        self._device = _device(model.device)
+        self._device = device_of(model.device)
         self.tokenizer = LocalTokenizer(folder)
         base = _load(folder, getattr(torch, model.dtype)).to(self._device)
         if self.tokenizer.size > base.get_input_embeddings().num_embeddings:
@@ -228,14 +233,33 @@ class Trainer:
         """Nats of each predicted token, float32: one tensor for each part of `blocks` that a forward pass takes."""
         size = max(1, PART_POSITIONS[self._device.type] // blocks.ids.shape[1])
         for part in (blocks[start : start + size] for start in range(0, len(blocks), size)):
-            if self._stopped.is_set():
-                raise CancelledError
-            if time.monotonic() > getattr(self._own, "until", math.inf):
-                raise OutOfTime(seconds=f"{self._seconds:g}")
+            self._go_on()
             arrays = (part.ids, part.positions, part.labels)
             ids, positions, labels = (torch.from_numpy(array).to(self._device, torch.int64) for array in arrays)
             wanted = labels != IGNORED
             yield cross_entropy(packed_logits(self._adapted.model, ids, positions, wanted), labels[wanted])
+
+    def line_after(self, factors: Tensors, text: str, most: int) -> str:
+        """How the model goes on after `text`, to the end of the line: at most `most` tokens, each time the likeliest.
+        Raises as `evaluate` does."""
+        ids, written = begun(text, self.tokenizer), list[int]()
+        self.check_length(len(ids) + most, "prompt")
+        self._own.until = time.monotonic() + self._seconds
+        with exact(0, self._threads, self._device), torch.inference_mode():
+            self._copy_in(factors, frozenset())
+            for token in islice(likeliest(self._adapted.model, torch.tensor([ids], device=self._device)), most):
+                self._go_on()
+                written.append(token)
+                if token == self.tokenizer.eos_id or "\n" in self.tokenizer.decode(written):
+                    break
+        return self.tokenizer.decode(written).partition("\n")[0]
+
+    def _go_on(self) -> None:
+        """Raises CancelledError or OutOfTime where the call is to end."""
+        if self._stopped.is_set():
+            raise CancelledError
+        if time.monotonic() > getattr(self._own, "until", math.inf):
+            raise OutOfTime(seconds=f"{self._seconds:g}")
 
     @torch.no_grad()
     def _copy_in(self, factors: Tensors, trainable: Set[str]) -> None:
@@ -252,14 +276,12 @@ class Trainer:
             parameter.requires_grad_(name in trainable)
             parameter.grad = None
 
-    def check_length(self, length: int) -> None:
-        """Raises ModelFolderInvalid unless the model reads blocks of `length` tokens."""
+    def check_length(self, length: int, what: str = "train.sequence_length") -> None:
+        """Raises ModelFolderInvalid unless the model reads as many tokens at a time as `what` has."""
         limit = getattr(self._first.model.config, "max_position_embeddings", None)
         if limit is not None and length > limit:
-            detail = f"it reads at most {limit} tokens, train.sequence_length is {length}"
-            raise invalid(
-                self._folder, detail, f"読める長さは {limit} トークンまでです（train.sequence_length: {length}）"
-            )
+            detail = f"it reads at most {limit} tokens, {what} is {length}"
+            raise invalid(self._folder, detail, f"読める長さは {limit} トークンまでです（{what}: {length}）")
 
 
 class _Adapted:
@@ -295,6 +317,18 @@ def packed_logits(model: Any, ids: Tensor, positions: Tensor, wanted: Tensor) ->
     """
     logits: Tensor = model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=wanted).logits
     return logits
+
+
+def likeliest(model: Any, ids: Tensor) -> Iterator[int]:
+    """The likeliest token after `ids` (1, n), then the likeliest after that one, and so on. One document in one row:
+    here the cache can show it nothing but its own beginning."""
+    cache, position = None, 0
+    while True:
+        positions = torch.arange(position, position + ids.shape[1], device=ids.device)[None]
+        out = model(input_ids=ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache, position = out.past_key_values, position + ids.shape[1]
+        ids = out.logits[:, -1].argmax(dim=-1, keepdim=True)
+        yield int(ids)
 
 
 def _check_packing(folder: Path, model: Any, base: Any) -> None:
@@ -363,15 +397,3 @@ def _target_shapes(base: Any, targets: tuple[str, ...]) -> dict[str, tuple[int, 
             hint_ja=f"この種類のモデル（{kind}）には `model={options}` があります。" if options else "",
         )
     return {name: shape for name, shape in linear.items() if asked_by(name)}
-
-
-def _device(name: str) -> torch.device:
-    """Raises DeviceUnavailable unless `name` is cpu, or a CUDA device that this machine has."""
-    if name == "cpu":
-        return torch.device("cpu")
-    kind, _, index = name.partition(":")
-    count = torch.cuda.device_count()  # 0 without a driver, too
-    if kind != "cuda" or not (index or "0").isdecimal() or int(index or 0) >= count:
-        raise DeviceUnavailable(device=name, available=", ".join(["cpu", *(f"cuda:{i}" for i in range(count))]))
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
-    return torch.device("cuda", int(index or 0))

@@ -78,6 +78,16 @@ class ArmsChoice:
 
 
 @dataclass(frozen=True)
+class ProbesChoice:
+    """What base and federated adapter are asked and read beside the members' documents; see probes.py. `path`: a folder
+    with questions.jsonl and general.txt, those inside rengo when null."""
+
+    questions: bool
+    general: bool
+    path: str | None
+
+
+@dataclass(frozen=True)
 class Dropouts:
     """How many members leave in the middle of each round."""
 
@@ -111,6 +121,7 @@ class SimulateConfig:
     evaluation: Evaluation
     deadlines: Deadlines
     arms: ArmsChoice
+    probes: ProbesChoice
     data: DataChoice
     dropouts: Dropouts
     rounds: Annotated[int, Range(1, 100_000)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 HARM = 0.01  # bits a character: less than this is no harm that anyone would notice
@@ -84,15 +84,20 @@ def judge(characters: Sequence[Sequence[int]], arms: Mapping[str, Nats], members
 def difference(one: Sequence[float], other: Sequence[float], characters: Sequence[int]) -> Difference:
     """`one` - `other` of one member, each the nats of its test texts."""
     bits = (np.asarray(one, dtype=np.float64) - np.asarray(other)) / log(2)
-    sizes = np.asarray(characters, dtype=np.float64)
-    ratio, count = bits.sum() / sizes.sum(), len(sizes)
+    return Difference(*jackknifed(bits, characters), sum(characters))
+
+
+def jackknifed(amounts: ArrayLike, sizes: ArrayLike) -> tuple[float, float, float]:
+    """sum(amounts) / sum(sizes), each of one text; that ratio's squared error; and its degrees of freedom."""
+    amounts, sizes = np.asarray(amounts, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    ratio, count = amounts.sum() / sizes.sum(), len(sizes)
     if count < 2:
-        return Difference(float(ratio), 0.0, 0.0, sum(characters))
-    without = (bits.sum() - bits) / (sizes.sum() - sizes)
+        return float(ratio), 0.0, 0.0
+    without = (amounts.sum() - amounts) / (sizes.sum() - sizes)
     variance = (count - 1) / count * np.square(without - without.mean()).sum()
     # A text as long as all others together is worth hardly more than one.
     effective = sizes.sum() ** 2 / np.square(sizes).sum()
-    return Difference(float(ratio), float(variance), float(effective - 1), sum(characters))
+    return float(ratio), float(variance), float(effective - 1)
 
 
 def interval(members: Sequence[Difference]) -> Interval:

@@ -45,6 +45,7 @@ _WORDS: dict[str, Words] = {
         "ja": "比較のため各拠点で連合学習の差分を追加学習中",
     },
     "pooled": {"en": "training on everybody's documents, to compare", "ja": "比較のため全文書で学習中"},
+    "probes": {"en": "asking questions", "ja": "質問への回答を評価中"},
     "plain": {"en": "running the job without secure aggregation, to compare", "ja": "比較のため秘匿集計なしで学習中"},
     "diverged": {
         "en": "round {round}: training diverged at {members} member(s), which put zero into the sum; "

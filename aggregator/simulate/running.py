@@ -12,7 +12,7 @@ from typing import Any
 
 from aggregator.rounds import Event
 from aggregator.rounds import run as run_job
-from aggregator.simulate import plots
+from aggregator.simulate import plots, probes
 from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.comparison import Comparison, compare
 from aggregator.simulate.config import SimulateConfig
@@ -38,6 +38,7 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
             with disk_errors(Path(config.arms.cache).absolute()):
                 Path(config.arms.cache).mkdir(parents=True, exist_ok=True)
         table = set_table(config, output)
+        asked = probes.read(config.probes, table.learner)
         require_room(output, _least_bytes(table))
         report = Report(table, output)
         teller.begin(table.plan)
@@ -51,9 +52,15 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
             run_job(table.job, table.carrier, table.store, observe)
             began = time.perf_counter()
             bench = Bench(table.plan, table.learner, table.corpora, teller.arms, table.workers.in_order)
-            comparison = compare(bench, report.outcome, config.arms, table.documents_digest)
-        seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
+            outcome = report.outcome
+            comparison = compare(bench, outcome, config.arms, table.documents_digest)
+            seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
+            began = time.perf_counter()
+            probed = probes.measure(bench, asked, {"base": bench.first, "federated": outcome.factors})
+            seconds["probes"] = time.perf_counter() - began
         summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
+        summary |= {"probes": probes.summarise(asked, probed)}
+        write_text_whole(output / "probes.json", json.dumps(probes.listing(asked, probed), ensure_ascii=False) + "\n")
         write_results(output, summary, comparison)
         teller.close()
         if as_json:

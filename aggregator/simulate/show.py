@@ -49,8 +49,9 @@ _WORDS: dict[str, dict[Language, str]] = {
     },
     "cost": {
         "en": "{total:.0f} s in all: training {train:.0f}, validation {eval:.0f}, secure aggregation {secagg:.0f}, "
-        "comparing arms {arms:.0f}. Peak memory {rss} MB.",
-        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、検証 {eval:.0f}、秘匿集計 {secagg:.0f}、比較 {arms:.0f}）。"
+        "comparing arms {arms:.0f}, questions and general text {probes:.0f}. Peak memory {rss} MB.",
+        "ja": "全体 {total:.0f} 秒（学習 {train:.0f}、検証 {eval:.0f}、秘匿集計 {secagg:.0f}、比較 {arms:.0f}、"
+        "質問と一般の文章 {probes:.0f}）。"
         "最大メモリー {rss} MB。",
     },
     "kept": {
@@ -88,6 +89,17 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "By the last secure sum, on validation text, against the base model: {text}.",
         "ja": "最後の秘匿集計による、評価用文書での基盤モデルとの比較: {text}。",
     },
+    "questions": {
+        "en": "Questions ({items}): of four answers the right one for {base:.0%} by the base model, {federated:.0%} "
+        "by the federated adapter (chance: 25 %); written by themselves, exactly: {exact_base:.0%} and {exact:.0%}. "
+        "Right answer (F - B): {mean:+.3f} bits a character",
+        "ja": "質問 {items} 問: 4 択の正答率は基盤モデル {base:.0%}、連合学習 {federated:.0%}（偶然なら 25 %）。"
+        "自力で書いた答えの完全一致 {exact_base:.0%}、{exact:.0%}。正答の差（F−B）: 1 文字あたり {mean:+.3f} ビット",
+    },
+    "general": {
+        "en": "General text, forgotten where above 0 (F - B): {mean:+.3f} bits a character",
+        "ja": "一般の文章の差（F−B、0 より大きければ忘却）: 1 文字あたり {mean:+.3f} ビット",
+    },
     "harm": {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
         "ja": "単独学習より悪化（0.01 超）: {harmed} 拠点。判定できない: {members} 拠点中 {undecided}。",
@@ -97,9 +109,9 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
     },
     "where": {
-        "en": "Results: {path} (summary.json, metrics.jsonl, plan.yaml, curves.png, members.png; "
+        "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png; "
         "adapter/ loads in stock PEFT)",
-        "ja": "結果: {path}（summary.json、metrics.jsonl、plan.yaml、curves.png、members.png、"
+        "ja": "結果: {path}（summary.json、metrics.jsonl、probes.json、plan.yaml、curves.png、members.png、"
         "PEFT でそのまま読める adapter/）",
     },
 }
@@ -112,6 +124,7 @@ def show(console: Console, summary: dict[str, Any], output: Path, language: Lang
     for line in [
         *_learning(summary, words),
         *_gains(summary, words, language),
+        *_probes(summary["probes"], words),
         *_job(summary, words),
         words["where"].format(path=output),
     ]:
@@ -160,9 +173,29 @@ def _gains(summary: dict[str, Any], words: dict[str, str], language: Language) -
     return [words["gains"].format(text=gains_text(counts, language))] if counts else []
 
 
+def _probes(found: dict[str, Any], words: dict[str, str]) -> list[str]:
+    lines = []
+    if "questions" in found:
+        asked = found["questions"]
+        base, federated, change = (asked[name] for name in ("base", "federated", "F_minus_B"))
+        shares = {"base": base["choice"]["mean"], "federated": federated["choice"]["mean"]}
+        shares |= {"exact_base": base["exact"]["mean"], "exact": federated["exact"]["mean"]}
+        bits = change["bits_per_character"]
+        text = words["questions"].format(items=asked["items"], mean=bits["mean"], **shares)
+        lines.append(text + _interval(bits, words))
+    if "general" in found:
+        change = found["general"]["F_minus_B"]
+        lines.append(words["general"].format(mean=change["mean"]) + _interval(change, words))
+    return lines
+
+
+def _interval(found: dict[str, Any], words: dict[str, str]) -> str:
+    return "." if found["low"] is None else words["between"].format(low=found["low"], high=found["high"])
+
+
 def _between(summary: dict[str, Any], found: dict[str, Any], words: dict[str, str]) -> str:
     if found["low"] is not None:
-        return words["between"].format(low=found["low"], high=found["high"])
+        return _interval(found, words)
     few = [member for member, texts in zip(summary["member_ids"], summary["test"]["texts"], strict=True) if texts < 2]
     return words["alone"].format(members=", ".join(few))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
 
 
 def summarise(table: "Table", rounds: list[Line], comparison: Comparison, other_seconds: Mapping[str, float]) -> Line:
-    """`other_seconds`: what this process spent outside rounds, `arms` of it on arms and `set_up` before."""
+    """`other_seconds`: what this process spent outside rounds, `arms` and `probes` of it on these, `set_up` before."""
     plan = table.plan
     return {
         "members": len(plan.members),
@@ -112,6 +112,7 @@ def _cost(rounds: list[Line], other_seconds: Mapping[str, float]) -> Line:
             "secagg": round(total("seconds") - learning, 3),
             "eval": round(total("eval_seconds"), 3),
             "arms": round(other_seconds["arms"], 3),
+            "probes": round(other_seconds["probes"], 3),
             "total": round(total("seconds") + sum(other_seconds.values()), 3),
         },
         "trained_tokens": total("trained_tokens"),

@@ -165,16 +165,20 @@ def data(home: Home) -> Check:
 def training(home: Home, plan: Plan) -> Check:
     """How long will a round take here? One step is trained, times the plan's. Raises what model and data raise."""
     learner, corpus = load(home, plan)
-    seconds = plan.train.steps * _seconds_a_step(learner, corpus, plan)
-    device = plan.model.device
-    en = f"a round takes about {_duration(seconds)} on {device} ({plan.train.steps} steps, measured on one)"
-    ja = f"1 学習回は {device} で約 {_duration(seconds)} です（{plan.train.steps} ステップ、1 ステップを実測）"
+    settings = home.settings()
+    steps, device = settings.train_here(plan.train).steps, settings.model_here(plan.model).device
+    seconds = steps * _seconds_a_step(learner, corpus, plan)
+    en = f"a round takes about {_duration(seconds)} on {device} ({steps} steps, measured on one)"
+    ja = f"1 学習回は {device} で約 {_duration(seconds)} です（{steps} ステップ、1 ステップを実測）"
     if device != "cpu":
         return fine("training", en, ja)
     return warning(
         "training",
         (f"no GPU is used: {en}", f"GPU は使いません。{ja}"),
-        ("Fine for small models; the plan says which device", "小さいモデルなら問題ありません（計画の設定です）"),
+        (
+            "Fine for small models; `device` in member.toml says which is used",
+            "小さいモデルなら問題ありません（member.toml の device で変更できます）",
+        ),
     )
 
 

@@ -24,6 +24,7 @@ SMALL = (
     "evaluation.validation_share=0.1",
     "evaluation.test_share=0.1",
     "arms=none",
+    "probes=none",
 )
 
 

@@ -15,6 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from aggregator.simulate import cli
 from aggregator.simulate.config import SimulateConfig
+from aggregator.simulate.probes import OURS
+from aggregator.simulate.questions import GENERAL, QUESTIONS
 from aggregator.simulate.table import DEMO_BASE
 from clients.dataset import read_parts
 from federation import base_model, load_plan
@@ -38,6 +40,28 @@ def finished(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> 
     output = tmp_path_factory.mktemp("run") / "outputs"
     output.mkdir()
     return output, run(overrides(), output)
+
+
+def test_base_and_adapter_are_asked_a_user_s_own_questions(
+    finished: tuple[Path, dict[str, Any]], overrides: Overrides, tmp_path: Path
+) -> None:
+    own, output = tmp_path / "own", tmp_path / "run"
+    own.mkdir()
+    output.mkdir()
+    lines = (OURS / QUESTIONS).read_text(encoding="utf-8").splitlines()[:4]
+    (own / QUESTIONS).write_text("\n".join(lines), encoding="utf-8")
+    (own / GENERAL).write_text("朝、窓を開ける。\n\n犬が歩く。雨が降る。", encoding="utf-8")
+    summary = run([*overrides(), f"probes.path={own}", "probes.questions=true", "probes.general=true"], output)
+    found = summary["probes"]
+    assert found["questions"]["items"] == 4
+    assert found["questions"]["base"]["bits_per_character"] != found["questions"]["federated"]["bits_per_character"]
+    assert found["general"]["paragraphs"] == 2
+    assert found["general"]["F_minus_B"]["mean"] != 0
+    asked = json.loads((output / "probes.json").read_text(encoding="utf-8"))["questions"]
+    assert [each["id"] for each in asked] == ["spindle-1", "spindle-2", "spindle-3", "oils-1"]
+    assert {"written", "chosen", "nats"} == asked[0]["federated"].keys()
+    assert summary["plan_sha256"] == finished[1]["plan_sha256"]
+    assert summary["adapter_sha256"] == finished[1]["adapter_sha256"]
 
 
 class TestWhatARunLeavesBehind:
@@ -67,7 +91,7 @@ class TestWhatARunLeavesBehind:
         assert summary["secagg"]["ring_bits"] == 16
         assert summary["secagg"]["threshold"] == 5
         assert summary["bytes_up_per_member_round"] > 2 * summary["values_per_upload"] * 0.7
-        assert set(summary["seconds"]) == {"train", "secagg", "eval", "arms", "total"}
+        assert set(summary["seconds"]) == {"train", "secagg", "eval", "arms", "probes", "total"}
         assert 0 < summary["peak_rss_mb"] < 3000
         assert len(bytes.fromhex(summary["adapter_sha256"])) == 32
 

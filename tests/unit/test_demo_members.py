@@ -6,6 +6,9 @@ from pathlib import Path
 import docx
 import pytest
 
+from aggregator.simulate.overlap import seen_share
+from aggregator.simulate.probes import OURS
+from aggregator.simulate.questions import read_paragraphs, read_questions
 from aggregator.simulate.table import DEMO_MEMBERS
 from clients.ingest import Reading, read_documents
 from clients.ingest.parser import Parser
@@ -76,3 +79,11 @@ def test_nothing_is_larger_than_a_document_of_a_few_pages(readings: dict[str, Re
         for document in reading.documents:
             limit = 25_000 if document.facts.kind == "sensor log" else 7_000
             assert len(document.text) < limit, Path(member, document.name)
+
+
+def test_no_passage_of_our_questions_or_general_text_stands_in_a_member_s_documents(
+    readings: dict[str, Reading],
+) -> None:
+    asked = [*{question.context for question in read_questions(OURS)}, *read_paragraphs(OURS)]
+    members = [document.text for reading in readings.values() for document in reading.documents]
+    assert seen_share(asked, members) == 0

@@ -381,6 +381,50 @@ class TestRefusals:
         assert self.refused(folder).startswith("its tokenizer does not load")
 
 
+class TestLineAfter:
+    """What a model writes: the likeliest token each time."""
+
+    def by_hand(self, trainer: Trainer, text: str, count: int) -> list[int]:
+        """Without a cache: the whole text anew for each token."""
+        ids = [trainer.tokenizer.bos_id, *trainer.tokenizer.encode(text)]
+        start = len(ids)
+        with torch.inference_mode():
+            for _ in range(count):
+                row = torch.tensor([ids])
+                wanted = torch.arange(len(ids))[None] == len(ids) - 1
+                logits = packed_logits(trainer._adapted.model, row, torch.arange(len(ids))[None], wanted)
+                ids.append(int(logits[0].argmax()))
+        return ids[start:]
+
+    def test_is_what_the_whole_text_read_anew_for_each_token_gives(self, trainer: Trainer) -> None:
+        factors = {name: 8 * value for name, value in factors_for(trainer).items()}
+        for text in TEXTS:
+            written = trainer.line_after(factors, text[:8], 12)
+            expected = trainer.tokenizer.decode(self.by_hand(trainer, text[:8], 12))
+            assert written == expected.partition("\n")[0] != ""
+            assert written == trainer.line_after(factors, text[:8], 12)
+
+    def test_ends_with_the_line(self, trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+        zero = {name: np.zeros_like(value) for name, value in factors_for(trainer).items()}
+        one, other = trainer.tokenizer.encode("一"), trainer.tokenizer.encode("\n二")
+        for tokens, line in (
+            ([*one, *other], "一"),
+            ([*one, trainer.tokenizer.eos_id, *one], "一"),
+            (one * 9, "一一一"),
+        ):
+            monkeypatch.setattr(trainer_module, "likeliest", lambda model, ids, tokens=tokens: iter(tokens))
+            assert trainer.line_after(zero, "零", 3 * len(one)) == line
+
+    def test_depends_on_the_factors(self, trainer: Trainer) -> None:
+        some = factors_for(trainer)
+        lines = [trainer.line_after({n: by * v for n, v in some.items()}, TEXTS[0][:8], 12) for by in (0, 8)]
+        assert lines[0] != lines[1]
+
+    def test_more_than_the_model_reads_is_refused(self, trainer: Trainer) -> None:
+        with pytest.raises(ModelFolderInvalid, match="at most 512 tokens, prompt is"):
+            trainer.line_after(factors_for(trainer), "鉄" * 20, 600)
+
+
 def test_a_core_descends_along_the_gradient_that_the_chain_rule_gives(trainer: Trainer, blocks: Blocks) -> None:
     """W + s B R A: what plain descent takes from A' = R A, seen through A, is what it takes from R."""
     plain, rate = factors_for(trainer), with_optimizer("sgd", 0.5)
