@@ -3,11 +3,7 @@
 import hashlib
 import json
 import os
-import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,80 +11,23 @@ from pathlib import Path
 import pytest
 
 from clients import extracted, manifest
-from clients.freezing import FrozenTextMissing, frozen
-from clients.home import Approval, Home, Settings
+from clients.freezing import frozen
 from clients.ingest import read_documents
-from clients.ingest.store import TextMissing, Texts, TextsUnreadable
+from clients.ingest.store import TextMissing, Texts
 from clients.journal import Departure, Journal
 from clients.journal_export import ManifestNotInJournal
 from clients.manifest import ManifestChanged, ManifestMissing
-from clients.purging import JobOpen, purge
+from clients.purging import purge
 from clients.split_record import SplitRecordUnreadable
-from federation.plan import Plan
 from federation.secagg.history import History
-from tests.protocol.consortium import make_plan
-from tests.unit.site import MEMBERS, Site
+from tests.unit.frozen_site import ID, PLAN, data_of, freeze, make_site, texts_of
+from tests.unit.site import Site
 from tests.unit.test_splits import texts
-
-_KILLED = """
-import os, signal, sys
-from contextlib import closing
-from pathlib import Path
-from clients import extracted, purging
-from clients.home import Home
-from clients.journal import Journal
-
-home, where = Home(Path(sys.argv[1])), sys.argv[2]
-die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-write, written = purging.write, []
-if where == "before anything":
-    extracted.remove = die
-if where == "in the middle":
-    extracted.remove_if_empty = die
-if where == "before the receipt":
-    purging.write = lambda *each: die() if written else written.append(write(*each))
-with closing(Journal(home.file("journal.sqlite"))) as journal:
-    if where == "before the journal":
-        journal.record = die
-    purging.purge(home, journal, although_open=False)
-"""
-ID = "akatombo-seiki"
-PLAN = make_plan((ID, "b", "c", "d"), rounds=3)
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """A joined site whose folder is a copy of a demo member's, with a marked file; nobody else is there."""
-    data = tmp_path / "文書"
-    shutil.copytree(MEMBERS / ID, data)
-    (data / "社外秘").mkdir()
-    (data / "社外秘" / "単価.txt").write_text("単価表", encoding="utf-8")
-    home = Home(tmp_path / "member")
-    home.create(Settings(ID, "https://127.0.0.1:1", str(data), "demo"), bytes(32), "PEM")
-    home.note(Approval("2026-11-22T00:00:00+00:00", "approved", PLAN.digest().hex(), "", "sato", "suzuki", ""))
-    Journal(home.file("journal.sqlite")).close()
-    return Site(home.path)
-
-
-def data_of(site: Site) -> Path:
-    return site.home.settings().folders[0]
-
-
-def freeze(site: Site, begin: bool = False, plan: Plan = PLAN) -> manifest.Manifest:
-    """As a start does; with `begin`, the site then says its first word in the job."""
-    with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
-        found = frozen(site.home, plan, journal, texts)
-        if begin:
-            row = Departure(plan.job, ("keys",), "host:1", 1, bytes(32), rounds="1", manifest=found.digest)
-            journal.commit(History(keyed=(1, 1)), row)
-        return manifest.of_job(site.home, plan.job, found.digest)
-
-
-def texts_of(site: Site) -> list[str]:
-    """What the job would train and be measured on, now."""
-    with closing(Journal(site.home.file("journal.sqlite"))) as journal, extracted.opened(site.home) as texts:
-        parts = frozen(site.home, PLAN, journal, texts).parts
-        return [document.text for part in (parts.train, parts.validation, parts.test) for document in part]
+    return make_site(tmp_path)
 
 
 class TestManifest:
@@ -291,124 +230,6 @@ class TestSplit:
         site.home.file("split.sqlite").write_bytes(b"no database" * 100)
         with pytest.raises(SplitRecordUnreadable):
             freeze(site)
-
-
-class TestPurge:
-    def test_removes_the_text_and_leaves_a_receipt_that_the_journal_names(self, site: Site) -> None:
-        made = freeze(site)
-        folder = extracted.folder(site.home)
-        line = max(read_documents(data_of(site)).documents[0].text.split("\n"), key=len).encode()
-        assert line in (folder / "texts.sqlite").read_bytes()
-        facts = site.run("data", "purge", "--yes")
-        assert not folder.exists()
-        assert facts["bytes"] > 0
-        assert facts["removed"]["texts.sqlite"][1] > 0
-        assert facts["manifests"] == {manifest.place(site.home, PLAN.job, made.digest).name: made.digest.hex()}
-        receipt = Path(facts["receipt"]).read_bytes()
-        row = site.run("journal", "export")["rows"][-1]
-        assert (row["content"], row["sha256"]) == ("purge", hashlib.sha256(receipt).hexdigest())
-        stored = b"".join(file.read_bytes() for file in site.path.rglob("*") if file.is_file())
-        assert line not in stored
-        assert data_of(site).exists()
-
-    def test_is_refused_while_a_job_is_open_unless_told(self, site: Site) -> None:
-        freeze(site, begin=True)
-        with pytest.raises(JobOpen) as caught:
-            site.run("data", "purge", "--yes")
-        assert caught.value.exit_code == 9
-        assert extracted.folder(site.home).exists()
-        assert site.run("data", "purge", "--yes", "--although-open")["open_jobs"] == [PLAN.job]
-
-    def test_an_open_job_goes_on_after_it_while_the_files_are_the_same_and_not_otherwise(self, site: Site) -> None:
-        freeze(site, begin=True)
-        texts = texts_of(site)
-        site.run("data", "purge", "--yes", "--although-open")
-        assert texts_of(site) == texts
-        site.run("data", "purge", "--yes", "--although-open")
-        changed = sorted(data_of(site).rglob("*.txt"))[0]
-        changed.write_text("書き換えた", encoding="utf-8")
-        with pytest.raises(FrozenTextMissing, match=changed.name) as caught:
-            texts_of(site)
-        assert caught.value.exit_code == 8
-
-    def test_where_shows_the_files_after_it_and_stores_nothing(self, site: Site) -> None:
-        freeze(site)
-        kept = site.run("data", "where")
-        assert kept["kept"]["texts.sqlite"]["bytes"] > 0
-        site.run("data", "purge", "--yes")
-        facts = site.run("data", "where")
-        assert facts["kept"] == {}
-        assert len(facts["files"]) == len(kept["files"]) + 1  # the marked one is not read, and is there
-        assert not extracted.folder(site.home).exists()
-
-    def test_mends_a_store_that_cannot_be_read(self, site: Site) -> None:
-        made = freeze(site)
-        (extracted.folder(site.home) / "texts.sqlite").write_bytes(b"damaged" * 1000)
-        with pytest.raises(TextsUnreadable):
-            freeze(site)
-        site.run("data", "purge", "--yes")
-        assert freeze(site).entries == made.entries
-
-    @pytest.mark.parametrize("where", ["before anything", "in the middle", "before the receipt", "before the journal"])
-    @pytest.mark.parametrize("finish", ["purge", "where"])
-    def test_that_is_killed_is_finished_by_the_next_one_and_leaves_one_receipt(
-        self, site: Site, where: str, finish: str
-    ) -> None:
-        freeze(site)
-        size = (extracted.folder(site.home) / "texts.sqlite").stat().st_size
-        killed = subprocess.run([sys.executable, "-c", _KILLED, site.path, where], capture_output=True, text=True)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        with pytest.raises(extracted.PurgeUnfinished, match="rengo member data purge"):
-            site.run("data", "sample")
-        site.run("data", finish, *(["--yes"] if finish == "purge" else []))
-        assert not extracted.folder(site.home).exists()
-        (path,) = site.home.file("receipts").iterdir()
-        receipt = json.loads(path.read_bytes())
-        assert receipt["removed"]["texts.sqlite"] == [1, size]
-        assert receipt["finished"] >= receipt["utc"]
-        rows = [row for row in site.run("journal", "export")["rows"] if row["content"] == "purge"]
-        assert [row["sha256"] for row in rows] == [hashlib.sha256(path.read_bytes()).hexdigest()]
-        assert site.run("data", "sample")["samples"]
-
-    def test_is_refused_while_a_report_is_made_and_the_other_way_round(self, site: Site) -> None:
-        freeze(site)
-        with extracted.opened(site.home), pytest.raises(extracted.ExtractedInUse, match="Nothing was changed"):
-            site.run("data", "purge", "--yes")
-        assert extracted.folder(site.home).exists()
-        with extracted.unused(site.home), pytest.raises(extracted.ExtractedInUse) as caught:
-            site.run("data", "report")
-        assert caught.value.exit_code == 9
-        with extracted.opened(site.home), extracted.opened(site.home):
-            pass
-
-    @pytest.mark.parametrize("command", [("data", "purge", "--yes"), ("data", "sample"), ("data", "report")])
-    def test_follows_no_link_in_place_of_its_folder_and_neither_does_reading(
-        self, site: Site, tmp_path: Path, command: tuple[str, ...]
-    ) -> None:
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        (elsewhere / "keep.txt").touch()
-        extracted.folder(site.home).symlink_to(elsewhere)
-        with pytest.raises(extracted.ExtractedIsLink):
-            site.run(*command)
-        assert [path.name for path in elsewhere.iterdir()] == ["keep.txt"]
-
-    def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
-        freeze(site)
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        (elsewhere / "keep.txt").touch()
-        (extracted.folder(site.home) / "link").symlink_to(elsewhere)
-        with closing(Journal(site.home.file("journal.sqlite"))) as journal:
-            purge(site.home, journal, although_open=False)
-        assert (elsewhere / "keep.txt").exists()
-
-
-def test_leaving_removes_the_text_and_keeps_the_manifests(site: Site) -> None:
-    freeze(site)
-    site.home.leave()
-    assert not extracted.folder(site.home).exists()
-    assert len(manifest.kept(site.home)) == 1
 
 
 def test_a_text_that_was_changed_in_the_store_is_not_trained_on(site: Site) -> None:
