@@ -12,13 +12,13 @@ from clients import data_folders, data_report, extracted, journal_export, manife
 from clients.commands.report import report
 from clients.commands.site import HOME, YES, opened_journal
 from clients.home import Home, NoMemberHere
-from clients.ingest.files import listed
+from clients.ingest.files import FolderUnreachable, listed
 from clients.ingest.marks import MARKS
 from clients.journal import Journal, Sent, read_unverified
 from clients.journal_errors import JournalDamaged
 from clients.manifest import Manifest, NoManifest
 from federation.commands import NotConfirmed, Printer, Result, Verb, confirmed, option
-from federation.errors import Language, UsageError
+from federation.errors import DataFolderInvalid, Language, UsageError
 from federation.output import disk_errors
 from federation.process_lock import running
 from federation.text import printable
@@ -88,13 +88,14 @@ def data(options: argparse.Namespace, printer: Printer) -> Result:
             if home.file(extracted.BEGUN).exists():
                 with opened_journal(home) as journal:
                     purging.finish(home, journal)
-            if not extracted.folder(home).exists():
-                return _where(home, _unread(home, printer.language), printer.language)
+            try:
+                return _where(home, _files(home, printer), printer.language)
+            except (FolderUnreachable, DataFolderInvalid) as error:  # what is kept is to be seen all the same
+                away = Result({"files": [], "error": error.code}, error.text(printer.language), error.exit_code)
+                return _where(home, away, printer.language)
     with disk_errors(home.path), extracted.opened(home) as texts:
         reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True))).reading
         folder = home.settings().folders[0]
-        if options.what == "where":
-            return _where(home, data_report.where(folder, reading, printer.language), printer.language)
         return data_report.sample(folder, reading, options.file, options.lines, printer.language)
 
 
@@ -119,11 +120,21 @@ def _where(home: Home, files: Result, language: Language) -> Result:
     lines = [head if sizes else nothing]
     lines += [f"  {extracted.folder(home)}/{name}  {size:,} bytes" for name, (_, size) in sizes.items()]
     lines += [records, *(f"  {path}" for path in manifests)] if manifests else []
-    return Result({**files.facts, **facts, "manifests": manifests}, "\n".join([files.text, *lines]))
+    return Result({**files.facts, **facts, "manifests": manifests}, "\n".join([files.text, *lines]), files.exit_code)
+
+
+def _files(home: Home, printer: Printer) -> Result:
+    """The files that are read and how. Before the first reading, and after a purge, where they are alone: to look where
+    things are stores nothing then."""
+    if not extracted.folder(home).exists():
+        return _unread(home, printer.language)
+    with disk_errors(home.path), extracted.opened(home) as texts:
+        reading = extracted.read(home, texts, extracted.telling(replace(printer, aside=True))).reading
+        return data_report.where(home.settings().folders[0], reading, printer.language)
 
 
 def _unread(home: Home, language: Language) -> Result:
-    """The files alone: to look where things are stores nothing."""
+    """The files alone."""
     folders = home.settings().folders
     files = [{"file": f"{folder}/{name}", "as": ""} for folder in folders for name, _ in listed(folder).files]
     head = {"en": "not read yet, or purged:", "ja": "未読（または抽出済みデータを削除済み）:"}[language]

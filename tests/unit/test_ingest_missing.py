@@ -158,7 +158,12 @@ class TestForget:
         for path in (folder / "共有").iterdir():
             path.unlink()
         with pytest.raises(FolderUnreachable):
-            site.run("data", "where")
+            site.run("data", "sample")
+        told = site.run(
+            "data", "where", exit_code=FolderUnreachable.exit_code
+        )  # what is kept is to be seen all the same
+        assert (told["error"], told["files"]) == ("folder-unreachable", [])
+        assert "texts.sqlite" in told["kept"]
         assert site.run("data", "forget", folder / "共有") == {"files": MANY}
         assert len(site.run("data", "where")["files"]) == 1
 
