@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from aggregator.simulate.config import ModelChoice
-from federation import base_model, load_plan
+from federation import base_model, load_plan, step
 from federation.errors import ConfigInvalid, Fault, Inconsistent, ModelFolderInvalid, RengoError
 from federation.identity import Roster
 from federation.plan import (
@@ -91,7 +91,8 @@ def make_plan(overrides: Sequence[str], roster: Roster) -> tuple[Plan, dict[str,
     if faults := check_consistent(plan):
         raise ConfigInvalid(faults)
     shapes = base_model.linear_shapes(folder)
-    layers(plan, shapes)
+    # A scheme may not have the plan's rank for these layers. Now, and not when thirty sites have approved it.
+    step.first_state(plan, layers(plan, shapes))
     return plan, shapes
 
 

@@ -207,6 +207,11 @@ class TestPlanning:
         assert "`rounds` is 0" in told
         assert "privcy" in told
 
+    @pytest.mark.parametrize("scheme", ["alternating", "fedsb"])
+    def test_a_rank_that_the_scheme_cannot_have_is_told_before_anybody_approves_it(self, scheme: str) -> None:
+        with pytest.raises(ConfigInvalid, match="smallest side of an adapted layer"):
+            make_plan(["job=a", f"scheme={scheme}", "lora.r=1000"], roster())
+
     def test_a_target_that_the_model_does_not_have_is_told(self) -> None:
         with pytest.raises(NoSuchLayer) as caught:
             make_plan(["job=a", "lora.targets=[q_proj,w_proj]"], roster())
