@@ -17,10 +17,10 @@ import clients
 import federation
 from clients.registry_refused import RegistryRefused
 from federation.errors import ConfigInvalid, Fault, RengoError, SignatureInvalid, UnknownKey, japanese
-from federation.load_plan import SweepFailed
 from federation.secagg.messages import Refused
 from federation.secagg.refusals import Refusal
 from federation.secagg.server import TooFewMembers
+from federation.sweep import Ended, SweepFailed
 from federation.wire import Malformed
 
 EXIT_CODES = {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 70}
@@ -58,7 +58,7 @@ def made(kind: type[RengoError]) -> RengoError:
     if kind is RegistryRefused:
         return RegistryRefused(Refused("ask", "malformed", "<reason>"))
     if kind is SweepFailed:
-        return SweepFailed([("seed=1", Fault(where="x", detail="y"))], jobs=3)
+        return SweepFailed([Ended(1, ("seed=1",), Path("0"), UnknownKey("lora.rank", "lora.r"))])
     return kind(**{name: f"<{name}>" for name in fields(english(kind)) | fields(kind.ja)})
 
 
