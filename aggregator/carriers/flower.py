@@ -218,8 +218,10 @@ class Flower:
         threading.Thread(target=_hear, args=(listening,), name="complaints", daemon=True).start()
         kept = self._superlink.stdout, self._log
         threading.Thread(target=keep, args=kept, name="superlink.log", daemon=True).start()
-        with self._superlink.stdin as given:  # type: ignore[union-attr]  # it was asked for
-            given.write(json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode())
+        settings = json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode()
+        # It may have ended already: told below.
+        with contextlib.suppress(BrokenPipeError), self._superlink.stdin as given:  # type: ignore[union-attr]
+            given.write(settings)
         until = time.monotonic() + _START_SECONDS
         while not _listens(self._local_port):
             if self._superlink.poll() is not None or time.monotonic() > until:

@@ -28,11 +28,13 @@ SMALL = (
 )
 
 
-def copy_members(target: Path, count: int, documents: int = 5) -> Path:
-    """The first `count` demo members' folders, with a few documents each, in whatever formats they come."""
+def copy_members(target: Path, count: int, documents: int = 5, *, small: bool = False) -> Path:
+    """The first `count` demo members' folders, with a few documents each, in whatever formats they come; the smallest
+    ones if `small`."""
     for folder in sorted(DEMO_MEMBERS.iterdir())[:count]:
         (target / folder.name).mkdir(parents=True)
-        for document in sorted(file for file in folder.iterdir() if file.is_file())[:documents]:
+        found = sorted(file for file in folder.iterdir() if file.is_file())
+        for document in sorted(found, key=lambda file: file.stat().st_size if small else 0)[:documents]:
             shutil.copy(document, target / folder.name)
     return target
 

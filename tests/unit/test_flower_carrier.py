@@ -258,7 +258,8 @@ def test_what_flower_says_when_it_fails_is_told(
 def test_a_superlink_that_ends_at_once_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flower, "_SUPERLINK", ("/bin/false",))
     files = [tmp_path / name for name in ("server.pem", "tls.key", "authority.pem")]
-    carrier = Flower(Servers("127.0.0.1", free_port(), *files), {}, tmp_path / "home")
+    nodes = {f"member-{number}": "key" * 1000 for number in range(100)}  # more than a pipe holds: it breaks for certain
+    carrier = Flower(Servers("127.0.0.1", free_port(), *files), nodes, tmp_path / "home")
     with pytest.raises(FlowerFailed, match="does not listen"):
         carrier.online()
     carrier.close()
