@@ -5,10 +5,11 @@ chose. personalised: that adapter, trained on at each member by itself. pooled: 
 documents, which only public or consented ones permit: a reference, not a bound. plain: a control, the federated job
 again with the same drop-outs and without secure aggregation.
 
-All arms see the same number of a member's tokens in the same order (personalised a few more), are validated on the
-same text after every round's worth of it, keep the round with the lowest validation loss (for local and personalised:
-each member its own), and are tested once. An arm that does not depend on scheme or secure aggregation is computed once
-for a whole sweep and kept in a cache. Members are trained and tested through `Bench.in_order`, perhaps several at once.
+Federated and pooled see the same number of a member's tokens in the same order. Personalised sees a few rounds' worth
+more, and local as many as personalised. All are validated on the same text after every round's worth of it, keep the
+round with the lowest validation loss (for local and personalised: each member its own), and are tested once. An arm
+that does not depend on scheme or secure aggregation is computed once for a whole sweep and kept in a cache. Members
+are trained and tested through `Bench.in_order`, perhaps several at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,11 +133,18 @@ class _Alone:
 
 
 def local(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
-    """Each member by itself, with one optimiser from beginning to end. `start`: the base arm."""
-    rounds = range(1, bench.plan.rounds + 1)
-    evaluated = [round for round in rounds if step.evaluates(bench.plan, round + 1)]
-    training = _Training("local", bench.first, rounds, evaluated, train_alone(bench.plan.train, choice))
+    """Each member by itself, with one optimiser from beginning to end, on as many tokens as the arm with the most:
+    where there is a personalised one, on those that it goes on with too. `start`: the base arm."""
+    plan = bench.plan
+    rounds = range(1, local_rounds(plan, choice) + 1)
+    evaluated = [round for round in rounds if round > plan.rounds or step.evaluates(plan, round + 1)]
+    training = _Training("local", bench.first, rounds, evaluated, train_alone(plan.train, choice))
     return _by_themselves(bench, training, start.validation[0])
+
+
+def local_rounds(plan: Plan, choice: ArmsChoice) -> int:
+    """How many rounds' worth of tokens a member by itself is given."""
+    return plan.rounds + (choice.personalised_rounds if choice.personalised else 0)
 
 
 def personalised(bench: Bench, choice: ArmsChoice, factors: Tensors) -> Arm:

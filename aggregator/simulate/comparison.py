@@ -113,6 +113,9 @@ def _key(bench: Bench, choice: ArmsChoice, documents: str, name: str) -> str:
     inputs: dict[str, Any] = {key: whole[key] for key in used} | {"documents": documents}
     trained = {"local": arms.train_alone(train, choice), "pooled": arms.train_pooled(train, choice)}
     inputs["train"] = plain(trained[name]) if name in trained else train.sequence_length
+    if name == "local":
+        inputs["rounds"] = arms.local_rounds(bench.plan, choice)
+        inputs["evaluation"] = [inputs["evaluation"], bench.plan.rounds]  # it decides after which ones is validated
     inputs["versions"] = [version(package) for package in LIBRARIES]
     inputs["code"] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in CODE]
     return hashlib.sha256(canonical_cbor([f"rengo arm v1 {name}", inputs])).hexdigest()[:32]

@@ -96,6 +96,11 @@ class TestFairness:
         assert sorted(pile) == sorted(stacked)
         assert pile != stacked
 
+    def test_a_member_alone_is_given_as_many_tokens_as_a_personalised_one(self, bench: Bench) -> None:
+        choice = dataclasses.replace(CHOICE, personalised=True)  # for two rounds' worth more
+        assert sorted(arms.local(bench, choice, arms.base(bench)).validation) == [0, 1, 2, 3, 4, 5, 6]
+        assert sorted(arms.local(bench, CHOICE, arms.base(bench)).validation) == [0, 1, 2, 3, 4]
+
     def test_own_learning_rates_and_steps_are_taken(self, bench: Bench, learner: ArmsLearner) -> None:
         choice = ArmsChoice(True, True, True, False, 2, 0.5, 0.125, 0.25, 32, None)
         base = arms.base(bench)
@@ -256,6 +261,12 @@ class TestCache:
             self.run(choice, dataclasses.replace(PLAN, train=dataclasses.replace(PLAN.train, optimizer=optimizer)))[1]
             == 0
         )
+
+    def test_local_alone_is_run_anew_where_it_is_given_more_tokens(self, choice: ArmsChoice) -> None:
+        self.run(choice)
+        alone, stretches = PLAN.rounds + choice.personalised_rounds, choice.personalised_rounds
+        _, trained = self.run(dataclasses.replace(choice, personalised=True))
+        assert trained == len(MEMBERS) * (alone + stretches)
 
     def test_other_code_is_run_anew(self, choice: ArmsChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         _, trained = self.run(choice)
