@@ -1,13 +1,14 @@
 """The experiment behind docs/results/four-arms: is joining better than training alone, and what does privacy cost?
 
-1. Tune. With a seed of its own, each arm (local, pooled, federated by scheme) tries the same learning rates, and more
+1. Tune. With a seed of its own, each arm (local, pooled, federated by variant) tries the same learning rates, and more
    at an edge while the best one lies there. The lowest validation loss wins; no figure on test text decides.
-2. Run. The winners are frozen; five other seeds and both schemes, with masking, a 16-bit ring, 10 % drop-outs, and the
-   plain control under the same drop-outs.
-3. Compare. `rengo compare` over the ten runs, and the claims, whose criteria stand in CLAIMS, each held or not.
+2. Run. The winners are frozen; five other seeds and every variant, with masking, a 16-bit ring, 10 % drop-outs, and
+   for the first two variants the plain control under the same drop-outs.
+3. Compare. `rengo compare` over the runs, and the claims, whose criteria stand in CLAIMS, each held or not.
 
 Everything is kept in --work and taken from there when the script is started again: it can be stopped at any time. What
-was begun with other settings, documents, base model or code is refused. About three hours on two idle cores.
+was begun with other settings, documents, base model or code is refused. `--rates` takes the rates that an earlier
+result found instead of tuning again. About an hour and a quarter on two idle cores for each variant after the first.
 
     nice python scripts/four_arms.py --work outputs/four-arms --out docs/results/four-arms
 """
@@ -36,13 +37,24 @@ from federation.errors import JobStopped
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SCHEMES = ("fedit", "alternating")
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "fedit": ("scheme=fedit", "arms.plain=true"),
+    "alternating": ("scheme=alternating", "arms.plain=true"),
+    "rolora": ("scheme=rolora",),
+    "ffa": ("scheme=ffa",),
+    "fedsb": ("scheme=fedsb",),  # matched with fedit in rank
+    # Matched in bytes. Local and pooled adapters of that rank would be others: its row is compared with fedit's.
+    "fedsb-bytes": ("scheme=fedsb", "lora.r=75", "lora.alpha=150", "arms.local=false", "arms.pooled=false"),
+    "fedavgm": ("scheme=fedit", "server_optim=fedavgm"),
+}
+"""Name -> what is federated, as settings over the preset `four_arms`."""
 GRID = (1e-3, 2e-3, 4e-3, 8e-3)  # extended by factors of two at an edge
 TUNING_SEED, SEEDS = 0, (1, 2, 3, 4, 5)
 MOST_RATES = 12  # a search that is still at an edge then has failed
 # Fixed before anything was run. (claim, the difference, what has to hold of its interval; bits a character)
 CLAIMS: tuple[tuple[str, str, Callable[[float, float], bool]], ...] = (
     ("joining is better than training alone", "L_minus_F", lambda low, high: low > 0),
+    ("joining and going on at the site is better than training alone", "L_minus_Fplus", lambda low, high: low > 0),
     ("keeping documents apart costs less than 0.02", "F_minus_P", lambda low, high: high < 0.02),
     (
         "secure and plain sums are the same within 0.005",
@@ -57,6 +69,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("outputs/four-arms"), help="where runs are kept")
     parser.add_argument("--out", type=Path, default=Path("docs/results/four-arms"), help="where the results go")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds that are run")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, help="what is federated")
+    parser.add_argument("--rates", type=Path, help="runs.json of an earlier result, whose learning rates are taken")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("overrides", nargs="*", help="further settings of every run, to try the script: rounds=2")
     args = parser.parse_args()
@@ -64,11 +78,12 @@ def main() -> None:
     experiment = Experiment(args.work.absolute(), tuple(args.overrides))
     experiment.claim_folder()
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        names = (*SCHEMES, "local", "pooled")
-        rates = dict(zip(names, pool.map(experiment.tune, names), strict=True))
+        rates = earlier_rates(args.rates) if args.rates else {}
+        untuned = [name for name in ("local", "pooled", *args.variants) if name not in rates]
+        rates |= dict(zip(untuned, pool.map(experiment.tune, untuned), strict=True))
         best = {arm: tuned.best for arm, tuned in rates.items()}
-        # Scheme by scheme: the second finds the first's local and pooled arms in the cache.
-        runs = [pool.submit(experiment.run, scheme, seed, best) for scheme in SCHEMES for seed in args.seeds]
+        # Variant by variant: the second finds the first's local and pooled arms in the cache.
+        runs = [pool.submit(experiment.run, variant, seed, best) for variant in args.variants for seed in args.seeds]
         folders = [run.result() for run in runs]
     publish(args.out, folders, rates, experiment)
 
@@ -92,8 +107,8 @@ class Experiment:
     overrides: tuple[str, ...]
 
     def tune(self, arm: str) -> Tuned:
-        """The learning rates of a scheme, or of local or pooled: the grid, extended while its best lies at an edge."""
-        loss_at = functools.partial(self._federated if arm in SCHEMES else self._alone, arm)
+        """The learning rates of a variant, or of local or pooled: the grid, extended while its best lies at an edge."""
+        loss_at = functools.partial(self._federated if arm in VARIANTS else self._alone, arm)
         tried = {rate: loss_at(rate) for rate in GRID}
         while (best := Tuned(tried).best) in (min(tried), max(tried)):
             if len(tried) == MOST_RATES:
@@ -126,25 +141,25 @@ class Experiment:
             )
         path.write_text(text)
 
-    def run(self, scheme: str, seed: int, rates: Mapping[str, float]) -> Path:
+    def run(self, variant: str, seed: int, rates: Mapping[str, float]) -> Path:
         """One run with all arms."""
         return self._simulate(
-            f"{scheme}-{seed}",
-            f"scheme={scheme}",
+            f"{variant}-{seed}",
+            *VARIANTS[variant],
             f"seed={seed}",
-            f"train.optimizer.learning_rate={rates[scheme]}",
+            f"train.optimizer.learning_rate={rates[variant]}",
             f"arms.local_learning_rate={rates['local']}",
             f"arms.pooled_learning_rate={rates['pooled']}",
         )
 
-    def _federated(self, scheme: str, rate: float) -> float:
+    def _federated(self, variant: str, rate: float) -> float:
         name, alone = (
-            f"tune-{scheme}-{rate:g}",
+            f"tune-{variant}-{rate:g}",
             ("arms.local=false", "arms.pooled=false", "arms.plain=false", "arms.personalised=false"),
         )
-        settings = (f"scheme={scheme}", f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
+        settings = (*VARIANTS[variant], f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
         try:
-            output = self._simulate(name, *settings, *alone)
+            output = self._simulate(name, *_last((*settings, *alone)))
         except subprocess.CalledProcessError as error:
             if error.returncode != JobStopped.exit_code:
                 raise
@@ -179,6 +194,17 @@ class Experiment:
         return output
 
 
+def earlier_rates(path: Path) -> dict[str, Tuned]:
+    """What an earlier result tried, by arm and variant."""
+    found = json.loads(path.read_text(encoding="utf-8"))["learning_rates"]
+    return {name: Tuned({float(rate): loss for rate, loss in each["tried"].items()}) for name, each in found.items()}
+
+
+def _last(settings: Iterable[str]) -> list[str]:
+    """Of several values for one setting the last."""
+    return list({setting.partition("=")[0]: setting for setting in settings}.values())
+
+
 def validation_loss(arm: str, rate: float, settings: Sequence[str]) -> float:
     """The arm's lowest mean validation loss against the base model, by the arm's own rule of choice."""
     print(f"== {arm} alone, learning rate {rate:g}", flush=True)
@@ -211,16 +237,16 @@ def publish(out: Path, runs: Sequence[Path], rates: Mapping[str, Tuned], experim
     }
     text = json.dumps(facts, indent=1, ensure_ascii=False)
     (out / "runs.json").write_text(text + "\n", encoding="utf-8")
-    for run in runs[:: len(runs) // len(SCHEMES)]:
+    for run in {run.name.rpartition("-")[0]: run for run in reversed(runs)}.values():  # of each variant the first
         for name in ("curves.png", "members.png"):
             shutil.copy(run / name, out / f"{run.name}-{name}")
 
 
 def judged(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each claim over one scheme's runs."""
+    """Each claim over one variant's runs."""
     for claim, name, holds in CLAIMS:
-        found = row["differences"][name]
-        yield {"claim": claim, "difference": name, **found, "holds": holds(found["low"], found["high"])}
+        if found := row["differences"].get(name):  # without the arm there is no difference
+            yield {"claim": claim, "difference": name, **found, "holds": holds(found["low"], found["high"])}
 
 
 def _sha256(files: Iterable[Path]) -> str:
