@@ -3,6 +3,7 @@
 import resource
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,11 @@ def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
     differences = [line["secure_vs_plain"] for line in training]
     # By contribution: who was lost sent less or nothing, and the measuring round hardly anything.
     bytes_up, contributions = (sum(line[key] for line in training) for key in ("bytes_up", "survivors"))
-    shapes = step.scheme_of(plan).upload_shapes(step.first_state(plan, table.learner.shapes))
+    first = step.first_state(plan, table.learner.shapes)
+    # Schemes by turns upload other factors in the next round.
+    sizes = [
+        tensors.size_of(step.scheme_of(plan).upload_shapes(replace(first, round=done))) for done in range(plan.rounds)
+    ]
     return {
         "secagg": {
             "ring_bits": plan.secagg.ring_bits,
@@ -95,7 +100,7 @@ def _secure_sums(table: "Table", rounds: list[Line]) -> Line:
             "dropped_by_step": {s.value: sum(len(line["dropped"][s.value]) for line in rounds) for s in Step},
         },
         "bytes_up_per_member_round": round(bytes_up / contributions),
-        "values_per_upload": tensors.size_of(shapes),
+        "values_per_upload": round(sum(sizes) / len(sizes)),
         "secure_vs_plain": {key: max(d[key] for d in differences) for key in differences[0]},
         "largest_clipped_share": max(line["clipped_share"] for line in training),
     }

@@ -81,6 +81,7 @@ def test_arms_that_do_not_depend_on_the_scheme_are_shared_within_a_sweep(runs: P
         assert fedit["arms"][arm] == alternating["arms"][arm]
     assert fedit["arms"]["federated"] != alternating["arms"]["federated"]
     assert len(list((runs / "cache").glob("*.json"))) == 6  # three arms, two seeds
+    assert alternating["values_per_upload"] == fedit["values_per_upload"] / 2  # over its two rounds, B and A by turns
     assert alternating["bytes_up_per_member_round"] < 0.6 * fedit["bytes_up_per_member_round"]
 
 
