@@ -159,7 +159,7 @@ class Experiment:
         )
         settings = (*VARIANTS[variant], f"seed={TUNING_SEED}", f"train.optimizer.learning_rate={rate}")
         try:
-            output = self._simulate(name, *_last((*settings, *alone)))
+            output = self._simulate(name, *settings, *alone)
         except subprocess.CalledProcessError as error:
             if error.returncode != JobStopped.exit_code:
                 raise
@@ -186,7 +186,7 @@ class Experiment:
         output = self.work / name
         if not (output / "summary.json").exists():
             print(f"== {name}", flush=True)
-            new = [*self._settings, *settings, f"hydra.run.dir='{output}'"]
+            new = _last((*self._settings, *settings, *self.overrides, f"hydra.run.dir='{output}'"))
             arguments = [f"resume={output}"] if (output / "config.yaml").exists() else new
             command = [sys.executable, "-m", "federation.main", "simulate", *arguments]
             with (self.work / f"{name}.log").open("a") as log:
