@@ -38,6 +38,7 @@ def add(home: Home, journal: Journal, folders: Sequence[Path], mark: str | None 
             _require_apart(folder, known, home)
             known.append(folder)
         if mark is not None:
+            _require_markable(folder)
             marks |= {folder: mark}
     path = home.file("member.toml")
     before = path.read_bytes()
@@ -51,6 +52,13 @@ def add(home: Home, journal: Journal, folders: Sequence[Path], mark: str | None 
         note += f"; files without a mark count as {mark}"
     journal.record(Departure("", ("data",), "", 0, hashlib.sha256(after).digest(), note=note))
     return tuple(known)
+
+
+def _require_markable(folder: Path) -> None:
+    """A line of `unmarked` is cut at its last = and its blanks."""
+    if str(folder) != str(folder).strip():
+        words = "a folder whose name ends in a blank cannot have a mark of its own", "名前の末尾に空白があります"
+        raise FolderNotAdded(path=ascii(str(folder)), detail=words[0], detail_ja=words[1])
 
 
 def _require_apart(folder: Path, known: Sequence[Path], home: Home) -> None:

@@ -57,9 +57,9 @@ class File:
         return self.aside.text(language) if self.aside else ""
 
     def told(self, language: Language) -> str:
-        """The same, with what of it is counted."""
+        """The same, with what of it is counted, for a person: a reason may name another file."""
         counted = ", ".join(part.text(language) for part in self.left_out)
-        return f"{self.why(language)} ({counted})" if counted else self.why(language)
+        return printable(f"{self.why(language)} ({counted})" if counted else self.why(language))
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
@@ -177,7 +177,9 @@ def told(report: Report, language: Language) -> Result:
     lines += [f"  {kind.files:6}  {how}" for how, kind in report.kinds(language).items()]
     lines += [f"{words[3]}: {file.shown}" for file in report.used if file.sure < UNSURE]
     lines += [f"{words[4]}: {file.shown}: {part.text(language)}" for file in report.used for part in file.left_out]
-    lines += [f"{words[2]}: {count:6}  {why}" for why, count in report.reasons(language).most_common() if count > 1]
+    lines += [
+        f"{words[2]}: {count:6}  {printable(why)}" for why, count in report.reasons(language).most_common() if count > 1
+    ]
     lines += [f"{words[2]}: {file.shown}: {file.told(language)}" for file in report.set_aside]
     for folder, parts in report.left_out_by_folder(language).items():
         lines += [f"{by_folder}: {printable(folder)}: {what} {count:,}" for what, count in parts.most_common()]

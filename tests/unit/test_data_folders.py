@@ -142,6 +142,17 @@ def test_one_that_does_not_open_is_refused_and_none_of_the_others_added(site: Si
     assert site.home.file("member.toml").read_bytes() == before
 
 
+@pytest.mark.parametrize("blank", [" ", "\u3000"])
+def test_a_name_that_ends_in_a_blank_gets_no_mark_that_could_not_be_read_again(site: Site, blank: str) -> None:
+    folder = site.path.parent / f"記録{blank}"
+    folder.mkdir()
+    before = site.home.file("member.toml").read_bytes()
+    with pytest.raises(FolderNotAdded, match="blank"):
+        site.run("data", "add", folder, "--mark", "社外秘")
+    assert site.home.file("member.toml").read_bytes() == before
+    assert site.run("data", "add", folder)["folders"][-1] == str(folder)
+
+
 def test_a_list_over_several_lines_is_left_to_the_person_who_wrote_it(site: Site, logs: Path) -> None:
     toml = site.home.file("member.toml")
     lines = toml.read_text(encoding="utf-8").splitlines()

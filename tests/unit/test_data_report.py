@@ -201,3 +201,11 @@ def test_sample_of_a_document_that_is_not_read_says_which_was_meant(folder: Path
     with pytest.raises(NoSuchDocument, match=r"Did you mean 手順/a\.html\?") as caught:
         data_report.sample(folder, reading, "手順/a.htm", 2, "en")
     assert caught.value.exit_code == 8
+
+
+def test_a_reason_that_names_another_file_writes_no_line_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a\nset aside: 手順.txt: marked.txt").write_text("同じ手順の本文です。", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("同じ手順の本文です。", encoding="utf-8")
+    text = told(tmp_path, "en").text
+    assert "the same text as a\\nset aside" in text
+    assert not [line for line in text.split("\n") if line.startswith("set aside: 手順.txt")]

@@ -153,10 +153,15 @@ class TestPurge:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "keep.txt").touch()
-        (extracted.folder(site.home) / "link").symlink_to(elsewhere)
+        (elsewhere / "keep.txt").write_bytes(b"not the member's")
+        (within := extracted.folder(site.home) / "within").mkdir()
+        for link in (extracted.folder(site.home) / "link", within / "link"):
+            link.symlink_to(elsewhere)
+        (within / "file").symlink_to(elsewhere / "keep.txt")
         with closing(Journal(site.home.file("journal.sqlite"))) as journal:
-            purge(site.home, journal, although_open=False)
+            receipt, _ = purge(site.home, journal, although_open=False)
         assert (elsewhere / "keep.txt").exists()
+        assert (receipt.removed["link"][0], receipt.removed["within"][0]) == (1, 2)  # the links themselves
 
 
 def test_leaving_removes_the_text_and_keeps_the_manifests(site: Site) -> None:
