@@ -45,6 +45,7 @@ class TestFinding:
             "担当 | 電話 | 品番\n岡田 実 | 052(000)7777 | x",
             "連絡先 0566-00-1122 9:00-17:00",
             "内線 2345",
+            "電話 052-000-\n  1234",
         ],
     )
     def test_a_telephone_number_however_it_is_written(self, text: str) -> None:
@@ -76,6 +77,9 @@ class TestFinding:
             "Ver 2.10.3.1",
             "255.255.255.0",
             "http://127.0.0.1:8080/",
+            "愛知県内の工場\n概要 1 章",
+            "x @property の値",
+            'password: "a new one has to be chosen"',
             "仕様、同様、皆様、お客様、関係長さ、東工場長、高さまたは幅、氏名欄、担当者不在",
             "清水区画、山本製作所、中村工場、高木工用ビット",
             "パスワードは8文字以上とする。パスワードを入力する。password protected の表示",
@@ -122,6 +126,15 @@ class TestFinding:
             ("Wi-Fiキー: kojowifi77", "kojo"),
             ("<password>abc12345</password>", "abc1"),
             ("Authorization: Bearer abcdef1234567890", "abcdef"),
+            ("携帯 090-0000-\n  1234", "090"),
+            ("taro.yamada@\nexample.co.jp", "example"),
+            ("taro.yamada @ example.co.jp", "taro"),
+            ("マイナンバー 1234-5678-\n9018", "9018"),
+            ("社員番号\nA12345", "A12345"),
+            ("愛知県名古屋市\n架空区架空1-2-3", "1-2-3"),
+            ("愛知県 名古屋市 架空区 架空 1-2-3", "1-2-3"),
+            ('password = "P@ss w0rd 789"', "789"),
+            ("担当：山 田 太 郎", "太"),
         ],
     )
     def test_what_tries_to_slip_through(self, text: str, hidden: str) -> None:
@@ -161,6 +174,11 @@ HOSTILE = (
         "番地の",
         "password=",
         "パスワード は",
+        'password = "',
+        'password: "a 1 ',
+        "山 田 ",
+        "愛知県 市\n",
+        "1234-\n",
         "://a:",
     ),
     *(

@@ -7,7 +7,7 @@ from clients.ingest.personal.context import Context
 from clients.ingest.personal.kinds import Find
 
 MAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@| ?[(\[] ?at ?[)\]] ?)"
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@(?:\n {0,4})?| @ | ?[(\[] ?at ?[)\]] ?)"
     r"(?:[A-Za-z0-9-]{1,63}(?:\.| ?[(\[] ?dot ?[)\]] ?)){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
 )
 _PREFECTURE = (
@@ -19,6 +19,7 @@ _WARD = (
     r"|大田|世田谷|渋谷|中野|杉並|豊島|北|荒川|板橋|練馬|足立|葛飾|江戸川)区"
 )
 _KANJI, _LETTER = "一-龥々ヶ", "一-龥々ヶぁ-んァ-ヴー"
+_IN_PIECES = f"(?:[{_LETTER}] ?){{1,25}}"
 _CODE = r"(?:〒 ?)?\d{3}-?\d{4}[ \n]{0,2}"
 _NUMBER = "(?:[0-9]{1,5}|[一二三四五六七八九十]{1,4}(?=丁目|番|号))"
 _HOUSE = rf"{_NUMBER}(?:(?:丁目|番地?|号|の|-)の?(?:{_NUMBER})?){{0,6}}"
@@ -30,6 +31,8 @@ _ADDRESS = re.compile(
     rf"(?:{_CODE})?{_PREFECTURE}[{_LETTER}]{{2,25}} ?{_HOUSE}{_BUILDING}"
     rf"|(?:{_CODE})?(?<![{_KANJI}])(?:[{_KANJI}]{{1,5}}[市郡]|つくば市|さいたま市|いわき市|{_WARD})"
     rf"[{_LETTER}]{{1,15}} ?{_HOUSE_IN_PARTS}{_BUILDING}"
+    # Over one line end, or in pieces with blanks between them.
+    rf"|(?:{_CODE})?{_PREFECTURE} ?{_IN_PIECES}(?:\n ?{_IN_PIECES})?{_HOUSE_IN_PARTS}{_BUILDING}"
     r"|〒 ?\d{3}-?\d{4}(?!\d)"
 )
 

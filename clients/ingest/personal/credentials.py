@@ -37,6 +37,8 @@ _MIXED = r"(?=[!-~]{0,64}[0-9])(?=[!-~]{0,64}[A-Za-z])"
 _ASSIGNED = re.compile(
     rf"{_WORD}(?:\([^()\n]{{1,6}}\))?[\"']?\s{{0,3}}(?:[:=|]|(?<=\s)(?={_MIXED})|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
 )
+_QUOTED = re.compile(rf"{_WORD}[\"']?\s{{0,3}}[:=]\s{{0,3}}\"(?=[^\"\n]{{0,64}}[0-9!#$%&@*+?])([ !#-~]{{4,128}})\"")
+_VALUES = _IN_ADDRESS, _IN_TAGS, _BEARER, _QUOTED, _ASSIGNED
 _HEADING = re.compile(_WORD.replace(r"(?=\s?[はが:=])", ""))
 _ONE_VALUE = re.compile(rf"\s*({_VALUE})\s*")
 _COMMAND = re.compile(
@@ -59,7 +61,7 @@ def secrets(context: Context) -> Iterator[Find]:
     yield from (Find("secret", start, end) for start, end in _keys(text))
     yield from (Find("secret", *match.span()) for match in _TOKEN.finditer(text))
     yield from (Find("secret", *match.span(match.lastindex or 0)) for match in _COMMAND.finditer(text))
-    for match in (match for pattern in (_IN_ADDRESS, _IN_TAGS, _BEARER, _ASSIGNED) for match in pattern.finditer(text)):
+    for match in (match for pattern in _VALUES for match in pattern.finditer(text)):
         end = match.start(1) + len(match[1].rstrip(").:"))
         if _is_value(text, match.start(1), end):
             yield Find("secret", match.start(1), end)

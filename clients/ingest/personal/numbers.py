@@ -9,7 +9,7 @@ from clients.ingest.personal.kinds import Find
 
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-_./])"  # nothing before that makes it a part of a longer number
 _END = r"(?![-_]?[0-9A-Za-z])(?!/[A-Za-z])"
-_GAP = r"(?:-\n|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
+_GAP = r"(?:-\n {0,4}|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
 _SHAPE = re.compile(rf"{_FREE}(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}")
 _UNDER_TELEPHONE = re.compile(r"(?<![0-9A-Za-z])\d{3,11}(?![-0-9A-Za-z])")
 
@@ -26,9 +26,10 @@ _MY_NUMBER_LABEL = re.compile(r"マイナンバー|個人番号")
 _EMPLOYEE_LABEL = re.compile(
     r"(?:社員|従業員|職員|工員|作業者|作業員|担当者|担当|個人)(?:番号|コード|ID|No\.?|NO\.?|№)|社番|職番", re.IGNORECASE
 )
-_EMPLOYEE_GAP = re.compile(r"[ :=|)は]{0,4}")
+_EMPLOYEE_GAP = re.compile(r"[ :=|)は]{0,4}(?:\n {0,4})?")
 _EMPLOYEE = re.compile(r"[A-Za-z]{0,3}-?\d{3,10}(?![-0-9A-Za-z])")
-_TWELVE = re.compile(rf"{_FREE}\d{{4}}([- ]?)\d{{4}}\1\d{{4}}{_END}")
+_LINE_END = r"-(?:\n {0,4})?"
+_TWELVE = re.compile(rf"{_FREE}\d{{4}}(?:([- ]?)\d{{4}}\1|{_LINE_END}\d{{4}}{_LINE_END})\d{{4}}{_END}")
 _TIMESTAMP = re.compile(r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d")
 _IPV4 = re.compile(r"(?<![0-9A-Za-z.])(?:\d{1,3}\.){3}\d{1,3}(?![0-9A-Za-z]|\.\d)")
 _IPV6 = re.compile(r"(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![0-9A-Za-z:])")

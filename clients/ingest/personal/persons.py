@@ -22,6 +22,7 @@ _FIRST, _LAST = map(frozenset, (_LISTS / "given_names.txt").read_text(encoding="
 
 _RUN = re.compile(f"[{KANJI}]{{1,12}}")
 _SPACED_GIVEN = re.compile(f"[ \n]{{1,2}}([{KANJI}]{{1,3}}|[ぁ-ん]{{2,5}}|[ァ-ヴー]{{2,6}})(?![{KANJI}ぁ-んァ-ヴー])")
+_SPREAD = re.compile(f"[{KANJI}](?: [{KANJI}]){{2,5}}(?![{KANJI}])")  # 山 田 太 郎
 _SPACED_BEFORE_TITLE = re.compile(
     f" ([{KANJI}]{{1,3}}?|[ぁ-ん]{{2,5}}?|[ァ-ヴー]{{2,6}}) ?(?={HONORIFICS}|{ROLES}|印|が|は|と|の|を|に|も|へ|、)"
 )
@@ -54,6 +55,10 @@ def person_at(text: str, place: int, labelled: bool) -> int | None:
     run = _RUN.match(text, place)
     if run is None:
         return None
+    spread = _SPREAD.match(text, place) if labelled else None
+    joined = spread[0].replace(" ", "") if spread else ""
+    if spread and surname_at(joined) and not _NO_PERSON.search(joined):
+        return spread.end()
     for length in (3, 2, 1):
         surname, rest = run[0][:length], run[0][length:]
         if len(surname) == length and is_surname(surname):
