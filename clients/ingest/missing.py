@@ -28,6 +28,8 @@ def deleted(folder: Path, listing: Listing, texts: Texts) -> list[Path]:
     for mount in sorted(texts.mounts(folder)):
         if below[mount] and not (mount in listing.mounts and is_mount(mount)):
             raise _mount_away(mount, below[mount])
+        if below[mount] and below[mount] == sum(path.is_relative_to(mount) for path in known):
+            raise _another_mounted(mount, below[mount])
     gone = [path for path in absent if there.isdisjoint(path.parents)]
     below = Counter(parent for path in gone for parent in path.parents)
     for empty in sorted(listing.empty):
@@ -44,6 +46,12 @@ def require_mounted(file: Path, mounts: Collection[Path], texts: Texts, folder: 
     for mount in file.parents:
         if mount in mounts and not is_mount(mount):
             raise _mount_away(mount, sum(path.is_relative_to(mount) for path in texts.known(folder)))
+
+
+def _another_mounted(mount: Path, count: int) -> FolderUnreachable:
+    detail = "what is mounted there has none of them"
+    detail_ja = "マウントされている内容に、以前のファイルが一つもありません"
+    return FolderUnreachable(path=mount, detail=detail, detail_ja=detail_ja, count=count)
 
 
 def _mount_away(mount: Path, count: int) -> FolderUnreachable:

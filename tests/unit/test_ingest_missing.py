@@ -44,6 +44,10 @@ with Texts(store) as texts:
         (share / "未接続.txt").write_text("マウントされていません", encoding="utf-8")
     if how == "gone":
         share.rmdir()
+    if how in ("another one", "an empty one"):
+        subprocess.run(["mount", "-t", "tmpfs", "none", share], check=True)
+    if how == "another one":
+        (share / "別.txt").write_text("別の共有フォルダー", encoding="utf-8")
     if how == "copied":
         (share / "手順.txt").write_text("共有フォルダーの手順書", encoding="utf-8")
     try:
@@ -93,6 +97,16 @@ class TestMounts:
         assert f"rengo member data forget {folder}/共有" in refused
         assert refused.endswith(" 2")  # nothing is forgotten
         assert after == str(1 + (how == "something under it"))
+
+    @pytest.mark.parametrize("how", ["an empty one", "another one"])
+    def test_another_file_system_in_its_place_does_not_say_that_its_files_are_deleted(
+        self, folder: Path, tmp_path: Path, how: str
+    ) -> None:
+        before, refused, after = with_a_share(folder, tmp_path, how)
+        assert before == "2"
+        assert f"{folder}/共有 cannot be reached: what is mounted there has none of them" in refused
+        assert refused.endswith(" 2")
+        assert after == str(1 + (how == "another one"))
 
     def test_one_whose_files_are_there_all_the_same_is_none(self, folder: Path, tmp_path: Path) -> None:
         assert with_a_share(folder, tmp_path, "copied") == ["2", "2", "2"]
