@@ -45,13 +45,16 @@ class Interval:
 @dataclass(frozen=True)
 class Verdict:
     """What the arms say. `closure`: how much of what pooling gains over local the federation gains; None where that is
-    not estimable. `harmed`: members that are worse off than by themselves, `undecided`: those of whom it cannot be said
-    (Holm's correction over all members)."""
+    not estimable. `harmed`: members that are worse off with the federated adapter than by themselves, `undecided`:
+    those of whom it cannot be said (Holm's correction over all members); `harmed_personalised`,
+    `undecided_personalised`: the same of the personalised one."""
 
     differences: Mapping[str, Interval]
     closure: float | None
     harmed: tuple[str, ...]
     undecided: tuple[str, ...]
+    harmed_personalised: tuple[str, ...]
+    undecided_personalised: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ def judge(characters: Sequence[Sequence[int]], arms: Mapping[str, Nats], members
     closure, gain = None, intervals.get("L_minus_P")
     if gain is not None and gain.low is not None and gain.low > ESTIMABLE:
         closure = intervals["L_minus_F"].mean / gain.mean
-    harmed, undecided = _harm(found["L_minus_F"], members) if "L_minus_F" in found else ((), ())
-    return Verdict(intervals, closure, harmed, undecided)
+    harm = [_harm(found[name], members) if name in found else ((), ()) for name in ("L_minus_F", "L_minus_Fplus")]
+    return Verdict(intervals, closure, *harm[0], *harm[1])
 
 
 def difference(one: Sequence[float], other: Sequence[float], characters: Sequence[int]) -> Difference:
@@ -115,13 +118,11 @@ def interval(members: Sequence[Difference]) -> Interval:
     return Interval(mean, mean - reach, mean + reach, by_size)
 
 
-def _harm(
-    local_minus_federated: Sequence[Difference], members: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(harmed, undecided): members whose F - L lies above HARM, and those where it may. Each side at half of 5 %, so
-    that the two together are one interval of 95 %."""
-    above = np.array([_tail(-each.bits - HARM, each) for each in local_minus_federated])
-    below = np.array([_tail(HARM + each.bits, each) for each in local_minus_federated])
+def _harm(gains: Sequence[Difference], members: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(harmed, undecided): members whose loss, the negative of `gains` over local, lies above HARM, and those where it
+    may. Each side at half of 5 %, so that the two together are one interval of 95 %."""
+    above = np.array([_tail(-each.bits - HARM, each) for each in gains])
+    below = np.array([_tail(HARM + each.bits, each) for each in gains])
     harmed, cleared = _rejected(above), _rejected(below)
     names = np.array(members)
     return tuple(names[harmed].tolist()), tuple(names[~harmed & ~cleared].tolist())

@@ -170,6 +170,8 @@ def plain(row: Row, first: Row) -> Line:
         "closure": verdict.closure,
         "harmed": list(verdict.harmed),
         "undecided": list(verdict.undecided),
+        "harmed_personalised": list(verdict.harmed_personalised),
+        "undecided_personalised": list(verdict.undecided_personalised),
         "bytes_up_per_member": round(row.megabytes * 1e6),
         "trained_tokens": round(row.mean("trained_tokens")),
         "train_seconds": round(row.mean("seconds", "train"), 3),

@@ -104,6 +104,10 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
         "ja": "単独学習より悪化（0.01 超）: {harmed} 拠点。判定できない: {members} 拠点中 {undecided}。",
     },
+    "harm_personalised": {
+        "en": "Worse off than alone when each goes on by itself: {harmed} members; cannot be said: {undecided}.",
+        "ja": "各拠点で追加学習しても単独学習より悪化: {harmed} 拠点。判定できない: {undecided} 拠点。",
+    },
     "claim": {
         "en": "One seed and a small budget: this checks machinery and claims nothing.",
         "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
@@ -159,6 +163,9 @@ def _learning(summary: dict[str, Any], words: dict[str, str]) -> list[str]:
     if "local" in summary["arms"]:
         counts = {key: len(summary[key]) for key in ("harmed", "undecided")}
         lines.append(words["harm"].format(**counts, members=summary["members"]))
+    if {"local", "personalised"} <= summary["arms"].keys():
+        counts = {key: len(summary[f"{key}_personalised"]) for key in ("harmed", "undecided")}
+        lines.append(words["harm_personalised"].format(**counts))
     for arm in ("local", "pooled"):
         count = summary["arms_chosen_round"].get(arm, []).count(0)
         if count:

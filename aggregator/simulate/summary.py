@@ -75,6 +75,8 @@ def _verdict(verdict: Verdict) -> Line:
         "closure": verdict.closure,
         "harmed": list(verdict.harmed),
         "undecided": list(verdict.undecided),
+        "harmed_personalised": list(verdict.harmed_personalised),
+        "undecided_personalised": list(verdict.undecided_personalised),
     }
 
 

@@ -116,6 +116,12 @@ class TestHarm:
         assert of(local=local, federated=federated).harmed == (MEMBERS[worst],)
         assert of(local=local, federated=federated).undecided == ()
 
+    def test_harm_after_going_on_is_told_apart_from_harm_by_the_federated_adapter(self) -> None:
+        local = nats(3.2, seed=5, spread=0.5)
+        verdict = of(local=local, federated=shifted(local, 0.1), personalised=shifted(local, -0.1))
+        assert (verdict.harmed, verdict.harmed_personalised) == (MEMBERS, ())
+        assert of(local=local, federated=local).harmed_personalised == ()  # the arm was not run
+
     @pytest.mark.parametrize("lengths", ["as in the demo", "one text outweighs the others"])
     def test_at_the_limit_harm_is_found_wrongly_in_no_more_than_one_run_of_twenty(self, lengths: str) -> None:
         sizes = SIZES if lengths == "as in the demo" else [[8_000, 400, 400]] * 30
