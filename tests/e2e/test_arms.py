@@ -28,7 +28,14 @@ def runs(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> Path
     for name, settings in (("0", ["seed=1"]), ("1", ["seed=2"]), ("2", ["scheme=alternating", "seed=1"])):
         shares = ("evaluation.test_share=0.4", f"data={data}")
         typed = [
-            *overrides("rounds=2", *shares, "arms=default", "arms.plain=true", f"arms.cache={folder}/cache"),
+            *overrides(
+                "rounds=2",
+                *shares,
+                "arms=default",
+                "arms.plain=true",
+                "arms.personalised_rounds=2",
+                f"arms.cache={folder}/cache",
+            ),
             *settings,
         ]
         config = load_plan.compose(_last(typed), SimulateConfig, "simulate")
