@@ -2,6 +2,9 @@
 
 A file `split.sqlite` in the member's home. It holds no text: SHA-256 and MinHash of each, the places of files, and
 `train`, `validation` or `test`. It stays when texts are purged, for what was trained on stays trained on. ADR 15.
+
+It comes into being whole, under its name only once it has its first texts and is on disk. So a file without its tables
+or without any text was never written here: it was truncated or replaced, and is no fresh start.
 """
 
 import contextlib
@@ -53,31 +56,74 @@ def earlier(home: Home) -> Earlier:
             places = dict[str, set[int]]()
             for place, use in record.execute("SELECT place, use FROM places"):
                 places.setdefault(os.fsdecode(place), set()).add(number[use])
-    except (sqlite3.DatabaseError, KeyError) as error:
-        raise SplitRecordUnreadable(path=path, detail=str(error)) from error
-    sketches = {text: bytes(each) for text, _, made, each in texts if made == SKETCH}
-    return Earlier({text: number[use] for text, use, _, _ in texts}, places, sketches)
+        used = {bytes(text): number[use] for text, use, _, _ in texts}
+        sketches = {bytes(text): bytes(each) for text, _, made, each in texts if made == SKETCH}
+    except (sqlite3.DatabaseError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    return Earlier(used, places, sketches)
 
 
 def note(home: Home, parts: Parts) -> None:
-    """Keep for good what these documents are used for: on disk when this returns."""
-    with _opened(home.file(FILE)) as record:
-        record.execute("BEGIN IMMEDIATE")
-        for use in USES:
-            for document in getattr(parts, use):
-                text = document.as_read.sha256, use, SKETCH, sketch(document)
-                record.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)", text)
-                record.execute("INSERT OR IGNORE INTO places VALUES (?, ?)", (os.fsencode(document.place), use))
-        record.execute("COMMIT")
+    """Keep for good what these documents are used for: on disk when this returns. Raises as `earlier` does."""
+    path = home.file(FILE)
+    if path.exists():
+        with _opened(path) as record:
+            _add(record, parts)
+        return
+    made = path.with_name(f"{path.name}.part")
+    made.unlink(missing_ok=True)  # of one that was killed
+    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    with _connected(made) as record:
+        record.executescript(f"{_SCHEMA} PRAGMA user_version={FORMAT}")
+        _add(record, parts)
+    _sync(made)
+    os.replace(made, path)
+    _sync(path.parent)
+
+
+def _add(record: sqlite3.Connection, parts: Parts) -> None:
+    record.execute("BEGIN IMMEDIATE")
+    for use in USES:
+        for document in getattr(parts, use):
+            text = document.as_read.sha256, use, SKETCH, sketch(document)
+            record.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)", text)
+            record.execute("INSERT OR IGNORE INTO places VALUES (?, ?)", (os.fsencode(document.place), use))
+    record.execute("COMMIT")
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as record:
-        (found,) = record.execute("PRAGMA user_version").fetchone()
-        require_readable(path, found or FORMAT, FORMAT, *_ADVICE)
-        record.execute("PRAGMA synchronous=FULL")
-        if not found:  # who only looks, as `preview` does, changes nothing
-            record.executescript(f"{_SCHEMA} PRAGMA user_version={FORMAT}")
+    """A record that is there, and whole. Raises SplitRecordUnreadable or what `require_readable` does."""
+    with _connected(path) as record:
+        try:
+            (found,) = record.execute("PRAGMA user_version").fetchone()
+            if not found:
+                raise sqlite3.DatabaseError("no version")
+            require_readable(path, found, FORMAT, *_ADVICE)
+            damage = record.execute("PRAGMA quick_check(1)").fetchone() != ("ok",)
+            if damage or record.execute("SELECT 1 FROM texts").fetchone() is None:
+                raise sqlite3.DatabaseError("no texts")
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(path, error) from error
         yield record
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as record:
+        record.execute("PRAGMA synchronous=FULL")
+        yield record
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unreadable(path: Path, error: Exception) -> SplitRecordUnreadable:
+    """By SQLite's name of what is wrong: its sentences may quote what is in the file."""
+    detail = getattr(error, "sqlite_errorname", "it is damaged, empty or another file")
+    return SplitRecordUnreadable(path=path, detail=detail)

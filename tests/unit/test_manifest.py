@@ -225,11 +225,28 @@ class TestSplit:
         assert {"train", "validation", "test"} == {second[text] for text in second.keys() - first.keys()}
         assert site.home.file("split.sqlite").stat().st_mode & 0o777 == 0o600
 
-    def test_no_job_begins_without_a_record_that_is_there_and_cannot_be_read(self, site: Site) -> None:
+    @pytest.mark.parametrize("made", [b"no database" * 100, b"", "CREATE TABLE other (x)", "", "DELETE FROM texts"])
+    def test_no_job_begins_without_a_record_that_is_there_and_cannot_be_read(
+        self, site: Site, made: bytes | str
+    ) -> None:
+        """Not one that was truncated, nor another or an empty database in its place: no fresh start."""
         freeze(site)
-        site.home.file("split.sqlite").write_bytes(b"no database" * 100)
+        path = site.home.file("split.sqlite")
+        if isinstance(made, bytes) or not made.startswith("DELETE"):
+            path.write_bytes(made if isinstance(made, bytes) else b"")
+        if isinstance(made, str):
+            with closing(sqlite3.connect(path)) as record:
+                record.executescript(made or "PRAGMA user_version = 100")
+        before = path.read_bytes()
         with pytest.raises(SplitRecordUnreadable):
             freeze(site)
+        assert path.read_bytes() == before
+
+    def test_a_record_of_which_the_making_was_killed_is_made_again(self, site: Site) -> None:
+        site.home.file("split.sqlite.part").write_bytes(b"half")
+        freeze(site)
+        assert site.home.file("split.sqlite").exists()
+        assert not site.home.file("split.sqlite.part").exists()
 
 
 def test_a_text_that_was_changed_in_the_store_is_not_trained_on(site: Site) -> None:
