@@ -40,7 +40,8 @@ def _files(data: bytes, above: str, depth: int, budget: _Budget) -> Iterator[tup
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except _DAMAGE as error:
-        refusal = Unusable(f"damaged, or not a ZIP file ({error})", f"壊れているか ZIP ではありません（{error}）")
+        kind = type(error).__name__  # and no more: messages quote what is in the file
+        refusal = Unusable(f"damaged, or not a ZIP file ({kind})", f"壊れているか ZIP ではありません（{kind}）")
         yield above.rstrip("/"), partial(_refused, refusal)
         return
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -79,7 +80,8 @@ def _contents(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, budge
         with archive.open(entry) as stream:
             data = stream.read(min(LARGEST_FILE, budget.size) + 1)
     except _DAMAGE as error:
-        raise Unusable(f"damaged within its ZIP ({error})", f"ZIP 内で壊れています（{error}）") from error
+        kind = type(error).__name__
+        raise Unusable(f"damaged within its ZIP ({kind})", f"ZIP 内で壊れています（{kind}）") from error
     budget.size -= len(data)
     if budget.size < 0:
         mebibytes = LARGEST_UNFOLDED // 2**20

@@ -41,10 +41,11 @@ def parse(data: bytes, name: str, site: Site = ALONE) -> Content:
         raise
     except Exception as error:
         # The parsers raise whatever a damaged file leads them into, and no list of it would be complete. Only the
-        # reading of this one file is within this boundary, and its reason keeps the parser's words.
-        words = f"{type(error).__name__}: {error}".removesuffix(": ")[:_LONGEST_WORDS]
+        # reading of this one file is within this boundary. Its reason has no word of the parser's but the error's kind:
+        # messages quote the file, and a reason stands on terminals and in manifests, unmasked and for good.
+        kind = type(error).__name__
         raise Unusable(
-            f"damaged, or not a {suffix} file ({words})", f"壊れているか {suffix} ではありません（{words}）"
+            f"damaged, or not a {suffix} file ({kind})", f"壊れているか {suffix} ではありません（{kind}）"
         ) from error
     text = full_width_kana(content.text.replace("\r\n", "\n"))
     if "\0" in text:
@@ -74,5 +75,3 @@ READERS: dict[str, Callable[[bytes, str, Site], Content]] = {
     **dict.fromkeys((".pptx", ".pptm"), lambda data, *_: slides.read(data)),
 }
 """All kinds of `kinds` but ZIP, whose files `archive` gives. Macros are not looked at."""
-
-_LONGEST_WORDS = 300  # characters of a parser's message; it may quote the file

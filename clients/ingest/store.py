@@ -13,21 +13,22 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from clients.ingest import answers
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.parser import Part
+from clients.ingest.pipe import BadAnswer, Frame
 from federation.errors import RengoError
 from federation.formats import require_readable
 from federation.wire import canonical_cbor
 
 FORMAT = 100
 """See federation/formats.py."""
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
@@ -154,6 +155,8 @@ class Texts:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's other files copy the mode
         self._db = sqlite3.connect(path or ":memory:", timeout=_PATIENCE, isolation_level=None)
+        # Damage is told by a text's SHA-256; `sqlite3` would quote the text in an error.
+        self._db.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             advice = "`rengo member data purge`", "`rengo member data purge` を実行してください"
@@ -165,7 +168,7 @@ class Texts:
             self._add_ctime()
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise TextsUnreadable(path=path, detail=str(error)) from error
+            raise TextsUnreadable(path=path, detail=_kind(error)) from error
         except RengoError:
             self._db.close()
             raise
@@ -175,8 +178,8 @@ class Texts:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._db.close()
-        if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise TextsUnreadable(path=self.path, detail=str(error)) from error
+        if isinstance(error, sqlite3.Error) and _kind(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            raise TextsUnreadable(path=self.path, detail=_kind(error)) from error
 
     def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
         """SHA-256 of a file, as long as its stamp is what it was when it was read."""
@@ -227,8 +230,7 @@ class Texts:
             self._db.executemany("INSERT INTO mounts VALUES (?, ?)", _rows(folder, mounts))
 
     def forget(self, place: Path) -> int:
-        """Forget all that was read of `place`, a file or folder, and below it; how many files that are. What is still
-        there is looked at as if it were new."""
+        """Forget all that was read of `place` and below it; how many files that are. What is still there is new."""
         found = 0
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
@@ -250,7 +252,7 @@ class Texts:
             return None
         try:
             return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError, BadAnswer):
             return None  # damaged, or written by others: what can be read again is
 
     def keep(self, reading: bytes, parts: Sequence[Part]) -> list[StoredPart]:
@@ -272,26 +274,28 @@ class Texts:
     def stored(self, digest: bytes) -> Stored:
         """A text that is here. Raises TextMissing."""
         row = self._db.execute("SELECT characters FROM texts WHERE sha256 = ?", (digest,)).fetchone()
-        if row is None:
+        if row is None or not isinstance(row[0], int):
             raise TextMissing(path=self.path, sha256=digest.hex()[:16])
         return Stored(digest, row[0], self)
 
     def text(self, digest: bytes) -> str:
         """The text of this SHA-256. Raises TextMissing."""
         row = self._db.execute("SELECT text FROM texts WHERE sha256 = ?", (digest,)).fetchone()
-        if row is None or hashlib.sha256(row[0].encode()).digest() != digest:
+        text = row[0] if row else None
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).digest() != digest:
             raise TextMissing(path=self.path, sha256=digest.hex()[:16])
-        return str(row[0])
+        return text
 
     def derived(self, digest: bytes, step: str, make: Callable[[str], bytes], settings: str) -> bytes:
         """See `Stored.derived`."""
         row = self._db.execute(
             "SELECT said FROM steps WHERE text = ? AND step = ? AND key = ?", (digest, step, _step_key(settings))
         ).fetchone()
-        if row is None:
-            row = (make(self.text(digest)),)
-            self._note_step(digest, step, settings, row[0], None)
-        return bytes(row[0])
+        said = _unsealed(row[0], b"") if row else None
+        if said is None:
+            said = make(self.text(digest))
+            self._note_step(digest, step, settings, said, None)
+        return said
 
     def changed(
         self, before: Stored, step: str, make: Callable[[str], tuple[str, bytes]], settings: str
@@ -302,8 +306,9 @@ class Texts:
             "WHERE steps.text = ? AND step = ? AND key = ?",
             (before.digest, step, _step_key(settings)),
         ).fetchone()
-        if row is not None:
-            return Stored(row[0], row[1], self), bytes(row[2])
+        said = _unsealed(row[2], row[0]) if row and isinstance(row[1], int) else None
+        if said is not None:
+            return Stored(row[0], row[1], self), said
         text, said = make(before.read())
         after = self.add(text)
         self._note_step(before.digest, step, settings, said, after.digest)
@@ -333,7 +338,7 @@ class Texts:
 
     def _note_step(self, digest: bytes, step: str, settings: str, said: bytes, became: bytes | None) -> None:
         """Of each step there is one result for a text: what was made by other settings or older code is replaced."""
-        row = digest, step, _step_key(settings), said, became
+        row = digest, step, _step_key(settings), _sealed(said, became or b""), became
         self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
 
     def _add_ctime(self) -> None:
@@ -352,13 +357,29 @@ class Texts:
                 return StoredPart(part.name, StoredContent(self.add(text), facts, left_out, marks, log))
 
     def _result(self, said: str, digest: bytes | None, characters: int) -> StoredContent | Unusable:
-        given = json.loads(said)
-        left_out = tuple(LeftOut(*each) for each in given["left_out"])
-        if digest is None:
-            return Unusable(given["reason"], given["reason_ja"], left_out=left_out)
-        text = Stored(digest, characters, self)
-        log = LogSpan(*given["log"]) if given["log"] else None
-        return StoredContent(text, Facts(**given["facts"]), left_out, frozenset(given["marks"]), log)
+        given = answers.result(Frame(json.loads(said)))  # checked as a parser's answer is
+        if digest is None and isinstance(given, Unusable):
+            return given
+        if digest is None or isinstance(given, Unusable) or not isinstance(characters, int):
+            raise ValueError("what was read and whether there is a text do not agree")
+        return StoredContent(Stored(digest, characters, self), given.facts, given.left_out, given.marks, given.log)
+
+
+def _sealed(said: bytes, became: bytes) -> bytes:
+    return hashlib.sha256(became + said).digest() + said
+
+
+def _unsealed(row: object, became: object) -> bytes | None:
+    """What `_sealed` put behind a hash; None where it is damaged: what can be made again is."""
+    if not isinstance(row, bytes) or not isinstance(became, bytes):
+        return None
+    said = row[hashlib.sha256().digest_size :]
+    return said if _sealed(said, became) == row else None
+
+
+def _kind(error: sqlite3.Error) -> str:
+    """SQLite's name of what is wrong: its sentences may quote what is stored."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
 def _rows(folder: Path, paths: Iterable[Path]) -> list[tuple[bytes, bytes]]:

@@ -139,4 +139,4 @@ def test_encrypted_and_damaged_files_within() -> None:
     (name, reason), *others = refusals(bytes(data)).items()
     assert (name, others) == ("a.txt", [])
     assert reason.startswith("damaged within its ZIP (")
-    assert refusals(b"PK\x03\x04 no archive") == {"": "damaged, or not a ZIP file (File is not a zip file)"}
+    assert refusals(b"PK\x03\x04 no archive") == {"": "damaged, or not a ZIP file (BadZipFile)"}

@@ -151,9 +151,12 @@ class TestIncremental:
         self, folder: Path, texts: Texts, parser: Watched
     ) -> None:
         before = found(read_folders([folder], texts, parser))
-        for damage in ("{", "[]", "{}", "[" * 100_000):
+        with sqlite3.connect(texts.path or "") as database:
+            (said,) = database.execute("SELECT said FROM parts WHERE text IS NOT NULL").fetchone()
+        wrong = said.replace('"records": 1', '"records": "1"'), b"\xff" + said.encode()[1:]
+        for damage in ("{", "[]", "{}", "[" * 100_000, *wrong):
             with sqlite3.connect(texts.path or "") as database:
-                database.execute("UPDATE parts SET said = ?", (damage,))
+                database.execute("UPDATE parts SET said = CAST(? AS TEXT)", (damage,))
             parser.read.clear()
             assert found(read_folders([folder], texts, parser)) == before
             assert len(parser.read) == 4
