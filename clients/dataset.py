@@ -185,8 +185,8 @@ def parts_of(reading: Reading, evaluation: plan.Evaluation, folder: Path, earlie
 
 
 def _torn(document: Document) -> SetAside:
-    en = "new, and like a document that was trained on and like one that was held out"
-    ja = "新しい文書ですが、学習に使った文書と評価用に分けた文書の両方に似ています"
+    en = "new, and like a document that was trained on and like one that was held out (or with rows of both)"
+    ja = "新しい文書ですが、学習に使った文書と評価用に分けた文書の両方に似ています（または両方と同じ行があります）"
     return SetAside(document.name, en, ja, document.marks, document.file)
 
 

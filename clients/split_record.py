@@ -1,7 +1,8 @@
 """What each text of this site was used for, kept for good: what was held out once is never trained on later.
 
-A file `split.sqlite` in the member's home. It holds no text: SHA-256 and MinHash of each, the places of files, and
-`train`, `validation` or `test`. It stays when texts are purged, for what was trained on stays trained on. ADR 15.
+A file `split.sqlite` in the member's home. It holds no text: SHA-256 and MinHash of each,
+hashes of rows of logs, the places of files, and `train`, `validation` or `test`. It stays when texts are purged, for
+what was trained on stays trained on. ADR 15.
 
 It comes into being whole, under its name only once it has its first texts and is on disk. So a file without its tables
 or without any text was never written here: it was truncated or replaced, and is no fresh start.
@@ -27,6 +28,7 @@ FORMAT = 100
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, use TEXT NOT NULL, made TEXT NOT NULL, sketch BLOB NOT NULL)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (sha256 BLOB PRIMARY KEY, rows BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS places (place BLOB NOT NULL, use TEXT NOT NULL, PRIMARY KEY (place, use)) WITHOUT ROWID;
 """
 _PATIENCE = 60.0  # seconds for another process of this site to end its transaction
@@ -56,11 +58,12 @@ def earlier(home: Home) -> Earlier:
             places = dict[str, set[int]]()
             for place, use in record.execute("SELECT place, use FROM places"):
                 places.setdefault(os.fsdecode(place), set()).add(number[use])
+            tells = _rows(record)
         used = {bytes(text): number[use] for text, use, _, _ in texts}
         sketches = {bytes(text): bytes(each) for text, _, made, each in texts if made == SKETCH}
     except (sqlite3.DatabaseError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
-    return Earlier(used, places, sketches)
+    return Earlier(used, places, sketches, tells)
 
 
 def note(home: Home, parts: Parts) -> None:
@@ -68,6 +71,7 @@ def note(home: Home, parts: Parts) -> None:
     path = home.file(FILE)
     if path.exists():
         with _opened(path) as record:
+            record.executescript(_SCHEMA)  # rows are not in one from before they were kept
             _add(record, parts)
         return
     made = path.with_name(f"{path.name}.part")
@@ -87,8 +91,18 @@ def _add(record: sqlite3.Connection, parts: Parts) -> None:
         for document in getattr(parts, use):
             text = document.as_read.sha256, use, SKETCH, sketch(document)
             record.execute("INSERT OR IGNORE INTO texts VALUES (?, ?, ?, ?)", text)
+            if document.rows:
+                rows = document.as_read.sha256, bytes.fromhex(document.rows)
+                record.execute("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
             record.execute("INSERT OR IGNORE INTO places VALUES (?, ?)", (os.fsencode(document.place), use))
     record.execute("COMMIT")
+
+
+def _rows(record: sqlite3.Connection) -> dict[bytes, str]:
+    """Of logs, by their texts."""
+    if record.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchone() is None:
+        return {}
+    return {bytes(text): bytes(rows).hex() for text, rows in record.execute("SELECT sha256, rows FROM rows")}
 
 
 @contextlib.contextmanager

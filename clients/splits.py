@@ -4,6 +4,7 @@ A revised manual repeats most of the old one: trained on the one and measured on
 what is dealt is families: documents that share half of their character 5-grams, directly or through others.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from clients.ingest import Document, Documents
+from clients.ingest.logs import told_rows
 from clients.similarity import Sketches
 from federation.errors import DataFolderInvalid
 
@@ -25,12 +27,13 @@ class Earlier:
     """What was decided before at this site. Parts are numbered: 0 is trained on, i is held-out part i.
 
     `texts`: the part of each text, by SHA-256 as it was read; `places`: the parts of what was in a file; `sketches`: of
-    the texts, also of those that are gone.
+    the texts, also of those that are gone; `rows`: of those of them that are logs.
     """
 
     texts: Mapping[bytes, int] = field(default_factory=dict)
     places: Mapping[str, Set[int]] = field(default_factory=dict)
     sketches: Mapping[bytes, bytes] = field(default_factory=dict)
+    rows: Mapping[bytes, str] = field(default_factory=dict)
 
 
 NOTHING_EARLIER = Earlier()
@@ -96,12 +99,13 @@ def families(documents: Sequence[Document]) -> list[Family]:
 def _with_earlier(documents: Sequence[Document], earlier: Earlier) -> list[tuple[Family, set[int]]]:
     """Families, linked also by texts that are gone, each with the parts in which any of it was."""
     distinct = sorted({document.digest: document for document in documents}.items())
-    unique = [document for _, document in distinct]
+    unique = _without_between([document for _, document in distinct], earlier)
     here = {document.as_read.sha256 for document in unique}
     gone = [text for text in earlier.sketches if text not in here]
     sketches = Sketches([*unique, *(earlier.sketches[text] for text in gone)])
     found = list[tuple[Family, set[int]]]()
-    for linked in _linked(sketches, len(unique) + len(gone)):
+    rows = [*(document.rows for document in unique), *(earlier.rows.get(text, "") for text in gone)]
+    for linked in _joined(_linked(sketches, len(unique) + len(gone)), told_rows.sharing(rows)):
         family = tuple(unique[index] for index in linked if index < len(unique))
         texts = [
             *(each.as_read.sha256 for each in family),
@@ -114,6 +118,34 @@ def _with_earlier(documents: Sequence[Document], earlier: Earlier) -> list[tuple
         if family:
             found.append((family, parts))
     return found
+
+
+def _without_between(documents: list[Document], earlier: Earlier) -> list[Document]:
+    """Those but for new logs, such as a month's export, that tell rows of both sides: they are in no part, and what is
+    like one of them, such as the next day's log, need not be."""
+    decided = [text for text in earlier.rows if text in earlier.texts]
+    logs = [*(earlier.rows[text] for text in decided), *(document.rows for document in documents)]
+    sides = defaultdict[int, set[bool]](set)
+    for first, second in told_rows.sharing(logs):
+        if first < len(decided):
+            sides[second - len(decided)].add(earlier.texts[decided[first]] > 0)
+    return [
+        document
+        for number, document in enumerate(documents)
+        if document.as_read.sha256 in earlier.texts or len(sides[number]) < 2
+    ]
+
+
+def _joined(families: list[list[int]], pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Families of which two members are one of `pairs` are one."""
+    family_of = {index: family for family in families for index in family}
+    for one, other in pairs:
+        mine, theirs = family_of[one], family_of[other]
+        if mine is not theirs:
+            mine += theirs
+            family_of |= dict.fromkeys(theirs, mine)
+    distinct = {id(family): sorted(family) for family in family_of.values()}
+    return sorted(distinct.values())
 
 
 def _linked(sketches: Sketches, count: int) -> list[list[int]]:

@@ -1,15 +1,18 @@
 """What a parsing process answered, checked: a parser that a file has taken over may have written it."""
 
 import math
+import re
 from dataclasses import fields, replace
 from typing import Any
 
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
+from clients.ingest.logs import told_rows
 from clients.ingest.marks import MARKS
 from clients.ingest.pipe import BadAnswer, Frame
 from federation.text import printable
 
 _LONGEST = 4_000  # characters of a name or a reason
+_ROWS = re.compile(rf"(?:[0-9a-f]{{{told_rows.DIGITS}}}){{0,{told_rows.MOST}}}")
 
 
 class MoreMemoryNeeded(Exception):
@@ -58,8 +61,8 @@ def _log(given: object) -> LogSpan | None:
     match given:
         case None:
             return None
-        case [str(columns), int(first), int(last)]:
-            return LogSpan(_line(columns), first, last)
+        case [str(columns), int(first), int(last), str(rows)] if _ROWS.fullmatch(rows):
+            return LogSpan(_line(columns), first, last, rows)
     raise BadAnswer("no log")
 
 

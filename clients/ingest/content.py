@@ -46,11 +46,13 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class LogSpan:
-    """What other logs of a site are compared by: a digest of its columns' names, and its time, in ms since 1970."""
+    """What other logs of a site are compared by: a digest of its columns' names, its time, in ms since 1970, and
+    `rows`: some of those that it tells, see `logs.told_rows`."""
 
     columns: str
     first: int
     last: int
+    rows: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class Document:
     """One text. `name`: its path below the folder, with `/`, in Unicode NFC; with several folders, begun with
     the folder's own name. `body`: the text, or where it lies. `facts` say how it was read, `file` from what.
 
+    `rows`: of a log, see `LogSpan`.
+
     `origin`: what the text was when it was read, if something was changed since; see `preparing`.
     """
 
@@ -51,6 +53,7 @@ class Document:
     marks: frozenset[str] = field(default=frozenset(), compare=False)
     origin: Origin | None = field(default=None, compare=False, repr=False)
     file: File | None = field(default=None, compare=False)
+    rows: str = field(default="", compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -186,7 +189,8 @@ def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
         else:
             content = each.result
             told = content.facts, content.left_out, each.marks
-            documents.append(Document(each.full_name, content.text, *told, file=file))
+            rows = content.log.rows if content.log else ""
+            documents.append(Document(each.full_name, content.text, *told, file=file, rows=rows))
     return Reading(tuple(documents), tuple(set_aside))
 
 

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.encoding import decode
-from clients.ingest.logs import readings, template
+from clients.ingest.logs import readings, template, told_rows
 from clients.ingest.logs.events import Beside, Event, events, records
 from clients.ingest.logs.form import LOOKED_AT, Form, look, plain
 from clients.ingest.logs.roles import Roles, roles
@@ -113,7 +115,8 @@ def _readings(
 ) -> tuple[list[str], LogSpan | None]:
     told = list(_told(file.machine, site))
     beside = [event for other in site.events for event in _companion(other, site.settings).events(_last(other.path))]
-    windows_told, spans, columns = list[str](), list[int](), list[str]()
+    windows_told, spans, columns, hashes = list[str](), list[int](), list[str](), [np.zeros(0, dtype=np.uint64)]
+    of_machine = np.uint64(int(_digest([file.machine])[:16], 16))  # another one's rows may be equal by chance
     for number, table in enumerate(_tables(file, left_out)):
         first = number == 0
         places = file.places if first else list(range(len(table.columns)))
@@ -121,12 +124,15 @@ def _readings(
         columns += [column.name for column in table.columns]
         spans += [int(table.times.min()), int(table.times.max())]
         once = readings.once(table, told)
+        hashes.append(once.keys() ^ of_machine)
         left_out["rows that were told before", "重複する行"] += len(table) - len(once)
         for log in readings.logs(once, places, its_roles, file.machine):
             around = Beside(beside, log.machine, site.path or name, site.settings.after)
             for window in windows(log.times, site.settings.window):
                 windows_told.append("\n".join(template.told(log, window, name, site.settings, around)))
-    return windows_told, LogSpan(_digest(columns), min(spans), max(spans)) if spans else None
+    if not spans:
+        return windows_told, None
+    return windows_told, LogSpan(_digest(columns), min(spans), max(spans), told_rows.chosen(np.concatenate(hashes)))
 
 
 def _told(machine: str, site: Site) -> Iterator[readings.Told]:
@@ -143,7 +149,9 @@ def _events(file: _File, name: str, site: Site, left_out: Counter[tuple[str, str
     told = {event.key for other in site.earlier for event in _companion(other, site.settings).events("")}
     new = [event for event in found if event.key not in told]
     left_out["events that were told before", "重複する記録"] += len(found) - len(new)
-    span = LogSpan(_digest(file.form.names), found[0].time, found[-1].time) if found else None
+    hashes = np.array([int(_digest([*map(str, event.key)])[:16], 16) for event in new], dtype=np.uint64)
+    of_all = _digest(file.form.names)
+    span = LogSpan(of_all, found[0].time, found[-1].time, told_rows.chosen(hashes)) if found else None
     return list(records(new, name)), span
 
 

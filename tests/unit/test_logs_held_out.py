@@ -1,0 +1,91 @@
+"""A log's day that was held out is not trained on when it comes again in another export, or once its own is gone."""
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clients.ingest.logs import told_rows
+from clients.manifest import Manifest
+from tests.unit.frozen_site import PLAN, data_of, freeze, make_site
+from tests.unit.site import Site
+
+START = datetime(2026, 11, 1)
+HELD = {"test", "validation"}
+
+
+def written(folder: Path, name: str, days: list[int], machine: str = "MC-01") -> None:
+    """An export of some days, with a reading every ten minutes."""
+    lines = [f"設備番号,{machine}", "日時,炉温[℃],圧力[kPa]"]
+    for day in days:
+        chance = random.Random(f"{machine} {day}")
+        for n in range(144):
+            when = START + timedelta(days=day, minutes=10 * n)
+            lines.append(f"{when:%Y/%m/%d %H:%M},{chance.uniform(0, 900):.1f},{chance.uniform(0, 90):.2f}")
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    site = make_site(tmp_path)
+    for day in range(18):
+        written(data_of(site), f"日報{day:02}.csv", [day])
+    return site
+
+
+def uses(made: Manifest) -> dict[str, str]:
+    return {entry.name: entry.use for entry in made.entries}
+
+
+def next_job(site: Site) -> dict[str, str]:
+    return uses(freeze(site, plan=replace(PLAN, job="job-2")))
+
+
+def days(found: dict[str, str], of: set[str]) -> list[int]:
+    return [int(name[2:4]) for name, use in found.items() if name.startswith("日報") and use in of]
+
+
+@pytest.mark.parametrize("name", ["月報.csv", "0月報.csv"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_months_export_of_both_sides_is_in_no_part(site: Site, name: str, gone: bool) -> None:
+    first = uses(freeze(site))
+    assert days(first, {"train"})
+    assert days(first, HELD)
+    written(data_of(site), name, list(range(18)))
+    for file in data_of(site).glob("日報*") if gone else ():
+        file.unlink()
+    assert not next_job(site)[name]
+
+
+def test_an_export_of_held_out_days_is_held_out_and_one_of_new_days_is_dealt(site: Site) -> None:
+    first = uses(freeze(site))
+    written(data_of(site), "held.csv", days(first, HELD))
+    written(data_of(site), "trained.csv", days(first, {"train"})[:3])
+    written(data_of(site), "other.csv", list(range(18)), "MC-02")
+    for file in data_of(site).glob("日報*"):
+        file.unlink()
+    second = next_job(site)
+    assert second["held.csv"] in HELD
+    assert second["trained.csv"] == "train"
+    assert second["other.csv"]
+
+
+def test_exports_that_come_together_are_on_one_side(site: Site) -> None:
+    """Rows of all but the latest exports are told twice."""
+    written(data_of(site), "月報.csv", list(range(18)))
+    found = uses(freeze(site))
+    repeated = {f"日報{day:02}.csv" for day in range(10)}
+    both = {found[name] for name in ("月報.csv", *repeated)}
+    assert len(both) == 1
+
+
+class TestChosenRows:
+    def test_a_short_export_is_known_in_a_long_one(self) -> None:
+        every = np.random.default_rng(1).integers(0, 2**63, 60_000).astype(np.uint64)
+        long, short, other = (told_rows.chosen(part) for part in (every[:50_000], every[7:2_007], every[50_000:]))
+        assert len(long) <= told_rows.MOST * told_rows.DIGITS
+        assert told_rows.sharing([long, "", short, other]) == [(0, 2)]
+        assert told_rows.sharing([]) == []
