@@ -1,5 +1,6 @@
 """HTML -> its text, a line for each paragraph, list item, heading and table row. Nothing is fetched or run."""
 
+import html
 import re
 from collections.abc import Iterator
 from itertools import accumulate
@@ -41,7 +42,7 @@ def read(data: bytes) -> Content:
     decoded = decode(data)
     facts = Facts("html", decoded.encoding, decoded.sure)
     title = _TITLE_TAG.search(decoded.text)
-    return Content(text_of(decoded.text), facts, around=title[1] if title else "")
+    return Content(text_of(decoded.text), facts, around=html.unescape(title[1]) if title else "")
 
 
 def text_of(page: str) -> str:

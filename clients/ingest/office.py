@@ -14,7 +14,9 @@ _WORD = (
     "http://purl.oclc.org/ooxml/wordprocessingml/main",  # "strict"
 )
 _NOTES = ("word/footnotes.xml", "word/endnotes.xml")
-_AROUND = re.compile(r"word/(?:header|footer|footnotes|endnotes|comments)\d*\.xml")
+# Headers and the like, by whatever names: all beside the body but what holds no words of the author's.
+_WORDLESS = "document|styles|stylesWithEffects|settings|webSettings|fontTable|numbering"
+_AROUND = re.compile(rf"word/(?!(?:{_WORDLESS})\.)[^/]+\.xml")
 _HEADING = re.compile(r"(?:Heading|見出し)\s*\d|Title", re.IGNORECASE)
 
 

@@ -59,8 +59,8 @@ class Package:
         lines = list[str]()
         for name in sorted(name for name in self.names if parts.fullmatch(name) or _PROPERTIES.fullmatch(name)):
             for element in self.tree(name).iter():
-                if element.tag in ("p", "si"):
-                    lines.append("".join(t.text or "" for t in element.iter("t")))
+                if element.tag in ("p", "si", "text"):  # text: of a cell's comment, in runs or by itself
+                    lines.append("".join(t.text or "" for t in element.iter("t")) or element.text or "")
                 elif element.tag != "t":
                     lines += (element.text or "", element.get("string", ""))
         return "\n".join(line for line in lines if line.strip())

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from clients.ingest import pdf_layout, pdf_second_opinion
+from clients.ingest import pdf_fonts, pdf_layout, pdf_second_opinion
 from clients.ingest.content import Content, Facts, LeftOut, Unusable
 from clients.ingest.pdf_layout import Line
 from clients.ingest.pdf_page import Page, taken
@@ -95,6 +95,7 @@ def _without_text(pages: int) -> LeftOut:
 
 
 def _opened(data: bytes) -> pypdfium2.PdfDocument:
+    pdf_fonts.use_box_font()
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:

@@ -6,7 +6,6 @@ from functools import partial
 from clients.ingest import archive, logs, marks, markup, office, pdf, sheets, slides
 from clients.ingest.content import Content, Facts, Unusable, full_width_kana
 from clients.ingest.encoding import decode
-from clients.ingest.forms import usual_forms
 from clients.ingest.kinds import suffix_of
 from clients.ingest.logs.site import ALONE, NOWHERE, Site, Sites
 
@@ -52,8 +51,7 @@ def parse(data: bytes, name: str, site: Site = ALONE) -> Content:
         raise Unusable("holds NUL characters", "NUL 文字を含みます")
     if not text.strip():
         raise Unusable("empty", "空です")
-    # 客先⽀給 with a radical, and 社外秘 with something invisible in it, are marks as well.
-    found = marks.in_text(usual_forms(text)[0], usual_forms(content.around)[0])
+    found = content.marks | marks.in_text(text, content.around)
     return Content(text, content.facts, content.left_out, marks=found, log=content.log)
 
 

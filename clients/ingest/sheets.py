@@ -18,8 +18,8 @@ from clients.ingest.package import Package, drawn, without
 _MAIN = "xl/workbook.xml"
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _TRUE = ("1", "true")
-_AROUND = re.compile(r"xl/comments\d*\.xml|xl/drawings/vmlDrawing\d*\.vml")
-_FORMATTING = re.compile(r'&(?:"[^"]*"|[0-9]+|K[0-9A-F]{6}|.)')
+_AROUND = re.compile(r"xl/(?:comments\d*|threadedComments/\w+)\.xml|xl/drawings/vmlDrawing\d*\.vml")
+_FORMATTING = re.compile(r'&(?:"[^"]*"|[0-9]+|K(?:[0-9A-F]{6}|[0-9]{2}[+-][0-9]{3})|.)')
 _WORDS = {  # what is counted, in both languages
     "hidden": ("hidden sheets", "非表示シート"),
     "uncomputed": ("formulas without a stored value", "計算結果が保存されていない数式"),

@@ -117,7 +117,10 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("scheme=null", "`scheme` is 'null'; it has to be alternating | fedit | fedsb | ffa | rolora."),
         ("secagg=ring64", "`secagg` is 'ring64'; it has to be k_regular | ring16 | ring32."),
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
-        ("experiment=fast", "`experiment` is 'fast'; it has to be controls | four_arms | quick | real_size | ring_bits | null."),
+        (
+            "experiment=fast",
+            "`experiment` is 'fast'; it has to be controls | four_arms | quick | real_size | ring_bits | null.",
+        ),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
         ("=3", "The argument `=3` cannot be used: write KEY=VALUE."),
         ("lora.r", "`lora.r` is ''; it has to be a whole number from 1 to 1024."),

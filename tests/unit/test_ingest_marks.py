@@ -8,9 +8,9 @@ from pathlib import Path
 import docx
 import pytest
 
-from clients.ingest import marks, read_documents
+from clients.ingest import marks, read_documents, readers
 from clients.ingest.marks import MARKS, in_name, in_text
-from tests.unit.test_ingest_parser import page_showing, stream
+from tests.unit.test_ingest_parser import page_showing, pdf_of, stream
 from tests.unit.test_ingest_sheets import cell, rows, workbook
 from tests.unit.test_ingest_slides import NAMES, presentation, shape
 
@@ -26,6 +26,12 @@ from tests.unit.test_ingest_slides import NAMES, presentation, shape
         ("関係者限り/客先支給図面/a.pdf", {"関係者限り", "客先支給"}),
         ("持ち出し禁止.zip/a.txt", {"持出禁止"}),
         ("Confidential_spec.docx", {"CONFIDENTIAL"}),
+        ("マル秘_図面.txt", {"秘"}),
+        ("ﾏﾙ秘 図面.txt", {"秘"}),
+        ("社_外_秘.txt", {"社外秘"}),
+        ("関係者 限り/持ち出し 禁止/客先 支給.txt", {"関係者限り", "持出禁止", "客先支給"}),
+        ("ＣＯＮＦＩＤＥＮＴＩＡＬ.txt", {"CONFIDENTIAL"}),
+        ("社外\u200c秘.txt", {"社外秘"}),
         ("秘書室/便秘薬の神秘.txt", set()),
         ("手順書.pdf", set()),
     ],
@@ -46,7 +52,23 @@ def test_marks_in_names_of_files_and_folders(name: str, found: set[str]) -> None
         ("手順書　社外秘　文書番号 A-1\n" + "a\n" * 20, {"社外秘"}),
         ("a\n" * 20 + "CONFIDENTIAL", {"CONFIDENTIAL"}),
         ("a\n" * 20 + "社外秘の文書は施錠して保管する。\n秘密保持契約を結ぶ。極秘に進めた。\n" + "b\n" * 20, set()),
+        *(
+            ("a\n" * 20 + f"{line}\n" + "b\n" * 20, {"社外秘"})
+            for line in (
+                "～社外秘～",
+                "◇社外秘◇",
+                "＝社外秘＝",
+                "社外秘 1/3",
+                "取扱区分: 社外秘",
+                "取扱区分 | 社外秘",
+                "12 | 社外秘",
+            )
+        ),
+        ("a\n" * 20 + "マル秘\n" + "b\n" * 20, {"秘"}),
+        ("作業手順書（社外秘）\n" + "a\n" * 20, {"社外秘"}),
+        ("文書番号 A-1／社外秘／改訂2\n" + "a\n" * 20, {"社外秘"}),
         ("秘伝のたれ\n秘密の部屋\n", set()),
+        ("社外秘文書の取扱い規程\n社外秘の文書は、鍵のかかる棚に置く。\n", set()),
     ],
 )
 def test_marks_in_a_text_are_set_as_marks(text: str, found: set[str]) -> None:
@@ -90,6 +112,35 @@ def stamped() -> bytes:
     return page.replace(b"/Contents 4 0 R", b"/Annots[%s]/Contents 4 0 R" % annotation.encode())
 
 
+def with_part(file: bytes, name: str, xml: str) -> bytes:
+    target = io.BytesIO(file)
+    with zipfile.ZipFile(target, "a") as package:
+        package.writestr(name, xml)
+    return target.getvalue()
+
+
+def with_a_font_of_the_machine(mark: str) -> bytes:
+    """A PDF with text of one character each, in a font that it does not bring along."""
+    shown = "".join(f"1 0 0 1 {50 + 40 * n} 180 Tm <{ord(c):04x}> Tj " for n, c in enumerate(mark))
+    return pdf_of(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</Font<</J 5 0 R"
+        b"/F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>",
+        stream(f"BT /J 12 Tf {shown} /F 9 Tf 1 0 0 1 20 100 Tm (Check the spindle.) Tj ET".encode()),
+        b"<</Type/Font/Subtype/Type0/BaseFont/HeiseiMin-W3/Encoding/UniJIS-UCS2-H/DescendantFonts[6 0 R]>>",
+        b"<</Type/Font/Subtype/CIDFontType0/BaseFont/HeiseiMin-W3/DW 1000/FontDescriptor 7 0 R"
+        b"/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>",
+        b"<</Type/FontDescriptor/FontName/HeiseiMin-W3/Flags 4/FontBBox[0 -200 1000 900]/ItalicAngle 0/Ascent 800"
+        b"/Descent -200/CapHeight 700/StemV 80>>",
+    )
+
+
+def log_ending_in(line: str) -> bytes:
+    rows = (f"2026-11-22 {minute // 60:02}:{minute % 60:02}:00,{180 + minute % 7}.5" for minute in range(120))
+    return "\n".join(["日時,炉温[℃]", *rows, line]).encode()
+
+
 def heading(number: int) -> bytes:
     return b"BT /F 9 Tf 20 190 Td (A-1 Confidential rev %d) Tj 0 -90 Td (Step %d.) Tj ET" % (number, number)
 
@@ -105,8 +156,27 @@ MARKED = {
         {"1日": SHEET + '<headerFooter><oddFooter>&amp;C&amp;"ＭＳ"&amp;10社外秘&amp;P</oddFooter></headerFooter>'}
     ),
     "cell.xlsx": workbook({"1日": SHEET.replace("</sheetData>", f"<row>{cell('A2', '社外秘')}</row></sheetData>")}),
+    "comment.xlsx": with_part(
+        workbook({"1日": SHEET}),
+        "xl/comments1.xml",
+        "<comments><comment><text><r><t>社外秘</t></r></text></comment></comments>",
+    ),
+    "thread.xlsx": with_part(
+        workbook({"1日": SHEET}),
+        "xl/threadedComments/threadedComment1.xml",
+        "<ThreadedComments><threadedComment><text>社外秘</text></threadedComment></ThreadedComments>",
+    ),
+    "first.docx": with_part(word(), "word/hdr_first.xml", "<hdr><p><r><t>社外秘</t></r></p></hdr>"),
+    "reference.html": "<title>社外&#x79D8;</title><p>弁を閉じる".encode(),
+    "spaced.pdf": with_a_font_of_the_machine("社外秘"),
+    "log.csv": log_ending_in("社外秘,"),
     "title.html": "<title>手順（社外秘）</title><p>弁を閉じる".encode(),
 }
+
+
+def test_a_colour_of_the_theme_before_a_mark_is_no_part_of_it(tmp_path: Path) -> None:
+    foot = "<headerFooter><oddHeader>&amp;C&amp;K01+000秘</oddHeader></headerFooter>"
+    assert readers.parse(workbook({"1日": SHEET + foot}), "a.xlsx").marks == {"秘"}
 
 
 @pytest.mark.parametrize("name", MARKED)

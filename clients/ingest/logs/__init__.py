@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clients.ingest import marks
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.encoding import decode
 from clients.ingest.logs import readings, template, told_rows
@@ -71,7 +72,8 @@ def read(data: bytes, name: str, site: Site = ALONE) -> Content:
     before = [" ".join(filter(None, row.cells)) for row in file.form.preamble]
     text = "".join(line + "\n" for line in before + told if line)
     facts = Facts(file.roles.kind, decoded.encoding, decoded.sure, len(told))
-    return Content(text, facts, tuple(LeftOut(n, *what) for what, n in left_out.items() if n), log=span)
+    counted = tuple(LeftOut(n, *what) for what, n in left_out.items() if n)
+    return Content(text, facts, counted, marks=marks.in_cells(decoded.text, file.form.delimiter), log=span)
 
 
 def read_text(data: bytes, name: str, site: Site = ALONE) -> Content | None:
