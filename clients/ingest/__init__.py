@@ -68,10 +68,11 @@ def read_folders(
             pace.wait()
             folder.read(file, parser, texts)
             pace.read(file.stamp.size)
-        used = {document.name for document in selected(_found(listed), permitted).documents}
+        remembered = [found for folder in listed for found in folder.remembered(texts)]
+        used = {document.name for document in selected(_found(listed), permitted, remembered).documents}
         for folder in listed:
             folder.read_together(used, permitted, parser, texts)
-    reading = selected(_found(listed), permitted)
+    reading = selected(_found(listed), permitted, remembered)
     if not reading.documents:
         raise _nothing_usable(folders[0], reading.set_aside)
     settings = {f"{each.path}/{FILE_NAME}": each.settings.sha256 for each in listed if each.settings.sha256}

@@ -89,7 +89,7 @@ def listed(folder: Path) -> Listing:
             empty.add(parent)
         found += (path for path, is_folder in inside if not is_folder)
         waiting += ((path, device) for path, is_folder in inside if is_folder)
-    files = sorted((_name(file.relative_to(folder)), file) for file in found)
+    files = sorted((name_of(file, folder), file) for file in found)
     return Listing(tuple(files), frozenset(empty), frozenset(mounts))
 
 
@@ -172,9 +172,10 @@ def _check(status: os.stat_result, link: bool) -> None:
         raise too_large()
 
 
-def _name(path: Path) -> str:
+def name_of(file: Path, folder: Path) -> str:
+    """The path of `file` below `folder`, in Unicode NFC."""
     # Names unpacked from an old Windows archive are often CP932 bytes; a name that is no text could not be printed.
-    raw = os.fsencode(path.as_posix())
+    raw = os.fsencode(file.relative_to(folder).as_posix())
     return unicodedata.normalize("NFC", next(_readings(raw)))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clients.ingest.content import Unusable
-from clients.ingest.files import CHANGED, examine, listed, opened, require_opened
+from clients.ingest.files import CHANGED, examine, listed, name_of, opened, require_opened
 from clients.ingest.logs import settings as log_settings
 from clients.ingest.logs.settings import Settings
 from clients.ingest.missing import deleted, require_mounted
@@ -85,6 +85,18 @@ class Folder:
         file.parts = texts.parts(key) if read is None else texts.keep(key, read)
         file.looks(status)
         texts.note(self.path, file.path, file.stamp, file.digest, key)
+
+    def remembered(self, texts: Texts) -> list[Found]:
+        """What was read before of files that are there and cannot be read now: what they forbid, they still do."""
+        read = {file.path for file in self.files if file.digest}
+        found = list[Found]()
+        for path in texts.known(self.path):
+            if path not in read:
+                digest, parts = texts.last(self.path, path)
+                about = self.path, self.files[0].label if self.files else "", name_of(path, self.path), path
+                default = self.files[0].default if self.files else ""
+                found += FileRead(*about, digest=digest, parts=parts, default=default).found()
+        return found
 
     def read_together(self, used: Collection[str], permitted: Collection[str], parser: Parser, texts: Texts) -> None:
         """Read logs that have to be read with others once more, with these: see `together`. `used`: the documents, by

@@ -150,9 +150,9 @@ class Found:
 
     @property
     def own_marks(self) -> frozenset[str]:
-        """Of confidentiality, by its name and in it."""
+        """Of confidentiality, by its name, those of all folders above it, and in it."""
         inside = self.result.marks if isinstance(self.result, StoredContent) else frozenset[str]()
-        return marks.in_name(self.name) | inside
+        return marks.in_name(f"{self.file.folder if self.file else ''}/{self.name}") | inside
 
     @property
     def marks(self) -> frozenset[str]:
@@ -165,15 +165,17 @@ class Found:
         return bool(self.default) and not self.own_marks
 
 
-def selected(found: Sequence[Found], permitted: Collection[str]) -> Reading:
+def selected(found: Sequence[Found], permitted: Collection[str], remembered: Sequence[Found] = ()) -> Reading:
     """Each of `found` as a document or set aside. `permitted`: the marks of confidentiality that a document may bear.
+    `remembered`: what was read before of files that cannot be read now, for what it forbids.
 
     What a forbidden file says is forbidden under every name. Exact repeats are set aside: trained on and held out, they
     would make a loss a lie.
     """
     documents, set_aside = list[Document](), list[SetAside]()
     outdated = revisions.superseded(each.full_name for each in found)
-    forbidden = {digest: each.full_name for each in found if each.marks - set(permitted) for digest in each.digests}
+    marked = [each for each in (*found, *remembered) if each.marks - set(permitted)]
+    forbidden = {digest: each.full_name for each in marked for digest in each.digests}
     seen: dict[bytes, str] = {}
     for each in sorted(found, key=lambda each: each.full_name):
         file = replace(each.file, by_default=each.by_default) if each.file else None

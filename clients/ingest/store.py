@@ -23,6 +23,7 @@ from clients.ingest import answers
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.parser import Part
 from clients.ingest.pipe import BadAnswer, Frame
+from clients.ingest.sealing import sealed, unsealed
 from federation.errors import RengoError
 from federation.formats import require_readable
 from federation.wire import canonical_cbor
@@ -217,6 +218,12 @@ class Texts:
         """The files that `count` counts."""
         return self._paths("SELECT path FROM files WHERE folder = ?", folder)
 
+    def last(self, folder: Path, path: Path) -> tuple[bytes, list[StoredPart]]:
+        """SHA-256 of a file that `count` counts when it was last read, and what was read of it."""
+        query, key = "SELECT sha256, reading FROM files WHERE folder = ? AND path = ?", _rows(folder, [path])[0]
+        row = self._db.execute(query, key).fetchone()
+        return (row[0], self.parts(row[1]) or []) if row else (b"", [])
+
     def mounts(self, folder: Path) -> set[Path]:
         """What of `folder`, itself included, was a file system of its own when it was last listed."""
         return set(self._paths("SELECT path FROM mounts WHERE folder = ?", folder))
@@ -291,7 +298,7 @@ class Texts:
         row = self._db.execute(
             "SELECT said FROM steps WHERE text = ? AND step = ? AND key = ?", (digest, step, _step_key(settings))
         ).fetchone()
-        said = _unsealed(row[0], b"") if row else None
+        said = unsealed(row[0], b"") if row else None
         if said is None:
             said = make(self.text(digest))
             self._note_step(digest, step, settings, said, None)
@@ -306,7 +313,7 @@ class Texts:
             "WHERE steps.text = ? AND step = ? AND key = ?",
             (before.digest, step, _step_key(settings)),
         ).fetchone()
-        said = _unsealed(row[2], row[0]) if row and isinstance(row[1], int) else None
+        said = unsealed(row[2], row[0]) if row and isinstance(row[1], int) else None
         if said is not None:
             return Stored(row[0], row[1], self), said
         text, said = make(before.read())
@@ -338,7 +345,7 @@ class Texts:
 
     def _note_step(self, digest: bytes, step: str, settings: str, said: bytes, became: bytes | None) -> None:
         """Of each step there is one result for a text: what was made by other settings or older code is replaced."""
-        row = digest, step, _step_key(settings), _sealed(said, became or b""), became
+        row = digest, step, _step_key(settings), sealed(said, became or b""), became
         self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
 
     def _add_ctime(self) -> None:
@@ -363,18 +370,6 @@ class Texts:
         if digest is None or isinstance(given, Unusable) or not isinstance(characters, int):
             raise ValueError("what was read and whether there is a text do not agree")
         return StoredContent(Stored(digest, characters, self), given.facts, given.left_out, given.marks, given.log)
-
-
-def _sealed(said: bytes, became: bytes) -> bytes:
-    return hashlib.sha256(became + said).digest() + said
-
-
-def _unsealed(row: object, became: object) -> bytes | None:
-    """What `_sealed` put behind a hash; None where it is damaged: what can be made again is."""
-    if not isinstance(row, bytes) or not isinstance(became, bytes):
-        return None
-    said = row[hashlib.sha256().digest_size :]
-    return said if _sealed(said, became) == row else None
 
 
 def _kind(error: sqlite3.Error) -> str:

@@ -1,14 +1,19 @@
 """機密区分: a file that is marked confidential is left out, wherever the mark stands, unless the site permits it."""
 
+import errno
 import io
+import os
 import time
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import docx
 import pytest
 
-from clients.ingest import marks, read_documents, readers
+from clients.ingest import Texts, marks, read_documents, read_folders, readers
 from clients.ingest.marks import MARKS, in_name, in_text
 from tests.unit.test_ingest_parser import page_showing, pdf_of, stream
 from tests.unit.test_ingest_sheets import cell, rows, workbook
@@ -223,3 +228,51 @@ def test_every_mark_must_be_permitted(tmp_path: Path) -> None:
     (aside,) = read_documents(tmp_path, permitted=["社外秘"]).set_aside
     assert aside.reason == "marked 客先支給, which is not permitted here"
     assert not read_documents(tmp_path, permitted=MARKS).set_aside
+
+
+@pytest.mark.parametrize("above", ["極秘", "極秘/手順書"])
+def test_a_data_folder_that_is_called_by_a_mark_marks_what_is_in_it(tmp_path: Path, above: str) -> None:
+    put(tmp_path / above / "手順.txt", "主軸を点検する。")
+    put(tmp_path / "ほか" / "点検.txt", "弁を閉じる。")
+    with Texts() as texts:
+        reading = read_folders([tmp_path / above, tmp_path / "ほか"], texts)
+        assert [aside.reason for aside in reading.set_aside] == ["marked 極秘, which is not permitted here"]
+        permitted = read_folders([tmp_path / above, tmp_path / "ほか"], texts, permitted=["極秘"])
+        assert len(permitted.documents) == 2
+
+
+@pytest.mark.parametrize("denied", ["the file", "its folder"])
+def test_a_marked_file_that_cannot_be_read_now_still_forbids_its_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    marked = put(tmp_path / "極秘" / "原本.txt", "主軸を点検する。")
+    put(tmp_path / "公開" / "写し.txt", "主軸を点検する。")
+    put(tmp_path / "公開" / "別.txt", "弁を閉じる。")
+    with Texts() as texts:
+        assert len(read_folders([tmp_path], texts).documents) == 1
+        os.utime(marked, (1, 1))  # something of it is new, so that it has to be opened
+        with monkeypatch.context() as failing:
+            deny(failing, marked if denied == "the file" else marked.parent)
+            reading = read_folders([tmp_path], texts)
+        assert [document.name for document in reading.documents] == ["公開/別.txt"]
+        assert "the same text as 極秘/原本.txt, which is marked" in {aside.reason for aside in reading.set_aside}
+        marked.unlink()
+        assert len(read_folders([tmp_path], texts).documents) == 2  # it is gone: the copy is a file like any other
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def deny(patch: pytest.MonkeyPatch, denied: Path) -> None:
+    """Opening it fails, as it does for who may not; root may everything."""
+    for name in ("open", "scandir"):
+        patch.setattr(os, name, partial(_denying, getattr(os, name), denied))
+
+
+def _denying(call: Callable[..., Any], denied: Path, path: Any, *more: Any, **named: Any) -> Any:
+    if not isinstance(path, int) and Path(os.fsdecode(path)) == denied:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+    return call(path, *more, **named)

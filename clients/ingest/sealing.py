@@ -1,0 +1,16 @@
+"""A step's result with a hash before it, so that damage on the disk is noticed."""
+
+import hashlib
+
+
+def sealed(said: bytes, became: bytes) -> bytes:
+    """What a step said, behind the hash of it and of the digest of the text that the step made."""
+    return hashlib.sha256(became + said).digest() + said
+
+
+def unsealed(row: object, became: object) -> bytes | None:
+    """What `sealed` put behind a hash; None where it is damaged: what can be made again is."""
+    if not isinstance(row, bytes) or not isinstance(became, bytes):
+        return None
+    said = row[hashlib.sha256().digest_size :]
+    return said if sealed(said, became) == row else None
