@@ -23,6 +23,7 @@ from aggregator.home import Home, require_free, write_private
 from aggregator.store import DATABASE, StepDamaged, Store, StoreDamaged
 from federation.errors import RengoError
 from federation.formats import WrittenByOlder
+from federation.output import flush
 from federation.text import printable
 
 PRIVATE_KEYS = ("coordinator.key", "authority.key", "tls.key")
@@ -221,15 +222,6 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(folder: Path) -> None:
-    """Which files are in it is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @contextlib.contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """A folder (0700) that becomes `target` when the body has filled it, and is removed when that fails."""
@@ -238,9 +230,9 @@ def _new_folder(target: Path) -> Iterator[Path]:
     try:
         yield folder
         for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-            _sync(each)
+            flush(each)
         os.rename(folder, target)
-        _sync(target.parent)
+        flush(target.parent)
     except BaseException:
         shutil.rmtree(folder)
         raise

@@ -22,6 +22,7 @@ from aggregator.shelf import ShelfFile, Shelves
 from federation.errors import RengoError
 from federation.formats import require_readable
 from federation.identity import Roster
+from federation.output import flush
 from federation.secagg.messages import Offer
 from federation.secagg.primitives import Words
 from federation.secagg.server import Answers, Step
@@ -281,7 +282,7 @@ class Store:
         """What of a step is no row is on disk when this returns; the SHA-256 of its sum, if it has one."""
         if answers.places:
             self._shelves.of(answers.offer.round).sync()
-            self._sync_folder()
+            flush(self._folder)
         if answers.total is None:
             return None
         data = save({_MASKED_SUM: answers.total})
@@ -314,15 +315,7 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._folder / name)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        """Which files are in it is on disk."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        flush(self._folder)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -6,7 +6,6 @@ report.html     what `data report` found, for a browser; personal-review.txt: th
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -135,15 +134,10 @@ def sizes(home: Home) -> dict[str, tuple[int, int]]:
     """(files, bytes) of each thing in the folder, by its name. A link counts as itself, not as what it leads to."""
     found = {}
     for path in sorted(folder(home).iterdir()) if folder(home).is_dir() else ():
-        files = [path] if path.is_symlink() or not path.is_dir() else list(_below(path))
+        below = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+        files = [file for file in below if file.is_symlink() or not file.is_dir()]
         found[path.name] = len(files), sum(file.lstat().st_size for file in files)
     return found
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for above, folders, files in os.walk(folder):  # follows no link
-        yield from (Path(above, name) for name in files)
-        yield from (link for name in folders if (link := Path(above, name)).is_symlink())
 
 
 def remove(home: Home) -> None:

@@ -20,6 +20,7 @@ from clients.similarity import SKETCH, sketch
 from clients.splits import NOTHING_EARLIER, Earlier
 from federation.errors import RengoError
 from federation.formats import require_readable
+from federation.output import flush
 
 FILE = "split.sqlite"
 FORMAT = 100
@@ -80,9 +81,9 @@ def note(home: Home, parts: Parts) -> None:
     with _connected(made) as record:
         record.executescript(f"{_SCHEMA} PRAGMA user_version={FORMAT}")
         _add(record, parts)
-    _sync(made)
+    flush(made)
     os.replace(made, path)
-    _sync(path.parent)
+    flush(path.parent)
 
 
 def _add(record: sqlite3.Connection, parts: Parts) -> None:
@@ -127,14 +128,6 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as record:
         record.execute("PRAGMA synchronous=FULL")
         yield record
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unreadable(path: Path, error: Exception) -> SplitRecordUnreadable:

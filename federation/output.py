@@ -86,6 +86,15 @@ def write_text_whole(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def flush(path: Path) -> None:
+    """A file's bytes, or which files are in a folder, are on disk when this returns."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def require_folder(folder: Path) -> None:
     """Raise OutputNotWritable unless the folder is there."""
     if not folder.is_dir():

@@ -8,7 +8,7 @@
 
 Everything is kept in --work and taken from there when the script is started again: it can be stopped at any time. What
 was begun with other settings, documents, base model or code is refused. `--rates` takes the rates that an earlier
-result found instead of tuning again. About an hour and a quarter on two idle cores for each variant after the first.
+result found instead of tuning again. All of it takes many hours on two cores.
 
     nice python scripts/four_arms.py --work outputs/four-arms --out docs/results/four-arms
 """

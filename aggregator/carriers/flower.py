@@ -219,8 +219,9 @@ class Flower:
         kept = self._superlink.stdout, self._log
         threading.Thread(target=keep, args=kept, name="superlink.log", daemon=True).start()
         settings = json.dumps({"nodes": dict(self._nodes), "largest": self._largest}).encode()
-        # It may have ended already: told below.
-        with contextlib.suppress(BrokenPipeError), self._superlink.stdin as given:  # type: ignore[union-attr]
+        given = self._superlink.stdin
+        assert given is not None  # noqa: S101  # it was asked for
+        with contextlib.suppress(BrokenPipeError), given:  # it may have ended already: told below
             given.write(settings)
         until = time.monotonic() + _START_SECONDS
         while not _listens(self._local_port):

@@ -25,8 +25,8 @@ def controlled(corpora: Mapping[str, Corpus], control: Control, tokenizer: Token
     """The members' corpora as this control has them."""
     if control == "none":
         return dict(corpora)
-    special = {tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id} - {None}
-    fixed = np.array(sorted(special), dtype=np.int32)  # type: ignore[type-var]
+    special = {id for id in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) if id is not None}
+    fixed = np.array(sorted(special), dtype=np.int32)
     if control == "shuffled":
         return {name: _shuffled(corpus, fixed, _draw(control, name)) for name, corpus in corpora.items()}
     parts = (blocks for corpus in corpora.values() for blocks in (corpus.train, corpus.validation, corpus.test))

@@ -9,6 +9,7 @@ base model or other test texts form a part of their own: nothing is averaged or 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -80,13 +81,13 @@ class Row:
 
     def mean(self, *keys: str) -> float:
         """A figure of the runs' summaries, over the seeds."""
-        found = []
+        found = list[float]()
         for run in self.runs:
-            value = run.summary
+            value: Any = run.summary
             for key in keys:
                 value = value[key]
             found.append(value)
-        return float(np.mean(found))  # type: ignore[arg-type]
+        return float(np.mean(found))
 
     @property
     def megabytes(self) -> float:

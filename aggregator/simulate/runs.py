@@ -83,7 +83,11 @@ def find_runs(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             raise NothingToCompare(path=path)
         finished += below
         begun += sorted({file.parent for file in path.rglob("config.yaml")} - set(below), key=_by_number)
-    return (*(list(dict.fromkeys(path.resolve() for path in each)) for each in (finished, begun)),)  # type: ignore[return-value]
+    return _once(finished), _once(begun)
+
+
+def _once(paths: Sequence[Path]) -> list[Path]:
+    return list(dict.fromkeys(path.resolve() for path in paths))
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:

@@ -59,9 +59,12 @@ class FileRead:
 
 @dataclass(frozen=True)
 class Folder:
-    """A data folder as it was listed. `settings`: its logs.toml; `mounts`: what in it is a file system of its own."""
+    """A data folder as it was listed. `label`, `default`: see `FileRead`; `settings`: its logs.toml; `mounts`: what in
+    it is a file system of its own."""
 
     path: Path
+    label: str
+    default: str
     settings: Settings
     files: tuple[FileRead, ...]
     mounts: frozenset[Path]
@@ -93,9 +96,8 @@ class Folder:
         for path in texts.known(self.path):
             if path not in read:
                 digest, parts = texts.last(self.path, path)
-                about = self.path, self.files[0].label if self.files else "", name_of(path, self.path), path
-                default = self.files[0].default if self.files else ""
-                found += FileRead(*about, digest=digest, parts=parts, default=default).found()
+                about = self.path, self.label, name_of(path, self.path), path
+                found += FileRead(*about, digest=digest, parts=parts, default=self.default).found()
         return found
 
     def read_together(self, used: Collection[str], permitted: Collection[str], parser: Parser, texts: Texts) -> None:
@@ -155,7 +157,7 @@ def in_folder(path: Path, label: str, texts: Texts, default: str = "") -> Folder
         if file.digest:
             key = reading_key(file.path.name, file.digest, Request(file.name, settings.raw).text())
             file.parts = texts.parts(key)
-    return Folder(path, settings, tuple(files), listing.mounts)
+    return Folder(path, label, default, settings, tuple(files), listing.mounts)
 
 
 def _with_others(

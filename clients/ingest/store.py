@@ -30,6 +30,7 @@ from federation.wire import canonical_cbor
 
 FORMAT = 100
 """See federation/formats.py."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,

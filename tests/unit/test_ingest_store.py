@@ -147,20 +147,6 @@ class TestIncremental:
             assert len(read_folders([folder], again, parser).documents) == 4
         assert len(parser.read) == 4
 
-    def test_what_is_said_of_a_file_and_was_damaged_is_read_again(
-        self, folder: Path, texts: Texts, parser: Watched
-    ) -> None:
-        before = found(read_folders([folder], texts, parser))
-        with sqlite3.connect(texts.path or "") as database:
-            (said,) = database.execute("SELECT said FROM parts WHERE text IS NOT NULL").fetchone()
-        wrong = said.replace('"records": 1', '"records": "1"'), b"\xff" + said.encode()[1:]
-        for damage in ("{", "[]", "{}", "[" * 100_000, *wrong):
-            with sqlite3.connect(texts.path or "") as database:
-                database.execute("UPDATE parts SET said = CAST(? AS TEXT)", (damage,))
-            parser.read.clear()
-            assert found(read_folders([folder], texts, parser)) == before
-            assert len(parser.read) == 4
-
     def test_other_readers_read_everything_again(
         self, folder: Path, texts: Texts, parser: Watched, monkeypatch: pytest.MonkeyPatch
     ) -> None:

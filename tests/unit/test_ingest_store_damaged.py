@@ -10,6 +10,7 @@ from clients.ingest.personal.settings import DEFAULT_SETTINGS
 from clients.ingest.preparing import prepared
 from clients.ingest.store import TextMissing
 from clients.similarity import sketch
+from tests.unit.test_ingest_store import Watched, found
 
 
 @pytest.fixture
@@ -45,3 +46,18 @@ def test_a_text_is_never_quoted(folder: Path, tmp_path: Path, damage: str) -> No
         with pytest.raises(TextMissing, match="rengo member data purge") as caught:
             texts.text(digest)
         assert "手順書" not in str(caught.value)
+
+
+def test_what_is_said_of_a_file_is_read_again(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "texts.sqlite"
+    with Texts(path) as texts, Watched() as parser:
+        before = found(read_folders([folder], texts, parser))
+        with sqlite3.connect(path) as database:
+            (said,) = database.execute("SELECT said FROM parts WHERE text IS NOT NULL").fetchone()
+        wrong = said.replace('"records": 1', '"records": "1"'), b"\xff" + said.encode()[1:]
+        for damage in ("{", "[]", "{}", "[" * 100_000, *wrong):
+            with sqlite3.connect(path) as database:
+                database.execute("UPDATE parts SET said = CAST(? AS TEXT)", (damage,))
+            parser.read.clear()
+            assert found(read_folders([folder], texts, parser)) == before
+            assert len(parser.read) == 4
