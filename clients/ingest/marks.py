@@ -7,6 +7,7 @@ brackets, after 機密区分, among the first or last lines), since manuals writ
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _GAP = r"[\s_]*"  # as in 社 外 秘 and 社_外_秘
 _SPELLED = {
@@ -15,8 +16,8 @@ _SPELLED = {
     "部外秘": _GAP.join("部外秘"),
     "関係者限り": _GAP.join(["関係者", "(?:限り|のみ|外秘)"]),
     "客先支給": _GAP.join(["客先(?:より)?", "支給"]),
-    "持出禁止": _GAP.join(["持ち?出し?", "厳?禁", "止?"]),
-    "秘": rf"(?:マル|[丸○〇◯]){_GAP}秘|(?<![^\W_])(?<![外極][\s_])秘(?![^\W_])",
+    "持出禁止": rf"(?:[社場構]外(?:への?)?{_GAP})?" + _GAP.join(["持ち?出し?", "(?:厳?禁", "止?|不可)"]),
+    "秘": rf"(?:マル|まる|[丸○〇◯]){_GAP}秘|(?<![^\W_])(?:(?<![外極][\s_])秘|厳秘|(?:機密|秘密)(?!\s*情報))(?![^\W_])",
     "CONFIDENTIAL": r"(?<![A-Za-z])(?i:confidential)(?![A-Za-z])",
 }
 MARKS = tuple(_SPELLED)
@@ -25,14 +26,16 @@ MARKS = tuple(_SPELLED)
 _BRACKETS = r"【】\[\]〔〕《》"
 _ORNAMENT = r"(?:[^\w\n]|[_0-9])*"  # page numbers, too
 _BETWEEN = rf"\s{_BRACKETS}<>()〈〉■●◆★☆※*~〜/|:・_=—―-"
-_AFTER = r"(?:\s*(?:文書|資料|情報|図面|扱い))?"
+_AFTER = r"(?:\s*(?:文書|資料|情報|図面?|扱い?)|\s*につき[^\n。|]{0,20})?"
+_THIS = r"(?:本|この)(?:書類?|資料|文書|図面?|ファイル|手順書|マニュアル|データ)は?、?\s*"
+_IS = r"(?:です|である|とする|とします)?。?"
 _ANYWHERE = {mark: re.compile(spelled) for mark, spelled in _SPELLED.items()}
 _SET_AS_MARK = {
     mark: re.compile(
-        rf"^{_ORNAMENT}(?:{spelled}){_AFTER}{_ORNAMENT}$"
+        rf"^{_ORNAMENT}(?:{_THIS})?(?:{spelled}){_AFTER}{_IS}{_ORNAMENT}$"
         rf"|[{_BRACKETS}]\s*(?:{spelled}){_AFTER}\s*[{_BRACKETS}]"
         rf"|^[^\n:|]{{1,20}}:[ \t]*(?:{spelled}){_AFTER}{_ORNAMENT}$"
-        rf"|(?:機密|秘密|情報|文書)区分\s*[:|]?\s*(?:{spelled})",
+        rf"|(?:機密|秘密|情報|文書)区分\s*[:|]?[\s*_`]*(?:{spelled})",
         re.MULTILINE,
     )
     for mark, spelled in _SPELLED.items()
@@ -41,8 +44,11 @@ _AT_AN_END = {
     mark: re.compile(rf"(?:^|[{_BETWEEN}])(?:{spelled}){_AFTER}(?:[{_BETWEEN}]|$)")
     for mark, spelled in _SPELLED.items()
 }
+_LINE_ENDS = re.compile(r"[\r\v\f\x85\u2028\u2029]")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-_SIGNS = ("秘", "㊙", "関係者", "客先", "持", "ONFIDENTIAL", "onfidential")  # each mark has one of them
+_LATIN = ("ONFIDENTIAL", "onfidential", "ＯＮＦＩＤＥＮＴＩＡＬ", "ｏｎｆｉｄｅｎｔｉａｌ")
+_SIGNS = ("秘", "祕", "㊙", "機密", "関係者", "客先", "持", *_LATIN)
+"""Each mark has one of them."""
 _ENDS, _LONGEST_END = 5, 200  # lines; characters
 
 
@@ -54,25 +60,39 @@ def in_name(name: str) -> frozenset[str]:
 def in_text(text: str, around: str) -> frozenset[str]:
     """Those in a file that was read."""
     text, around = _plain(text), _plain(around)
-    lines = [line for line in text.split("\n") if line.strip()]
-    # Longer ones are no heads or feet, and a line of a million blanks would take the pattern its square.
-    ends = (_found(_AT_AN_END, line) for line in lines[:_ENDS] + lines[-_ENDS:] if len(line) <= _LONGEST_END)
-    said = _found(_ANYWHERE, text)  # by far most files have none: the rest is for the others
-    as_marks = _found({mark: _SET_AS_MARK[mark] for mark in said}, text.replace(" | ", "\n"))
-    return _found(_ANYWHERE, around) | as_marks.union(*ends)
+    by_cell = text.replace(" | ", "\n").replace("|", "\n")
+    said = _found(_ANYWHERE, by_cell)  # by far most files have none: the rest is for the others
+    as_marks = _found({mark: _SET_AS_MARK[mark] for mark in said}, by_cell)
+    return _found(_ANYWHERE, around) | as_marks | _at_ends(text.split("\n"))
+
+
+def is_mark(line: str) -> bool:
+    """Whether it is set as one."""
+    return bool(_found(_SET_AS_MARK, _plain(line)))
 
 
 def in_cells(text: str, delimiter: str) -> frozenset[str]:
-    """Those alone in a cell of a table of which not every row is told. A log may be long, and most have none."""
+    """Those of a table of which not every row is told: alone in a cell, or at an end of it. A log may be long, and most
+    have none."""
     if not any(sign in text for sign in _SIGNS):
         return frozenset()
-    cells = (cell for line in text.split("\n") if any(s in line for s in _SIGNS) for cell in line.split(delimiter))
-    return _found(_SET_AS_MARK, "\n".join(_plain(cell).strip("\"' \r") for cell in cells))
+    lines = _LINE_ENDS.sub("\n", text).split("\n")
+    cells = (cell for line in lines if any(sign in line for sign in _SIGNS) for cell in line.split(delimiter))
+    as_marks = _found(_SET_AS_MARK, "\n".join(_plain(cell).strip("\"' ") for cell in cells))
+    return as_marks | _at_ends([line.replace(delimiter, " ") for line in lines])
+
+
+def _at_ends(lines: Sequence[str]) -> frozenset[str]:
+    filled = [line for line in lines if line.strip()]
+    # Longer ones are no heads or feet, and a line of a million blanks would take the pattern its square.
+    ends = (_plain(line) for line in filled[:_ENDS] + filled[-_ENDS:] if len(line) <= _LONGEST_END)
+    return frozenset[str]().union(*(_found(_AT_AN_END, line) for line in ends))
 
 
 def _plain(text: str) -> str:
     """For this search alone: in usual width, without what cannot be seen."""
-    return unicodedata.normalize("NFKC", text.replace("㊙", "(マル秘)")).translate(_INVISIBLE)
+    usual = _LINE_ENDS.sub("\n", text.replace("㊙", "(マル秘)").replace("祕", "秘"))
+    return unicodedata.normalize("NFKC", usual).translate(_INVISIBLE)
 
 
 def _found(patterns: dict[str, re.Pattern[str]], text: str) -> frozenset[str]:

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element, TreeBuilder  # the parser is the one below
 from xml.parsers import expat
 
+from clients.ingest import marks
 from clients.ingest.content import Unusable
 
 LARGEST_XML = 64 * 2**20  # bytes, unpacked, of all parts that are read
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PROPERTIES = re.compile(r"docProps/(?:core|app|custom)\.xml")
+_PROPERTIES = re.compile(r"docProps/(?:core|app|custom)\.xml", re.IGNORECASE)
+_IN_A_LINE = frozenset({"t", "tab", "ptab", "br", "cr"})
+_REMARKS = re.compile(r"comment", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
 
 
@@ -55,15 +58,20 @@ class Package:
 
     def around(self, parts: re.Pattern[str]) -> str:
         """All that is said in these parts and in the file's properties (where labels of confidentiality are kept),
-        watermarks included. A line a piece, and no more order than that."""
+        watermarks included. A line a piece, and no more order than that. What reviewers remark is text like any other:
+        of that only what is set as a mark."""
         lines = list[str]()
         for name in sorted(name for name in self.names if parts.fullmatch(name) or _PROPERTIES.fullmatch(name)):
-            for element in self.tree(name).iter():
-                if element.tag in ("p", "si", "text"):  # text: of a cell's comment, in runs or by itself
-                    lines.append("".join(t.text or "" for t in element.iter("t")) or element.text or "")
-                elif element.tag != "t":
-                    lines += (element.text or "", element.get("string", ""))
+            said = self._said(name)
+            lines += filter(marks.is_mark, said) if _REMARKS.search(name) else said
         return "\n".join(line for line in lines if line.strip())
+
+    def _said(self, name: str) -> Iterator[str]:
+        for element in self.tree(name).iter():
+            if element.tag in ("p", "si", "text"):  # text: of a cell's comment, in runs or by itself
+                yield _in_runs(element) or element.text or ""
+            elif element.tag != "t":
+                yield from (element.text or "", element.get("string", ""))
 
     def related(self, name: str, kind: str = "") -> dict[str, str]:
         """The parts that a part refers to, by the reference's id; of one kind if it is given, such as `drawing`."""
@@ -112,6 +120,11 @@ def drawn(root: Element) -> list[str]:
         if text:
             found.append(text)
     return found
+
+
+def _in_runs(paragraph: Element) -> str:
+    """What a paragraph's runs say, a tab where they have one: 設計部 and 秘 at two ends of a header are two words."""
+    return "".join(run.text or "" if run.tag == "t" else "\t" for run in paragraph.iter() if run.tag in _IN_A_LINE)
 
 
 def _refuse(*_: object) -> None:

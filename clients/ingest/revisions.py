@@ -6,25 +6,45 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-_FOLDERS = (
-    "旧|旧版|旧資料|旧データ|旧ファイル|旧文書|旧図面?|廃版|廃番|廃止|廃止版|廃止文書|廃棄|old|obsolete|superseded"
+# Not 旧 before anything: 旧型 and 旧工場 are machines and places that may be in use. Nor 過去データ: logs are that.
+_DOCUMENTS = (
+    "版|バージョン|資料|データ|ファイル|文書|書類|図面?|手順書?|マニュアル|仕様書?|取扱説明書|取説|様式|帳票"
+    "|規[程定格]|基準書?"
 )
-_OLD = re.compile(rf"[\d\W_]*(?:{_FOLDERS})(?:フォルダー?|一式|類)?[\d\W_]*", re.IGNORECASE)
+_STALE = f"旧(?:{_DOCUMENTS})|廃[版番止棄]済?(?:{_DOCUMENTS})?|過去版"
+_OLD = re.compile(
+    rf"[\d\W_]*(?:(?:旧・)?(?:{_STALE})(?:[\s_(・].{{0,12}})?|旧|old|obsolete|superseded)"
+    r"(?:フォルダー?|一式|類)?[\d\W_]*",
+    re.IGNORECASE,
+)
+# In a file's own name: by itself, between signs or blanks, as in 手順_旧版 and 【廃版】手順.
+_OLD_FILE = re.compile(
+    rf"(?<![^\W_])(?:{_STALE}|obsolete|superseded)(?![^\W_])|(?:^|[_(\[【〈<])(?:旧|old)(?:[_)\]】〉>]|$)",
+    re.IGNORECASE,
+)
 _ARCHIVE = ".zip"
 _SAID = (
-    r"(?:改[訂定])?第?(?P<edition>\d{1,3}|[一二三四五六七八九十]{1,3})版",
+    r"(?:改[訂定])?第?(?P<edition>\d{1,3}|[一二三四五六七八九十]{1,3}|初)版",
     r"改[訂定]?第?(?P<change>\d{1,3}|[A-Z])",
     r"(?<![A-Za-z])(?:rev(?:ision)?|ver(?:sion)?)[\s._-]*(?P<word>\d{1,3}(?:\.\d{1,3})*|[A-Z])",
     r"(?<=[\s_.(\[-])v(?P<letter>\d{1,3}(?:\.\d{1,3})*)",
 )
 # At a name's end, after NFKC, with brackets and blanks around it: 第3版, 改訂2, 改2, Rev.3, rev_B, Ver2.1, _v2.
-_REVISION = re.compile(rf"[\s_.(\[【〈<-]*(?:{'|'.join(_SAID)})[\s)\]】〉>]*", re.IGNORECASE)
+_REVISION = re.compile(
+    rf"[\s_.(\[【〈<-]*(?:{'|'.join(_SAID)})[\s)\]】〉>]*(?:\([\d年月日版./-]{{1,12}}\))?", re.IGNORECASE
+)
 _KANJI = {character: number for number, character in enumerate("一二三四五六七八九十", 1)}  # up to 九十九
 
 
 def in_old_folder(name: str) -> bool:
     """Whether a folder or archive in the path is one for old files (旧, 旧版, 廃版, old, 旧版.zip …)."""
     return any(_OLD.fullmatch(_folded(folder)) for folder in name.split("/")[:-1])
+
+
+def is_old(name: str) -> bool:
+    """Whether the file's own name says so (手順_旧版.pdf, 【廃版】手順.pdf)."""
+    stem = unicodedata.normalize("NFKC", name.rpartition("/")[2].rpartition(".")[0])
+    return bool(_OLD_FILE.search(stem))
 
 
 def superseded(names: Iterable[str]) -> frozenset[str]:
@@ -72,6 +92,8 @@ def _taken_apart(name: str) -> tuple[str, tuple[int, ...]]:
 def _number(said: str) -> int:
     if said.isdecimal():
         return int(said)
+    if said == "初":
+        return 1
     if said[0] not in _KANJI:
         return ord(said.upper()) - ord("A") + 1
     tens, ten, ones = said.rpartition("十")

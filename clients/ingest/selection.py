@@ -211,6 +211,8 @@ def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[
 def _require_current(file: Found, outdated: Collection[str]) -> None:
     if revisions.in_old_folder(file.name):
         raise Unusable("in a folder of old files", "旧版・廃版のフォルダーにあります")
+    if revisions.is_old(file.name):
+        raise Unusable("out of date, as its name says", "ファイル名に旧版・廃版とあります")
     if file.full_name in outdated:
         raise Unusable("a newer revision is beside it", "新しい改訂版があります")
 

@@ -15,6 +15,7 @@ import pytest
 
 from clients.ingest import Texts, marks, read_documents, read_folders, readers
 from clients.ingest.marks import MARKS, in_name, in_text
+from tests.unit.test_ingest_office import WORD, body
 from tests.unit.test_ingest_parser import page_showing, pdf_of, stream
 from tests.unit.test_ingest_sheets import cell, rows, workbook
 from tests.unit.test_ingest_slides import NAMES, presentation, shape
@@ -74,6 +75,36 @@ def test_marks_in_names_of_files_and_folders(name: str, found: set[str]) -> None
         ("文書番号 A-1／社外秘／改訂2\n" + "a\n" * 20, {"社外秘"}),
         ("秘伝のたれ\n秘密の部屋\n", set()),
         ("社外秘文書の取扱い規程\n社外秘の文書は、鍵のかかる棚に置く。\n", set()),
+        *(
+            ("a\n" * 20 + f"{line}\n" + "b\n" * 20, {mark})
+            for line, mark in (
+                ("【社外持出禁止】", "持出禁止"),
+                ("社外持ち出し不可", "持出禁止"),
+                ("社外秘につき取扱注意", "社外秘"),
+                ("本資料は社外秘です。", "社外秘"),
+                ("この文書は関係者限りとする", "関係者限り"),
+                ("客先支給図", "客先支給"),
+                ("まる秘", "秘"),
+                ("極祕", "極秘"),
+                ("機密", "秘"),
+                ("社 | 外 | 秘", "社外秘"),
+                ("|社外秘|設計|", "社外秘"),
+                ("機密区分: **社外秘**", "社外秘"),
+            )
+        ),
+        *(
+            ("a\n" * 20 + f"{line}\n" + "b\n" * 20, set())
+            for line in (
+                "機密情報の扱い",
+                "機密情報",
+                "秘密鍵",
+                "客先支給品",
+                "社外秘の資料は持ち出さない。",
+                "工具の持出禁止を守る",
+            )
+        ),
+        ("a\r" * 20 + "社外秘\r" + "b\r" * 20, {"社外秘"}),
+        ("a\f" * 20 + "社外秘\u2028" + "b\f" * 20, {"社外秘"}),
     ],
 )
 def test_marks_in_a_text_are_set_as_marks(text: str, found: set[str]) -> None:
@@ -175,6 +206,24 @@ MARKED = {
     "reference.html": "<title>社外&#x79D8;</title><p>弁を閉じる".encode(),
     "spaced.pdf": with_a_font_of_the_machine("社外秘"),
     "log.csv": log_ending_in("社外秘,"),
+    "tab.docx": with_part(word(), "word/header9.xml", "<hdr><p><r><t>設計部</t><tab/><t>社外秘</t></r></p></hdr>"),
+    "art.docx": body('<w:p><w:r><v:textpath xmlns:v="urn:v" string="社外秘"/><w:t>弁を閉じる</w:t></w:r></w:p>'),
+    "openpyxl.xlsx": with_part(
+        workbook({"1日": SHEET}),
+        "xl/comments/comment1.xml",
+        "<comments><comment><text><r><t>社外秘</t></r></text></comment></comments>",
+    ),
+    "capitals.docx": with_part(word(), "word/Header1.XML", "<hdr><p><r><t>社外秘</t></r></p></hdr>"),
+    "end.csv": log_ending_in("以上 社外秘,"),
+    "wide.csv": log_ending_in("ＣＯＮＦＩＤＥＮＴＩＡＬ,"),
+    "foot.pptx": presentation(
+        shape("止める"), shape("弁を閉じる") + shape("㈱架空 社外秘", place="ftr"), shape("確かめる")
+    ),
+    "handout.pptx": with_part(
+        presentation(shape("止める")),
+        "ppt/handoutMasters/handoutMaster1.xml",
+        f"<p:handoutMaster {NAMES}>{shape('社外秘')}</p:handoutMaster>",
+    ),
     "title.html": "<title>手順（社外秘）</title><p>弁を閉じる".encode(),
 }
 
@@ -189,7 +238,7 @@ def test_a_mark_is_found_where_a_reader_leaves_it_out_of_the_text(tmp_path: Path
     (tmp_path / name).write_bytes(MARKED[name])
     (tmp_path / "zz.txt").write_text("ほかの文書", encoding="utf-8")
     reading = read_documents(tmp_path)
-    mark = "CONFIDENTIAL" if name == "head.pdf" else "社外秘"
+    mark = "CONFIDENTIAL" if name in ("head.pdf", "wide.csv") else "社外秘"
     assert [(aside.name, aside.reason) for aside in reading.set_aside] == [
         (name, f"marked {mark}, which is not permitted here")
     ]
@@ -198,6 +247,20 @@ def test_a_mark_is_found_where_a_reader_leaves_it_out_of_the_text(tmp_path: Path
         (name, {mark}),
         ("zz.txt", frozenset()),
     ]
+
+
+@pytest.mark.parametrize("runs", [["eq \\o\\ac(○,秘)"], ["EQ \\o\\ac(", "○,", "秘)"]])
+def test_a_character_that_word_encloses_is_a_mark_in_the_body_too(runs: list[str]) -> None:
+    field = "".join(f"<w:r><w:instrText> {run}</w:instrText></w:r>" for run in runs)
+    document = body(f"<w:p>{field}</w:p>" + "<w:p><w:r><w:t>弁を閉じる</w:t></w:r></w:p>" * 12)
+    assert readers.parse(document, "a.docx").marks == {"秘"}
+
+
+def test_what_reviewers_and_notes_say_about_marks_is_none() -> None:
+    said = "<w:p><w:r><w:t>これは客先支給ですか。工具は持出禁止とする。</w:t></w:r></w:p>"
+    for part in ("comments", "footnotes"):
+        document = with_part(word(), f"word/{part}.xml", f"<w:{part} {WORD}>{said}</w:{part}>")
+        assert readers.parse(document, "a.docx").marks == set()
 
 
 def test_a_mark_on_the_master_of_slides(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from clients.ingest import office
 from clients.ingest.content import Unusable
+from tests.unit.test_ingest_sheets import related
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -66,6 +67,18 @@ def test_a_table_within_a_cell_and_a_text_box() -> None:
     box = "<w:txbxContent><w:p><w:r><w:t>箱</w:t></w:r></w:p></w:txbxContent>"
     alternative = f'<x:Choice xmlns:x="urn:x">{box}</x:Choice><x:Fallback xmlns:x="urn:x">{box}</x:Fallback>'
     assert office.read(body(f"<w:p><w:r>{alternative}<w:t>本文</w:t></w:r></w:p>")).text == "箱\n本文\n"
+
+
+def test_readings_above_kanji_are_left_out_and_diagrams_follow() -> None:
+    reading = "<w:rt><w:r><w:t>しゅじく</w:t></w:r></w:rt>"
+    ruby = f"<w:ruby>{reading}<w:rubyBase><w:r><w:t>主軸</w:t></w:r></w:rubyBase></w:ruby>"
+    target = io.BytesIO(body(f"<w:p><w:r>{ruby}<w:t>を点検する</w:t></w:r></w:p>"))
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("word/_rels/document.xml.rels", related({"d": ("diagramData", "diagrams/data1.xml")}))
+        archive.writestr(
+            "word/diagrams/data1.xml", '<d xmlns:a="urn:a"><a:p><a:r><a:t>止める→外す</a:t></a:r></a:p></d>'
+        )
+    assert office.read(target.getvalue()).text == "主軸を点検する\n止める→外す\n"
 
 
 def test_foot_and_end_notes_follow_the_text() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clients.ingest import read_documents
-from clients.ingest.revisions import in_old_folder, superseded
+from clients.ingest.revisions import in_old_folder, is_old, superseded
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,41 @@ from clients.ingest.revisions import in_old_folder, superseded
         ("旧工場.zip/手順.txt", False),
         ("threshold/手順.txt", False),
         ("旧版.txt", False),
+        ("旧手順書/手順.txt", True),
+        ("廃版図面/手順.txt", True),
+        ("過去版/手順.txt", True),
+        ("旧バージョン/手順.txt", True),
+        ("旧版（参考）/手順.txt", True),
+        ("旧・廃版/手順.txt", True),
+        ("旧版_2019年/手順.txt", True),
+        ("旧 本社/手順.txt", False),
+        ("旧型機/手順.txt", False),
+        ("過去データ/手順.txt", False),
+        ("廃液処理/手順.txt", False),
     ],
 )
 def test_folders_for_old_files(name: str, is_old: bool) -> None:
     assert in_old_folder(name) == is_old
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("手順_旧版.pdf", True),
+        ("【廃版】手順.pdf", True),
+        ("手順（旧）.pdf", True),
+        ("旧版 手順.pdf", True),
+        ("手順_旧.pdf", True),
+        ("旧_手順.pdf", True),
+        ("手順_廃版.pdf", True),
+        ("旧 本社の手順.pdf", False),
+        ("旧型との違い.pdf", False),
+        ("廃止手続き.pdf", False),
+        ("旧版/手順.pdf", False),
+    ],
+)
+def test_files_that_their_own_names_call_old(name: str, old: bool) -> None:
+    assert is_old(name) == old
 
 
 @pytest.mark.parametrize(
@@ -42,6 +73,10 @@ def test_folders_for_old_files(name: str, is_old: bool) -> None:
         ("手順書（改訂第１版）.txt", "手順書（改訂第２版）.txt"),
         ("手順書.txt", "手順書_改2.txt"),
         ("手順書第二版.txt", "手順書第三版.txt"),
+        ("手順書_初版.txt", "手順書_第2版.txt"),
+        ("手順 第2版（2020年4月）.pdf", "手順 第3版.pdf"),
+        ("手順_第2版 (1).pdf", "手順_第3版.pdf"),
+        ("手順書.txt", "手順書_初版.txt"),
         ("手順書第二版.txt", "手順書第十一版.txt"),
         ("手順書第十九版.txt", "手順書第二十版.txt"),
         ("手順書第二十版.txt", "手順書第二十一版.txt"),

@@ -135,10 +135,34 @@ class TestFinding:
             ("愛知県 名古屋市 架空区 架空 1-2-3", "1-2-3"),
             ('password = "P@ss w0rd 789"', "789"),
             ("担当：山 田 太 郎", "太"),
+            ("電話：03－0000\n－5678", "5678"),
+            ("0565-00\n-2121", "2121"),
+            ("TEL 052(000)\n4567", "4567"),
+            ("taro.yamada@example.\nco.jp", "co.jp"),
+            ("内線 1234", "1234"),
+            ("直通（1234）", "1234"),
         ],
     )
     def test_what_tries_to_slip_through(self, text: str, hidden: str) -> None:
         assert hidden not in masked(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "代表値 1234",
+            "代表寸法 1200 mm",
+            "外線 200 V",
+            "内線 6600 V",
+            "直通弁 1234",
+            "直通 100 mm",
+            "携帯端末 5000 mAh",
+            "内線規程 1234",
+            "送信先 taro@example.\nNext",
+        ],
+    )
+    def test_a_word_that_may_mean_a_telephone_makes_no_number_one(self, text: str) -> None:
+        assert "電話" not in masked(text)
+        assert masked("送信先 taro@example.\nNext").endswith("Next")
 
     def test_my_number_is_told_by_its_check_digit_or_its_label(self) -> None:
         assert masked("1234-5678-9018") == "［個人番号］"

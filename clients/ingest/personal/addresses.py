@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from clients.ingest.personal.context import Context
 from clients.ingest.personal.kinds import Find
 
+# Over a line end only before what ends an address: the next line may begin with any word.
+_DOMAIN_ENDS_BELOW = r"\.\n {0,4}(?=(?:(?:co|ne|or|ac|go|ad|gr|ed|lg)\.)?jp\b|com\b|net\b|org\b)"
 MAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}(?:@(?:\n {0,4})?| @ | ?[(\[] ?at ?[)\]] ?)"
-    r"(?:[A-Za-z0-9-]{1,63}(?:\.| ?[(\[] ?dot ?[)\]] ?)){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])"
+    rf"(?:[A-Za-z0-9-]{{1,63}}(?:\.|{_DOMAIN_ENDS_BELOW}| ?[(\[] ?dot ?[)\]] ?)){{1,8}}[A-Za-z]{{2,24}}(?![A-Za-z0-9])"
 )
 _PREFECTURE = (
     r"(?:北海道|東京都|(?:大阪|京都)府|(?:青森|岩手|宮城|秋田|山形|福島|茨城|栃木|群馬|埼玉|千葉|神奈川|新潟|富山|石川|福井|山梨|長野|岐阜"

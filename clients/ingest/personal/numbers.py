@@ -9,14 +9,18 @@ from clients.ingest.personal.kinds import Find
 
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-_./])"  # nothing before that makes it a part of a longer number
 _END = r"(?![-_]?[0-9A-Za-z])(?!/[A-Za-z])"
-_GAP = r"(?:-\n {0,4}|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
+_GAP = r"(?:-\n {0,4}|\n {0,4}[-ー]|\)\n {0,4}|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
 _SHAPE = re.compile(rf"{_FREE}(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}")
-_UNDER_TELEPHONE = re.compile(r"(?<![0-9A-Za-z])\d{3,11}(?![-0-9A-Za-z])")
+_UNIT = r"[kmM]?(?:[VAWN]|Hz|Ah|Pa|m|g)(?![A-Za-z])|[℃%φ相本個台人名階円年月日時分秒回条項以点線倍]"
+_BARE = re.compile(rf"(?<![0-9A-Za-z])\d{{3,11}}(?![-0-9A-Za-z]| ?(?:{_UNIT}))")
 
-_TELEPHONE = re.compile(
-    r"電話|℡|☎|(?<![A-Za-z])(?:TEL|FAX|PHS|Phone|Mobile)|携帯|ファックス|ファクス|内線|外線|直通|代表|フリーダイヤル|自宅",
-    re.IGNORECASE,
+_CALLED = (
+    r"(?:電話|℡|☎|(?<![A-Za-z])(?:TEL|FAX|PHS|Phone|Mobile)|携帯|ファックス|ファクス|内線|外線|直通|代表"
+    r"|フリーダイヤル|自宅)"
 )
+_TELEPHONE = re.compile(_CALLED, re.IGNORECASE)
+# Of a number that has no form of its own: 代表値, 直通弁 and 内線規程 are called so, too.
+_RIGHT_BEFORE = re.compile(rf"{_CALLED}(?:番号|No\.?|電話)?[ :=|()\[\]./#は0-9-]{{0,20}}$", re.IGNORECASE)
 _OTHER_NUMBER = re.compile(
     r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
     r"|(?<![A-Za-z])(?:lot|s/n|no|ver|rev|jis|iso|id|code|serial|p/n)(?![A-Za-z])",
@@ -49,7 +53,8 @@ _TOLL = ("0120", "0570", "0800", "0990")
 
 
 def telephones(context: Context) -> Iterator[Find]:
-    """Numbers grouped as the numbering plan groups them, and any number right under 電話, FAX, 内線 and the like."""
+    """Numbers grouped as the numbering plan groups them, and any number right behind or under 電話, FAX, 内線 and the
+    like."""
     for shape in _SHAPE.finditer(context.text):
         labelled = _label(context, shape.start())
         if labelled is _OTHER_NUMBER:
@@ -59,8 +64,10 @@ def telephones(context: Context) -> Iterator[Find]:
             if _is_telephone(re.findall(r"\d+", said), "+" in said, labelled is _TELEPHONE):
                 yield Find("phone", shape.start() + (said[0] == "(" and ")" not in said), shape.start() + len(said))
                 break
-    for number in _UNDER_TELEPHONE.finditer(context.text):
-        if _label(context, number.start()) is _TELEPHONE:
+    for number in _BARE.finditer(context.text):
+        before, *others = context.before(number.start()), *context.labels(number.start())
+        called = _RIGHT_BEFORE.search(before) or (not before and any(map(_RIGHT_BEFORE.search, others)))
+        if called and _label(context, number.start()) is _TELEPHONE:
             yield Find("phone", *number.span())
 
 
