@@ -72,7 +72,7 @@ def read_folders(
         used = {document.name for document in selected(_found(listed), permitted, remembered).documents}
         for folder in listed:
             folder.read_together(used, permitted, parser, texts)
-    reading = selected(_found(listed), permitted, remembered)
+    reading = selected(_found(listed), permitted, remembered, together=True)
     if not reading.documents:
         raise _nothing_usable(folders[0], reading.set_aside)
     settings = {f"{each.path}/{FILE_NAME}": each.settings.sha256 for each in listed if each.settings.sha256}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from clients.ingest import marks, revisions
 from clients.ingest.changes import Cleaning, Redaction
 from clients.ingest.content import Facts, LeftOut, Unusable
+from clients.ingest.logs import told_rows
 from clients.ingest.store import Stored, StoredContent
 from federation.errors import Language
 
@@ -149,6 +150,12 @@ class Found:
         return {digest for digest in (self.digest, *text) if digest}
 
     @property
+    def rows(self) -> str:
+        """Of a log, what it tells: see `logs.told_rows`."""
+        log = self.result.log if isinstance(self.result, StoredContent) else None
+        return log.rows if log else ""
+
+    @property
     def own_marks(self) -> frozenset[str]:
         """Of confidentiality, by its name, those of all folders above it, and in it."""
         inside = self.result.marks if isinstance(self.result, StoredContent) else frozenset[str]()
@@ -165,9 +172,12 @@ class Found:
         return bool(self.default) and not self.own_marks
 
 
-def selected(found: Sequence[Found], permitted: Collection[str], remembered: Sequence[Found] = ()) -> Reading:
+def selected(
+    found: Sequence[Found], permitted: Collection[str], remembered: Sequence[Found] = (), together: bool = False
+) -> Reading:
     """Each of `found` as a document or set aside. `permitted`: the marks of confidentiality that a document may bear.
-    `remembered`: what was read before of files that cannot be read now, for what it forbids.
+    `remembered`: what was read before of files that cannot be read now, for what it forbids. `together`: whether logs
+    were read with others, so that none should tell any more what a forbidden one does.
 
     What a forbidden file says is forbidden under every name. Exact repeats are set aside: trained on and held out, they
     would make a loss a lie.
@@ -176,6 +186,7 @@ def selected(found: Sequence[Found], permitted: Collection[str], remembered: Seq
     outdated = revisions.superseded(each.full_name for each in found)
     marked = [each for each in (*found, *remembered) if each.marks - set(permitted)]
     forbidden = {digest: each.full_name for each in marked for digest in each.digests}
+    forbidden_rows = _telling(found, marked) if together else {}
     seen: dict[bytes, str] = {}
     for each in sorted(found, key=lambda each: each.full_name):
         file = replace(each.file, by_default=each.by_default) if each.file else None
@@ -183,6 +194,7 @@ def selected(found: Sequence[Found], permitted: Collection[str], remembered: Seq
             if isinstance(each.result, Unusable):
                 raise each.result
             _require_permitted(each, permitted, forbidden)
+            _require_no_marked_rows(each, forbidden_rows)
             _require_current(each, outdated)
             _require_new(each, seen)
         except Unusable as refusal:
@@ -191,8 +203,7 @@ def selected(found: Sequence[Found], permitted: Collection[str], remembered: Seq
         else:
             content = each.result
             told = content.facts, content.left_out, each.marks
-            rows = content.log.rows if content.log else ""
-            documents.append(Document(each.full_name, content.text, *told, file=file, rows=rows))
+            documents.append(Document(each.full_name, content.text, *told, file=file, rows=each.rows))
     return Reading(tuple(documents), tuple(set_aside))
 
 
@@ -206,6 +217,20 @@ def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[
     for digest in file.digests & forbidden.keys():
         first = forbidden[digest]
         raise Unusable(f"the same text as {first}, which is marked", f"機密表示のある {first} と同じ内容です")
+
+
+def _telling(found: Sequence[Found], marked: Sequence[Found]) -> dict[str, str]:
+    """Logs that tell what one of the `marked` does: one that cannot be read now, or that has other columns or another
+    machine's name, so that its rows were not left out."""
+    logs = [each for each in (*marked, *found) if each.rows]
+    count = sum(1 for each in marked if each.rows)
+    pairs = told_rows.sharing([each.rows for each in logs], only_stretches=True) if count else []
+    return {logs[other].full_name: logs[first].full_name for first, other in pairs if first < count <= other}
+
+
+def _require_no_marked_rows(file: Found, forbidden: Mapping[str, str]) -> None:
+    if (first := forbidden.get(file.full_name)) is not None:
+        raise Unusable(f"tells rows of {first}, which is marked", f"機密表示のある {first} の行を含みます")
 
 
 def _require_current(file: Found, outdated: Collection[str]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import random
 import time
 import zipfile
 from collections.abc import Callable
@@ -321,6 +322,50 @@ def test_a_marked_file_that_cannot_be_read_now_still_forbids_its_copies(
         assert "the same text as 極秘/原本.txt, which is marked" in {aside.reason for aside in reading.set_aside}
         marked.unlink()
         assert len(read_folders([tmp_path], texts).documents) == 2  # it is gone: the copy is a file like any other
+
+
+def log_of(days: range, header: str = "日時,炉温[℃],圧力[kPa]", more: str = "") -> str:
+    lines = [header]
+    for day in days:
+        chance = random.Random(day)
+        for n in range(144):
+            read = f"{chance.uniform(0, 900):.1f},{chance.uniform(0, 90):.2f}{more}"
+            lines.append(f"2026/11/{day:02} {n // 6:02}:{n % 6}0,{read}")
+    return "\n".join(lines) + "\n"
+
+
+def test_rows_of_a_marked_log_that_cannot_be_read_now_are_told_by_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked = put(tmp_path / "極秘" / "1日.csv", log_of(range(1, 2)))
+    put(tmp_path / "月.csv", log_of(range(1, 4)))
+    put(tmp_path / "別.csv", log_of(range(5, 6)))
+    with Texts() as texts:
+        first = {each.name: each.text for each in read_folders([tmp_path], texts).documents}
+        assert "2026-11-01" not in first["月.csv"]
+        assert "2026-11-02" in first["月.csv"]
+        os.utime(marked, (1, 1))
+        with monkeypatch.context() as failing:
+            deny(failing, marked)
+            reading = read_folders([tmp_path], texts)
+        assert [each.name for each in reading.documents] == ["別.csv"]
+        (aside,) = [each for each in reading.set_aside if each.name == "月.csv"]
+        assert aside.reason == "tells rows of 極秘/1日.csv, which is marked"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "設備番号,MC-07\n" + log_of(range(1, 4)),
+        log_of(range(1, 4), "日時,炉温[℃],圧力[kPa],扉", ",閉"),
+        log_of(range(1, 4), "日時,T1,P1"),
+    ],
+)
+def test_rows_of_a_marked_log_are_told_by_no_export_with_other_columns(tmp_path: Path, other: str) -> None:
+    put(tmp_path / "1日.csv", "機密区分,社外秘\n" + log_of(range(1, 2)))
+    put(tmp_path / "月.csv", other)
+    put(tmp_path / "別.csv", log_of(range(5, 6)))
+    assert [each.name for each in read_documents(tmp_path).documents] == ["別.csv"]
 
 
 def put(path: Path, text: str) -> Path:

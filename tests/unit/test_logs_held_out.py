@@ -82,7 +82,85 @@ def test_exports_that_come_together_are_on_one_side(site: Site) -> None:
     assert len(both) == 1
 
 
+def retold(folder: Path, name: str, days: list[int], how: str) -> None:
+    """`written`, in another form: of each row the same time and readings."""
+    written(folder, name, days)
+    path = folder / name
+    _, header, *rows = path.read_text().splitlines()
+    forms = {
+        "no machine": [header, *rows],
+        "another machine's name": ["設備番号,1号機", header, *rows],
+        "one column more": [f"{header},扉", *(f"{row},閉" for row in rows)],
+        "one of numbers more": [f"{header},流量", *(f"{row},{n * n % 89}" for n, row in enumerate(rows))],
+        "numbered": [f"No,{header}", *(f"{n},{row}" for n, row in enumerate(rows, start=1))],
+        "other names": ["日時,T1,P1", *rows],
+        "long": [
+            "日時,タグ,値",
+            *(
+                f"{row.split(',')[0]},{tag},{row.split(',')[at]}"
+                for row in rows
+                for at, tag in ((1, "炉温"), (2, "圧力"))
+            ),
+        ],
+    }
+    path.write_text("\n".join(forms[how]) + "\n")
+
+
+FORMS = [
+    "no machine",
+    "another machine's name",
+    "one column more",
+    "one of numbers more",
+    "numbered",
+    "other names",
+    "long",
+]
+
+
+@pytest.mark.parametrize("how", FORMS)
+def test_held_out_readings_are_known_again_in_another_form(site: Site, how: str) -> None:
+    first = uses(freeze(site))
+    retold(data_of(site), "held.csv", days(first, HELD), how)
+    assert next_job(site)["held.csv"] in HELD
+
+
+@pytest.mark.parametrize("how", FORMS)
+def test_a_month_of_both_sides_is_in_no_part_in_another_form(site: Site, how: str) -> None:
+    freeze(site)
+    retold(data_of(site), "月報.csv", list(range(18)), how)
+    assert not next_job(site)["月報.csv"]
+
+
+def test_held_out_events_are_known_again_in_another_form(site: Site) -> None:
+    def events(name: str, header: str, more: str, of: range) -> None:
+        lines = [
+            header,
+            *(f"2026/11/{day:02} {hour:02}:00,主軸の異音を点検 {day}-{hour}{more}" for day in of for hour in range(24)),
+        ]
+        (data_of(site) / name).write_text("\n".join(lines) + "\n")
+
+    for day in range(1, 19):
+        events(f"日報{day:02}保全.csv", "日時,作業内容", "", range(day, day + 1))
+    first = uses(freeze(site))
+    held = next(int(name[2:4]) for name, use in first.items() if "保全" in name and use in HELD)
+    events("more.csv", "日時,作業,担当", ",甲", range(held, held + 1))
+    assert next_job(site)["more.csv"] in HELD
+
+
 class TestChosenRows:
+    def test_one_tag_that_all_machines_have_makes_no_two_logs_one(self) -> None:
+        times = np.arange(600, dtype=np.int64) * 60_000
+        outside, *own = np.random.default_rng(2).random((7, 600))
+        one, other = (told_rows.stretches((times, tag) for tag in (outside, *tags)) for tags in (own[:3], own[3:]))
+        assert len(one) > 40
+        assert not np.isin(one, other).any()
+
+    def test_counters_and_standing_machines_are_no_sign(self) -> None:
+        times = np.arange(600, dtype=np.int64) * 60_000
+        counters = np.arange(600) / 10, np.ones(600), np.arange(600) // 100 / 1
+        assert len(told_rows.stretches((times, tag) for tag in counters)) == 0
+        assert len(told_rows.stretches([])) == 0
+
     def test_a_short_export_is_known_in_a_long_one(self) -> None:
         every = np.random.default_rng(1).integers(0, 2**63, 60_000).astype(np.uint64)
         long, short, other = (told_rows.chosen(part) for part in (every[:50_000], every[7:2_007], every[50_000:]))

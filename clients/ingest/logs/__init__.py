@@ -8,8 +8,9 @@ beside the windows that they fell into or followed. What the site knows better s
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -129,6 +130,7 @@ def _readings(
         hashes.append(once.keys() ^ of_machine)
         left_out["rows that were told before", "重複する行"] += len(table) - len(once)
         for log in readings.logs(once, places, its_roles, file.machine):
+            hashes.append(told_rows.stretches(log.readings()))
             around = Beside(beside, log.machine, site.path or name, site.settings.after)
             for window in windows(log.times, site.settings.window):
                 windows_told.append("\n".join(template.told(log, window, name, site.settings, around)))
@@ -151,10 +153,17 @@ def _events(file: _File, name: str, site: Site, left_out: Counter[tuple[str, str
     told = {event.key for other in site.earlier for event in _companion(other, site.settings).events("")}
     new = [event for event in found if event.key not in told]
     left_out["events that were told before", "重複する記録"] += len(found) - len(new)
-    hashes = np.array([int(_digest([*map(str, event.key)])[:16], 16) for event in new], dtype=np.uint64)
+    # Pairs of events too, without machine and names of columns: a column more changes every event.
+    said = [(str(event.time), event.longest) for event in new]
+    pairs = told_rows.as_stretches(_hashes([*one, *other] for one, other in pairwise(said)))
+    hashes = np.concatenate([_hashes(map(str, event.key) for event in new), pairs])
     of_all = _digest(file.form.names)
     span = LogSpan(of_all, found[0].time, found[-1].time, told_rows.chosen(hashes)) if found else None
     return list(records(new, name)), span
+
+
+def _hashes(keys: Iterable[Iterable[str]]) -> told_rows.Hashes:
+    return np.array([int(_digest(list(key))[:16], 16) for key in keys], dtype=np.uint64)
 
 
 def _companion(other: Companion, settings: Settings) -> _File:

@@ -1,7 +1,7 @@
 """A table of readings -> what each machine's tags read, in the order of time, nothing twice."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from clients.ingest.content import Unusable
 from clients.ingest.logs.roles import MACHINE, Roles, good_words
 from clients.ingest.logs.rows import Row
 from clients.ingest.logs.table import EMPTY, NUMBER, Column, Order, Table, Times
+from clients.ingest.logs.told_rows import Readings
 from clients.ingest.logs.windows import Window
 
 MOST_TAGS = 4096
@@ -47,6 +48,13 @@ class Log:
     times: Times
     lines: NDArray[np.int32]
     tags: tuple[Tag, ...]
+
+    def readings(self) -> Iterator[Readings]:
+        """When each tag was read as a number, and that number."""
+        for tag in self.tags:
+            times = self.times if tag.rows is None else self.times[tag.rows]
+            read = tag.column.states == NUMBER
+            yield times[read], tag.column.values[read]
 
 
 class Told(NamedTuple):

@@ -17,11 +17,11 @@ from clients.ingest.content import Unusable
 from clients.ingest.logs.form import Form, split_unit
 from clients.ingest.logs.rows import Row, number, unit_in
 from clients.ingest.logs.times import DAY, HOUR
+from clients.ingest.logs.told_rows import mixed
 
 EMPTY, NUMBER = 0, -1  # states; others are places in a column's `words`
 _CHUNK = 4096  # rows
 _MOST_CHANGES = 1_000  # of the header
-_FILL = np.uint64(0x9E3779B97F4A7C15)
 
 Times = NDArray[np.int64]
 Order = NDArray[np.intp]
@@ -53,7 +53,7 @@ class Column:
         """What a cell says, in 64 bits: equal cells of columns of one name are equal wherever they stand."""
         words = np.array([_hashed(self.name, word) if word else 0 for word in self.words], dtype=np.uint64)
         named = np.uint64(_hashed(self.name))
-        return np.where(self.states == NUMBER, _mixed((self.values + 0.0).view(np.uint64) ^ named), words[self.states])
+        return np.where(self.states == NUMBER, mixed((self.values + 0.0).view(np.uint64) ^ named), words[self.states])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Table:
 
     def keys(self) -> NDArray[np.uint64]:
         """What a row says, time included, whatever the order of its columns."""
-        total = _mixed(self.times.view(np.uint64))
+        total = mixed(self.times.view(np.uint64))
         for column in self.columns:
             total = total + column.keys()
         return total
@@ -221,12 +221,3 @@ def _is_header(cells: Sequence[str], header: Sequence[str], form: Form) -> bool:
 
 def _hashed(*texts: str) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(texts).encode("utf-8", "replace"), digest_size=8).digest())
-
-
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Every bit of the result depends on every bit (splitmix64's finaliser, Steele and others 2014)."""
-    bits = bits + _FILL
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: NDArray[np.uint64] = bits ^ (bits >> np.uint64(31))
-    return mixed

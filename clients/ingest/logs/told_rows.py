@@ -1,22 +1,78 @@
-"""Which rows a log tells, in short: so that those that were held out are known again in any other export.
+"""What a log tells, in short: so that readings that were held out are known again in any other export.
 
-Of each row a hash, as hexadecimal digits one behind the other. Of many rows only those whose hash ends with so many
-zero bits that no more than `MOST` are left: a long export and a short one choose the same of the rows that both have.
+Of each row a hash, and of each stretch of readings one that knows neither machine nor names of columns, as hexadecimal
+digits one behind the other. Of many only those that end with so many zero bits that no more than `MOST` are left: a
+long export and a short one choose the same of what both have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST = 2048
 DIGITS = 16  # of each
+_BEGINS = np.uint64(0b111)
+"""A stretch begins where the hash of a row's time ends with these bits zero, in any export: eight rows in the mean."""
+_FEWEST, _TURNS = 4, 3  # rows of a stretch; changes of its slope: counters and steps are the same everywhere
+_NOISE = 1e-6  # of the largest reading: less is no change of slope
+_STRETCH = np.uint64(0xFFFF << 48)
+"""Of a stretch's hash these bits are ones; of a row's they hardly ever are."""
+_FILL = np.uint64(0x9E3779B97F4A7C15)
 
 Hashes = NDArray[np.uint64]
+Readings = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Times in order (ms since 1970), and what a tag read then."""
+_NONE: tuple[Hashes, Hashes] = (np.zeros(0, np.uint64), np.zeros(0, np.uint64))
+
+
+def mixed(bits: Hashes) -> Hashes:
+    """Every bit of the result depends on every bit (splitmix64's finaliser, Steele and others 2014)."""
+    bits = bits + _FILL
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: Hashes = bits ^ (bits >> np.uint64(31))
+    return result
+
+
+def stretches(tags: Iterable[Readings]) -> Hashes:
+    """Of one machine's log: for each stretch what two of its tags read (one, if there is no other), by the smallest
+    hashes of all. So a column more or less, which changes every row, leaves many stretches what they are; and one tag
+    that all machines have, such as the temperature outside, makes no two logs one."""
+    of_tags = [_NONE, *(_of_tag(times, values) for times, values in tags)]
+    begins, hashes = (np.concatenate(each) for each in zip(*of_tags, strict=True))
+    if not len(begins):
+        return begins
+    order = np.lexsort((hashes, begins))
+    begins, hashes = begins[order], hashes[order]
+    _, first, count = np.unique(begins, return_index=True, return_counts=True)
+    beside = np.where(count > 1, hashes[np.minimum(first + 1, len(hashes) - 1)], np.uint64(0))
+    return as_stretches(mixed(hashes[first]) + beside)
+
+
+def as_stretches(hashes: Hashes) -> Hashes:
+    """Hashes of something that no two logs tell by chance."""
+    return mixed(hashes) | _STRETCH
+
+
+def _of_tag(times: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Hashes, Hashes]:
+    """For each stretch when it begins, and a hash of its times and readings."""
+    keys = mixed(times.view(np.uint64))
+    starts = np.flatnonzero(keys & _BEGINS == 0)
+    if len(starts) < 2:
+        return _NONE
+    begins, ends = starts[:-1], starts[1:]  # what follows the last start may go on in another file
+    sums = np.add.reduceat(mixed(keys + (values + 0.0).view(np.uint64)), starts)[:-1]
+    bends = np.abs(np.diff(values, 2)) > _NOISE * np.abs(values).max()
+    turns = np.concatenate([[0], np.cumsum(bends)])
+    told = ends - begins >= _FEWEST
+    begins, ends = begins[told], ends[told]
+    telling = turns[ends - 2] - turns[begins] >= _TURNS
+    return times[begins[telling]].view(np.uint64), sums[told][telling]
 
 
 def chosen(hashes: Hashes) -> str:
-    """Of the hashes of all rows."""
+    """Of all hashes."""
     left, ends = np.unique(hashes), 0
     while len(left) > MOST:
         ends += 1
@@ -24,9 +80,12 @@ def chosen(hashes: Hashes) -> str:
     return left.astype(">u8").tobytes().hex()
 
 
-def sharing(logs: Sequence[str]) -> list[tuple[int, int]]:
-    """The pairs of `logs`, by their numbers, that tell a same row. Of those that all tell it, each with the first."""
+def sharing(logs: Sequence[str], only_stretches: bool = False) -> list[tuple[int, int]]:
+    """The pairs of `logs`, by their numbers, that tell a same row or stretch. Of those that all tell it, each with the
+    first. Machines that stand still may write equal rows, but no equal stretches."""
     hashes = [np.frombuffer(bytes.fromhex(each), dtype=">u8") for each in logs]
+    if only_stretches:
+        hashes = [each[each >= _STRETCH] for each in hashes]
     if not hashes:
         return []
     owners = np.repeat(np.arange(len(logs)), [len(each) for each in hashes])
