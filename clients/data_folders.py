@@ -12,10 +12,12 @@ from clients.ingest import require_opened
 from clients.journal import Departure, Journal
 from federation import settings
 from federation.errors import RengoError
+from federation.process_lock import alone
 from federation.text import is_printable
 
 UNMARKED = "none"
 """In place of a mark: files without one are used."""
+_LOCK = "member.toml.lock"
 
 
 class FolderNotAdded(RengoError):
@@ -29,6 +31,11 @@ def add(home: Home, journal: Journal, folders: Sequence[Path], mark: str | None 
     """Write `folders` into member.toml, beside those that are there; all of them. `mark`: what files in them that bear
     none count as bearing, or UNMARKED; with it, a folder may be there already. Raises DataFolderInvalid when one cannot
     be opened, and FolderNotAdded."""
+    with alone(home.path, _LOCK):
+        return _add(home, journal, folders, mark)
+
+
+def _add(home: Home, journal: Journal, folders: Sequence[Path], mark: str | None) -> tuple[Path, ...]:
     settings = home.settings()
     known, marks = list(settings.folders), settings.default_marks
     added = [folder.absolute() for folder in folders]

@@ -155,5 +155,6 @@ def _hold(held: contextlib.ExitStack, lock: contextlib.AbstractContextManager[No
 
 
 def _require_no_link(home: Home) -> None:
-    if folder(home).is_symlink():
-        raise ExtractedIsLink(path=folder(home))
+    for path in (folder(home), *folder(home).glob("texts.sqlite*")):
+        if path.is_symlink():
+            raise ExtractedIsLink(path=path)

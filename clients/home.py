@@ -284,7 +284,7 @@ class Home:
 def write(path: Path, data: bytes) -> None:
     """A file with mode 0600, whole or as it was before, on disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f"{path.name}.part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may write it at once
     with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()

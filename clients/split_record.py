@@ -50,8 +50,10 @@ class SplitRecordUnreadable(RengoError):
 def earlier(home: Home) -> Earlier:
     """What was decided here so far. Raises SplitRecordUnreadable or what `require_readable` does."""
     path = home.file(FILE)
-    if not path.exists():
+    if not os.path.lexists(path):  # a link to a disk that is away is a record that cannot be read
         return NOTHING_EARLIER
+    if not path.exists():
+        raise _unreadable(path, FileNotFoundError())
     number = {use: part for part, use in enumerate(USES)}
     try:
         with _opened(path) as record:
@@ -70,7 +72,7 @@ def earlier(home: Home) -> Earlier:
 def note(home: Home, parts: Parts) -> None:
     """Keep for good what these documents are used for: on disk when this returns. Raises as `earlier` does."""
     path = home.file(FILE)
-    if path.exists():
+    if os.path.lexists(path):
         with _opened(path) as record:
             record.executescript(_SCHEMA)  # rows are not in one from before they were kept
             _add(record, parts)

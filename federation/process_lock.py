@@ -19,6 +19,14 @@ def locked(home: Path, name: str = "lock") -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def alone(home: Path, name: str) -> Iterator[None]:
+    """As `locked`, after waiting for whoever has it: for what takes no time."""
+    with _lock_file(home, name) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def shared(home: Path, name: str) -> Iterator[None]:
     """Hold a lock that others may share. Raises BlockingIOError when one has it for itself (`locked`)."""
     with _lock_file(home, name) as handle:

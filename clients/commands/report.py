@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
         if options.folders:
             site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
             parser = opened.enter_context(Parser())
-            prepared = [prepared_documents(folder, parser, *site) for folder in folders]
+            defaults = home.settings().default_marks if joined else {}
+            prepared = [prepared_documents(each, parser, *site, _default_mark(each, defaults)) for each in folders]
         else:
             texts = opened.enter_context(extracted.opened(home))
             prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
@@ -59,6 +60,11 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
         }
         _write_page(page, report_page.page(found, samples, printer.language))
     return Result({**result.facts, "page": str(page)}, f"{result.text}\n{page}")
+
+
+def _default_mark(folder: Path, defaults: Mapping[Path, str]) -> str:
+    """What files without a mark count as in a folder that is, or lies in, one of the member's."""
+    return next((mark for known, mark in defaults.items() if folder.resolve().is_relative_to(known.resolve())), "")
 
 
 def _with_review(result: Result, home: Home, prepared: Sequence[Prepared], language: Language) -> Result:

@@ -35,10 +35,12 @@ __all__ = [
 ]
 
 
-def read_documents(folder: Path, parser: Parser | None = None, permitted: Collection[str] = ()) -> Reading:
+def read_documents(
+    folder: Path, parser: Parser | None = None, permitted: Collection[str] = (), unmarked: str = ""
+) -> Reading:
     """As `read_folders` of one folder, with the texts in memory and nothing on disk."""
     with Texts() as texts:
-        reading = read_folders([folder], texts, parser, permitted)
+        reading = read_folders([folder], texts, parser, permitted, unmarked={folder: unmarked})
         return replace(reading, documents=tuple(replace(each, body=each.text) for each in reading.documents))
 
 

@@ -26,10 +26,14 @@ class Prepared:
 
 
 def prepared_documents(
-    folder: Path, parser: Parser | None = None, permitted: Collection[str] = (), personal: PersonalSettings = OFF
+    folder: Path,
+    parser: Parser | None = None,
+    permitted: Collection[str] = (),
+    personal: PersonalSettings = OFF,
+    unmarked: str = "",
 ) -> Prepared:
     """`read_documents`, then `prepared`. Raises as they do."""
-    return prepared(read_documents(folder, parser, permitted), personal)
+    return prepared(read_documents(folder, parser, permitted, unmarked), personal)
 
 
 def prepared(reading: Reading, personal: PersonalSettings) -> Prepared:

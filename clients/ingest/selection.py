@@ -1,8 +1,10 @@
 """Which of the files that were found become documents, and why the others do not."""
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from clients.ingest import marks, revisions
 from clients.ingest.changes import Cleaning, Redaction
@@ -150,6 +152,11 @@ class Found:
         return {digest for digest in (self.digest, *text) if digest}
 
     @property
+    def words(self) -> bytes:
+        """SHA-256 of its text without blanks and line ends, which nobody sees in a copy; empty if there is no text."""
+        return self.result.text.derived("words", _words) if isinstance(self.result, StoredContent) else b""
+
+    @property
     def rows(self) -> str:
         """Of a log, what it tells: see `logs.told_rows`."""
         log = self.result.log if isinstance(self.result, StoredContent) else None
@@ -159,7 +166,7 @@ class Found:
     def own_marks(self) -> frozenset[str]:
         """Of confidentiality, by its name, those of all folders above it, and in it."""
         inside = self.result.marks if isinstance(self.result, StoredContent) else frozenset[str]()
-        return marks.in_name(f"{self.file.folder if self.file else ''}/{self.name}") | inside
+        return marks.in_name(self.name) | (_marks_above(self.file.folder) if self.file else frozenset()) | inside
 
     @property
     def marks(self) -> frozenset[str]:
@@ -185,7 +192,7 @@ def selected(
     documents, set_aside = list[Document](), list[SetAside]()
     outdated = revisions.superseded(each.full_name for each in found)
     marked = [each for each in (*found, *remembered) if each.marks - set(permitted)]
-    forbidden = {digest: each.full_name for each in marked for digest in each.digests}
+    forbidden = {digest: each.full_name for each in marked for digest in (*each.digests, each.words) if digest}
     forbidden_rows = _telling(found, marked) if together else {}
     seen: dict[bytes, str] = {}
     for each in sorted(found, key=lambda each: each.full_name):
@@ -207,6 +214,16 @@ def selected(
     return Reading(tuple(documents), tuple(set_aside))
 
 
+@cache
+def _marks_above(folder: str) -> frozenset[str]:
+    """Those in the path of a data folder, as it was given and as it is where it is a link."""
+    return marks.in_name(folder) | marks.in_name(os.path.realpath(folder))
+
+
+def _words(text: str) -> bytes:
+    return hashlib.sha256("".join(text.split()).encode("utf-8", "surrogatepass")).digest()
+
+
 def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[bytes, str]) -> None:
     if refused := sorted(file.marks - set(permitted)):
         borne = "、".join(refused)
@@ -214,7 +231,7 @@ def _require_permitted(file: Found, permitted: Collection[str], forbidden: dict[
             en = f"counts as {borne} as its folder's unmarked files do, which is not permitted here"
             raise Unusable(en, f"表示がないためフォルダーの既定「{borne}」とみなし、許可されていません")
         raise Unusable(f"marked {borne}, which is not permitted here", f"「{borne}」の表示があり、許可されていません")
-    for digest in file.digests & forbidden.keys():
+    for digest in {*file.digests, file.words if forbidden else b""} & forbidden.keys():
         first = forbidden[digest]
         raise Unusable(f"the same text as {first}, which is marked", f"機密表示のある {first} と同じ内容です")
 

@@ -1,6 +1,8 @@
 """`rengo member data add`: several folders, in a file that people edit."""
 
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -47,6 +49,30 @@ def test_a_folder_is_added_and_all_else_in_the_file_stays(site: Site, logs: Path
     assert toml.stat().st_mode & 0o777 == 0o600
     rows = site.run("journal", "export")["rows"]
     assert (rows[-1]["content"], str(logs) in rows[-1]["note"]) == ("data", True)
+
+
+def test_of_several_that_add_at_once_none_is_lost(site: Site, tmp_path: Path) -> None:
+    folders = [tmp_path / f"記録{number}" for number in range(4)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "日報.txt").write_text(f"{folder.name}の日報", encoding="utf-8")
+    start = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=start) as pool:
+        list(pool.map(_add, [site.path] * 4, folders))
+    assert set(site.home.settings().default_marks) == set(folders)
+
+
+def _add(home: Path, folder: Path) -> None:
+    Site(home).run("data", "add", folder, "--mark", "社外秘")
+
+
+def test_a_trial_of_a_folder_below_takes_its_mark(site: Site, logs: Path) -> None:
+    site.run("data", "add", logs, "--mark", "社外秘")
+    (logs / "下").mkdir()
+    (logs / "下" / "b.txt").write_text("下の日報", encoding="utf-8")
+    for folder in (logs, logs / "下"):
+        with pytest.raises(DataFolderInvalid, match="counts as 社外秘"):
+            site.run("data", "report", folder)
 
 
 def test_documents_of_all_folders_are_read(site: Site, logs: Path) -> None:

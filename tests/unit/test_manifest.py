@@ -242,6 +242,13 @@ class TestSplit:
             freeze(site)
         assert path.read_bytes() == before
 
+    def test_a_record_on_a_disk_that_is_away_is_no_fresh_start(self, site: Site, tmp_path: Path) -> None:
+        freeze(site)
+        site.home.file("split.sqlite").unlink()
+        site.home.file("split.sqlite").symlink_to(tmp_path / "away" / "split.sqlite")
+        with pytest.raises(SplitRecordUnreadable):
+            freeze(site)
+
     def test_a_record_of_which_the_making_was_killed_is_made_again(self, site: Site) -> None:
         site.home.file("split.sqlite.part").write_bytes(b"half")
         freeze(site)
