@@ -119,7 +119,7 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
         (
             "experiment=fast",
-            "`experiment` is 'fast'; it has to be controls | four_arms | quick | real_size | ring_bits | null.",
+            "`experiment` is 'fast'; it has to be controls | four_arms | gsm8k | quick | real_size | ring_bits | null.",
         ),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
         ("=3", "The argument `=3` cannot be used: write KEY=VALUE."),
