@@ -102,8 +102,8 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "正答の差（F−B、0 より小さければ出やすい）: 1 文字あたり {mean:+.3f} ビット",
     },
     "general": {
-        "en": "General text, forgotten where above 0 (F - B): {mean:+.3f} bits a character",
-        "ja": "一般の文章の差（F−B、0 より大きければ忘却）: 1 文字あたり {mean:+.3f} ビット",
+        "en": "General text, forgotten where above 0 ({pair}): {mean:+.3f} bits a character",
+        "ja": "一般の文章の差（{pair}、0 より大きければ忘却）: 1 文字あたり {mean:+.3f} ビット",
     },
     "harm": {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
@@ -124,6 +124,9 @@ _WORDS: dict[str, dict[Language, str]] = {
         "PEFT でそのまま読める adapter/）",
     },
 }
+
+
+_PAIRS = {"F_minus_B": "F - B", "F_minus_L": "F - L", "Fplus_minus_L": "F+ - L", "F_minus_P": "F - P"}
 
 
 def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:
@@ -208,8 +211,9 @@ def _probes(found: dict[str, Any], words: dict[str, str]) -> list[str]:
         bits = found["questions"]["F_minus_B"]["bits_per_character"]
         lines.append(words["right_answer"].format(mean=bits["mean"]) + _interval(bits, words))
     if "general" in found:
-        change = found["general"]["F_minus_B"]
-        lines.append(words["general"].format(mean=change["mean"]) + _interval(change, words))
+        for pair, signs in _PAIRS.items():
+            if change := found["general"].get(pair):
+                lines.append(words["general"].format(pair=signs, mean=change["mean"]) + _interval(change, words))
     return lines
 
 

@@ -63,7 +63,7 @@ def test_a_preset_changes_what_it_names_and_the_command_line_has_the_last_word()
 
 
 RESULTS = re.findall(
-    r"^    rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
+    r"^ +rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
 )
 
 
