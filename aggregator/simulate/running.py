@@ -101,6 +101,8 @@ def write_results(output: Path, summary: dict[str, Any], comparison: Comparison)
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
+    if summary["probes"]:
+        plots.probes(output / "probes.png", summary["probes"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     write_text_whole(output / "summary.json", text + "\n")

@@ -118,9 +118,9 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
     },
     "where": {
-        "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png; "
-        "adapter/ loads in stock PEFT)",
-        "ja": "結果: {path}（summary.json、metrics.jsonl、probes.json、plan.yaml、curves.png、members.png、"
+        "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png, "
+        "probes.png; adapter/ loads in stock PEFT)",
+        "ja": "結果: {path}（summary.json、metrics.jsonl、probes.json、plan.yaml、curves.png、members.png、probes.png、"
         "PEFT でそのまま読める adapter/）",
     },
 }

@@ -132,4 +132,5 @@ def test_the_preset_runs_from_distributed_files_to_solved_shares_in_every_arm(
     assert len(likely) == 5
     told = json.loads((tmp_path / "run" / "probes.json").read_text())["questions"]
     assert [len(told[0][arm]) for arm in ("local", "personalised")] == [3, 3]
+    assert (tmp_path / "run" / "probes.png").read_bytes().startswith(b"\x89PNG")
     assert "solutions" in capsys.readouterr().out
