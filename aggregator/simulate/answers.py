@@ -1,4 +1,5 @@
-"""Is a written answer right? Exact match, character F1, numbers with their units, part numbers.
+"""Is a written answer right? Exact match, character F1, numbers with their units, part numbers, solutions that end in a
+number.
 
 docs/evaluation.md defines them. All compare `folded` texts: the same characters in another width, or with other blanks,
 are the same answer.
@@ -19,6 +20,7 @@ _NUMBER = re.compile(
     # Hiragana is grammar (2 mm です), and 以上, 以下, 以内 and 未満 are no part of a unit.
     r"(?P<unit>(?:[^\W\d_ぁ-ん以未]|[%‰°])(?:[^\W_ぁ-ん以未]|[%‰°/·^])*)?"
 )
+_SOLVED = re.compile(r"-?\d+(?:\.\d+)?")
 _PART = re.compile(r"[A-Za-z0-9]+(?:[-/._][A-Za-z0-9]+)*")
 
 
@@ -82,3 +84,17 @@ def same_part(written: str, answers: Sequence[str]) -> bool:
     does not count, hyphens do."""
     found = _PART.search(folded(written))
     return found is not None and found.group().upper() in (folded(answer).upper() for answer in answers)
+
+
+def solved(solution: str) -> Decimal | None:
+    """The number that a solution comes to: the first behind "the answer is", or where that does not stand the last one;
+    commas within it do not count."""
+    _, *behind = solution.lower().split("the answer is")
+    numbers = _SOLVED.findall((behind[0] if behind else solution).replace(",", ""))
+    return Decimal(numbers[0 if behind else -1]) if numbers else None
+
+
+def same_solution(written: str, answers: Sequence[str]) -> bool:
+    """Whether `written` comes to the number of one of `answers`."""
+    found = solved(written)
+    return found is not None and found in map(solved, answers)

@@ -42,6 +42,9 @@ higher rates: at the demo's 8e-3 a third of the members alone, and the pile alto
 Tell = Callable[[str, int, int], None]
 """(arm, done, of): called after each stretch of training and each test."""
 
+Keep = Callable[[str, str, Tensors], None]
+"""(arm, member or "" for all, its adapter): called with what an arm has come to."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -67,6 +70,7 @@ class Bench:
     corpora: Mapping[str, Corpus]
     tell: Tell
     in_order: InOrder = map
+    keep: Keep | None = None
 
     @property
     def first(self) -> Tensors:
@@ -204,6 +208,8 @@ def _alone(bench: Bench, member: str, training: _Training, start: float, tell: C
     first = (training.start, start)
     kept = train_on(bench.learner, first, stretches, len(rounds), training.train, seed, validated)
     tell(len(rounds) - told)
+    if bench.keep:
+        bench.keep(training.arm, member, kept.factors)
     return _Alone(kept.after, kept.losses, bench.test(kept.factors, member), kept.diverged)
 
 
@@ -223,6 +229,8 @@ def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
             bench.tell("pooled", round, plan.rounds)
     except TrainingDiverged:
         diverged = members
+    if bench.keep:
+        bench.keep("pooled", "", best)
     return Arm((kept,) * len(members), curve, tuple(bench.tests(best)), diverged)
 
 

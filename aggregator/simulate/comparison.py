@@ -72,7 +72,7 @@ def cached_arms(bench: Bench, choice: ArmsChoice, documents: str, wanted: Sequen
 
 def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Callable[[], Arm]) -> Arm:
     """The arm from the cache, or run and put there. A file that does not hold one is written anew, a folder in its
-    place left alone."""
+    place left alone. Where adapters are to be kept, a trained arm runs all the same: the cache has losses only."""
     if choice.cache is None:
         return run()
     path = Path(choice.cache) / f"{name}-{_key(bench, choice, documents, name)}.json"
@@ -80,7 +80,8 @@ def _cached(bench: Bench, choice: ArmsChoice, documents: str, name: str, run: Ca
         return run()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _one_at_a_time(path.with_suffix(".lock")):
-        if path.exists() and (arm := _read(path)):
+        read = name == "base" or not bench.keep
+        if read and path.exists() and (arm := _read(path)):
             bench.tell(name, 1, 1)
             return arm
         arm = run()

@@ -80,11 +80,13 @@ class ArmsChoice:
 @dataclass(frozen=True)
 class ProbesChoice:
     """What base and federated adapter are asked and read beside the members' documents; see probes.py. `path`: a folder
-    with questions.jsonl and general.txt, those inside rengo when null."""
+    with questions.jsonl and general.txt, those inside rengo when null. `every_arm`: ask the other arms' adapters too.
+    """
 
     questions: bool
     general: bool
     path: str | None
+    every_arm: bool
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""curves.png (loss by round, differences between arms) and members.png (each member before and after)."""
+"""curves.png (loss by round, differences between arms), members.png (each member before and after) and probes.png (what
+each arm answers)."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -140,6 +141,47 @@ def members(path: Path, names: Sequence[str], bits: Mapping[str, Sequence[float]
     axes.margins(y=0.03)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+_PROBES = {
+    "choice": "right answer chosen",
+    "exact": "right answer written",
+    "number": "right number written",
+    "part": "right part number written",
+    "solution": "right solution written",
+    "bits_per_character": "bits a character, right answer\n(less is better)",
+    "general": "bits a character, general text\n(more than base: forgotten)",
+}
+
+
+def probes(path: Path, found: Mapping[str, Any]) -> None:
+    """What each arm answers and how it reads general text, with 95 % intervals; `found`: `probes` of summary.json."""
+    figures: dict[str, dict[str, Any]] = {}
+    for arm in COLOURS:
+        asked = {**found.get("questions", {}).get(arm, {}), "general": found.get("general", {}).get(arm)}
+        for name in _PROBES:
+            if asked.get(name) is not None:
+                figures.setdefault(name, {})[arm] = asked[name]
+    figure, panels = pyplot.subplots(
+        1, len(figures), figsize=(0.9 + 2.4 * len(figures), 2.8), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, name in zip(panels.flat, [name for name in _PROBES if name in figures], strict=True):
+        for height, (arm, value) in enumerate(reversed(figures[name].items())):
+            if value["low"] is not None:
+                axes.plot([value["low"], value["high"]], [height, height], color=COLOURS[arm], linewidth=2)
+            axes.plot(value["mean"], height, "o", color=COLOURS[arm])
+        axes.set_yticks(range(len(figures[name])), list(reversed(figures[name])), fontsize=8)
+        if name == "choice":
+            axes.axvline(found["questions"]["chance"], color="#888888", linestyle=":", linewidth=1, label="chance")
+            axes.legend(frameon=False, fontsize=8)
+        if name not in ("bits_per_character", "general"):
+            axes.set_xlim(-0.04, 1.04)  # a share
+        axes.set_xlabel(_PROBES[name], fontsize=8)
+        axes.locator_params(axis="x", nbins=4)
+        axes.margins(y=0.12)
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 

@@ -1,13 +1,14 @@
 """What the adapters know beside the members' test texts: questions about a text that stands beside them, and whether
 general prose is still read as before.
 
-Each question is asked twice. The model writes an answer by itself, which a small base model cannot; and of four answers
-it takes the one that it finds likeliest by the character, so that something is measured at every size.
-Base and federated adapter only: of the other arms just the losses are kept.
+Each question is asked twice. The model writes an answer by itself, which a small base model cannot; and of several
+answers it takes the one that it finds likeliest by the character, so that something is measured at every size.
+Base and federated adapter are asked, and with `probes.every_arm` the adapters of the other arms too, which are kept in
+memory until then: `Adapters`. Where an arm has an adapter for each member, its figures are the mean over members.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,15 @@ if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
     from clients.trainer import Trainer
 
 OURS = Path(__file__).parent / "demo" / "probes"
-ANSWER_TOKENS = 32
-"""As many tokens as a model may write for an answer, at most."""
+ANSWER_TOKENS, SOLUTION_TOKENS = 32, 256
+"""As many tokens as a model may write for an answer, at most, and for one that is a solution."""
+
+DIFFERENCES = {
+    "F_minus_B": ("federated", "base"),
+    "F_minus_L": ("federated", "local"),
+    "Fplus_minus_L": ("personalised", "local"),
+    "F_minus_P": ("federated", "pooled"),
+}
 
 Line = dict[str, Any]
 
@@ -63,21 +71,42 @@ def read(choice: ProbesChoice, learner: "Trainer") -> Probes:
     questions = read_questions(folder) if choice.questions else ()
     for question in questions:
         longest = max(len(ids) for ids in _whole(learner.tokenizer, question))
-        learner.check_length(max(longest, len(begun(question.prompt, learner.tokenizer)) + ANSWER_TOKENS), QUESTIONS)
+        written = len(begun(question.prompt, learner.tokenizer)) + _most_tokens(question)
+        learner.check_length(max(longest, written), QUESTIONS)
     return Probes(questions, read_paragraphs(folder) if choice.general else ())
 
 
-def measure(bench: Bench, probes: Probes, adapters: Mapping[str, Tensors]) -> dict[str, Measured]:
-    """Each of the `adapters` on everything."""
-    return {name: _measure(bench, probes, factors) for name, factors in adapters.items()}
+@dataclass(frozen=True)
+class Adapters:
+    """Those that arms have come to, by arm and by member ("" where all share one), until they are asked."""
+
+    found: dict[str, dict[str, Tensors]] = field(default_factory=dict)
+
+    def keep(self, arm: str, member: str, factors: Tensors) -> None:
+        """Called by arms as they end, perhaps for several members at once."""
+        self.found.setdefault(arm, {})[member] = factors
+
+    def by_arm(self, members: Sequence[str]) -> dict[str, list[Tensors]]:
+        """Of each arm one, or one a member in the order of `members`."""
+        return {arm: [each[member] for member in ("", *members) if member in each] for arm, each in self.found.items()}
 
 
-def _measure(bench: Bench, probes: Probes, factors: Tensors) -> Measured:
+def measure(bench: Bench, probes: Probes, adapters: Mapping[str, Sequence[Tensors]]) -> dict[str, list[Measured]]:
+    """Each of the `adapters` on everything: of each arm one, or one a member. What several share is asked once."""
+    distinct = {id(factors): factors for several in adapters.values() for factors in several}
+    of, measured = len(distinct) * len(probes.questions), dict[int, Measured]()
+    for number, (key, factors) in enumerate(distinct.items()):
+        measured[key] = _measure(bench, probes, factors, number * len(probes.questions), of)
+    return {name: [measured[id(factors)] for factors in several] for name, several in adapters.items()}
+
+
+def _measure(bench: Bench, probes: Probes, factors: Tensors, before: int, of: int) -> Measured:
+    """`before`: how many answers there are already."""
     answered = []
     asked = bench.in_order(lambda question: ask(bench.learner, factors, question), probes.questions)
-    for count, answer in enumerate(asked, start=1):
+    for count, answer in enumerate(asked, start=before + 1):
         answered.append(answer)
-        bench.tell("probes", count, len(probes.questions))
+        bench.tell("probes", count, of)
     length = bench.plan.train.sequence_length
     nats = paragraph_nats(bench.learner, factors, probes.paragraphs, length) if probes.paragraphs else ()
     return Measured(tuple(answered), nats)
@@ -88,12 +117,16 @@ def ask(learner: "Trainer", factors: Tensors, question: Question) -> Answered:
     blocks, tokens = options(learner.tokenizer, question)
     losses = learner.losses(factors, blocks).astype(np.float64)
     nats = tuple(float(part.sum()) for part in np.split(losses, np.cumsum(tokens)[:-1]))
-    return Answered(learner.line_after(factors, question.prompt, ANSWER_TOKENS).strip(), nats)
+    return Answered(learner.line_after(factors, question.prompt, _most_tokens(question)).strip(), nats)
+
+
+def _most_tokens(question: Question) -> int:
+    return SOLUTION_TOKENS if question.kind == "solution" else ANSWER_TOKENS
 
 
 def options(tokenizer: Tokenizer, question: Question) -> tuple[Blocks, list[int]]:
     """A block for each option behind the prompt, and how many tokens are predicted in each: those of the option and of
-    the line's end. A token that joins the prompt's end with an option's beginning counts, in all four."""
+    the line's end. A token that joins the prompt's end with an option's beginning counts, in all of them."""
     rows, prompt = _whole(tokenizer, question), begun(question.prompt, tokenizer)
     shared = next((i for i, same in enumerate(zip(prompt, *rows, strict=False)) if len(set(same)) > 1), len(prompt))
     length = max(map(len, rows))
@@ -120,25 +153,29 @@ def paragraph_nats(learner: "Trainer", factors: Tensors, paragraphs: Sequence[st
     return tuple(float(part.sum()) for part in np.split(losses, ends[:-1]))
 
 
-def summarise(probes: Probes, measured: Mapping[str, Measured]) -> Line:
-    """For summary.json: figures of each adapter, and what the federated one has more than the base."""
-    base, federated = measured["base"], measured["federated"]
+def summarise(probes: Probes, measured: Mapping[str, Sequence[Measured]]) -> Line:
+    """For summary.json: figures of each arm, and what one has more than another."""
     found: Line = {}
+    pairs = {name: pair for name, pair in DIFFERENCES.items() if measured.keys() >= set(pair)}
     if questions := probes.questions:
+        scored = {
+            name: _mean([scores(questions, each.answered) for each in several]) for name, several in measured.items()
+        }
+        scored |= {name: _minus(scored[one], scored[other]) for name, (one, other) in pairs.items()}
         found["questions"] = {
             "items": len(questions),
             "contexts": len({question.context for question in questions}),
-            **{name: _figures(questions, scores(questions, each.answered)) for name, each in measured.items()},
-            "F_minus_B": _figures(questions, _minus(*(scores(questions, each.answered) for each in (federated, base)))),
+            "chance": _chance(questions),
+            **{name: _figures(questions, each) for name, each in scored.items()},
         }
     if paragraphs := probes.paragraphs:
         sizes = [len(text) for text in paragraphs]
-        bits = {name: np.array(each.nats) / log(2) for name, each in measured.items()}
+        bits = {name: np.mean([each.nats for each in several], axis=0) / log(2) for name, several in measured.items()}
+        bits |= {name: bits[one] - bits[other] for name, (one, other) in pairs.items()}
         found["general"] = {
             "paragraphs": len(paragraphs),
             "characters": sum(sizes),
             **{name: _figure(each, sizes) for name, each in bits.items()},
-            "F_minus_B": _figure(bits["federated"] - bits["base"], sizes),
         }
     return found
 
@@ -170,14 +207,50 @@ def _part(question: Question, answered: Answered) -> Score:
     return float(asked and answers.same_part(answered.written, question.answers)), int(asked)
 
 
+def _solution(question: Question, answered: Answered) -> Score:
+    asked = question.kind == "solution"
+    return float(asked and answers.same_solution(answered.written, question.answers)), int(asked)
+
+
+def _exact(question: Question, answered: Answered) -> Score:
+    asked = question.kind != "solution"  # there are many ways to the same number
+    return float(asked and answers.exact(answered.written, question.answers)), int(asked)
+
+
+def _character_f1(question: Question, answered: Answered) -> Score:
+    asked = question.kind != "solution"
+    return (answers.character_f1(answered.written, question.answers) if asked else 0.0), int(asked)
+
+
+def _choice(question: Question, answered: Answered) -> Score:
+    asked = bool(question.distractors)
+    return float(asked and chosen(question, answered) == question.answers[0]), int(asked)
+
+
 _SCORES: Mapping[str, _Scored] = {
-    "exact": lambda question, answered: (float(answers.exact(answered.written, question.answers)), 1),
-    "character_f1": lambda question, answered: (answers.character_f1(answered.written, question.answers), 1),
+    "exact": _exact,
+    "character_f1": _character_f1,
     "number": _number,
     "part": _part,
-    "choice": lambda question, answered: (float(chosen(question, answered) == question.answers[0]), 1),
+    "solution": _solution,
+    "choice": _choice,
     "bits_per_character": lambda question, answered: (answered.nats[0] / log(2), len(question.answers[0]) + 1),
 }
+
+
+def _chance(questions: Sequence[Question]) -> float | None:
+    """Of choices made blindly so many are right; None where none is asked."""
+    shares = [1 / len(question.options) for question in questions if question.distractors]
+    return sum(shares) / len(shares) if shares else None
+
+
+def _mean(several: Sequence[Mapping[str, list[Score]]]) -> dict[str, list[Score]]:
+    """Of several adapters on the same questions."""
+    by_figure = {name: zip(*(each[name] for each in several), strict=True) for name in several[0]}
+    return {
+        name: [(sum(amount for amount, _ in same) / len(several), same[0][1]) for same in by_question]
+        for name, by_question in by_figure.items()
+    }
 
 
 def _minus(one: Mapping[str, list[Score]], other: Mapping[str, list[Score]]) -> dict[str, list[Score]]:
@@ -207,21 +280,22 @@ def _figure(amounts: Any, sizes: Any) -> Line:
     return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
-def listing(probes: Probes, measured: Mapping[str, Measured]) -> Line:
-    """For probes.json: each answer, and each paragraph's nats, by adapter."""
+def listing(probes: Probes, measured: Mapping[str, Sequence[Measured]]) -> Line:
+    """For probes.json: each answer, and each paragraph's nats, by arm; a list where an arm has an adapter a member."""
     asked = [
         {
             "id": question.id,
             "answers": list(question.answers),
-            **{
-                name: {
-                    "written": each.answered[number].written,
-                    "chosen": chosen(question, each.answered[number]),
-                    "nats": list(each.answered[number].nats),
-                }
-                for name, each in measured.items()
-            },
+            **{name: _one_or_all([_told(question, each.answered[n]) for each in of]) for name, of in measured.items()},
         }
-        for number, question in enumerate(probes.questions)
+        for n, question in enumerate(probes.questions)
     ]
-    return {"questions": asked, "general": {name: list(each.nats) for name, each in measured.items()}}
+    return {"questions": asked, "general": {n: _one_or_all([list(e.nats) for e in of]) for n, of in measured.items()}}
+
+
+def _told(question: Question, answered: Answered) -> Line:
+    return {"written": answered.written, "chosen": chosen(question, answered), "nats": list(answered.nats)}
+
+
+def _one_or_all(several: list[Any]) -> Any:
+    return several[0] if len(several) == 1 else several

@@ -8,10 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from aggregator.simulate.answers import solved
 from federation.errors import RengoError
 
 QUESTIONS, GENERAL = "questions.jsonl", "general.txt"
-Kind = Literal["number", "part", "term", "step", "log"]
+Kind = Literal["number", "part", "term", "step", "log", "solution"]
+"""What is right, see probes.py. A solution is several steps on one line and comes to a number."""
 
 # One worked example: it shows the form of an answer to a base model, which knows no instructions.
 _PROMPT = """文書：非常停止釦は操作盤の右端にある。予備の鍵は守衛室で借りる。
@@ -35,19 +37,22 @@ class ProbesInvalid(RengoError):
 
 @dataclass(frozen=True)
 class Question:
-    """A question whose answer stands in `context`. `answers`: all that are right, the first as the context has it.
-    `distractors`: three wrong ones of the same kind."""
+    """A question whose answer stands in `context`; where `question` is None, `context` is all that a model is shown.
+    `answers`: all that are right, the first as the context has it. `distractors`: wrong ones of the same kind; without
+    any, no choice is asked."""
 
     id: str
     kind: Kind
     context: str
-    question: str
+    question: str | None
     answers: tuple[str, ...]
     distractors: tuple[str, ...]
 
     @property
     def prompt(self) -> str:
         """What a model continues with its answer, up to the end of the line."""
+        if self.question is None:
+            return self.context
         return _PROMPT.format(context=self.context, question=self.question)
 
     @property
@@ -109,16 +114,18 @@ def _question(path: Path, number: int, line: str) -> Question:
 
 def _check(question: Question) -> None:
     """Raises ValueError for values that are no question."""
-    texts: list[Any] = [question.id, question.context, question.question]
+    one_line = [question.question] if question.question is not None else []
     for several in (question.answers, question.distractors):
         if not isinstance(several, tuple):
             raise ValueError("answers and distractors have to be lists")
-        texts += several
-    if not all(isinstance(text, str) and text.strip() for text in texts):
+        one_line += several
+    if not all(isinstance(text, str) and text.strip() for text in (question.id, question.context, *one_line)):
         raise ValueError("every value has to be text, and not empty")
     if question.kind not in get_args(Kind):
         raise ValueError(f"kind has to be one of {', '.join(get_args(Kind))}")
-    if not question.answers or len(question.distractors) != 3:
-        raise ValueError("it needs an answer and three distractors")
-    if any("\n" in text for text in (question.question, *question.answers, *question.distractors)):
+    if not question.answers:
+        raise ValueError("it needs an answer")
+    if any("\n" in text for text in one_line):
         raise ValueError("question, answers and distractors have to be one line each")
+    if question.kind == "solution" and None in map(solved, question.answers):
+        raise ValueError("the answers to a solution have to come to a number")

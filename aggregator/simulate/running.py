@@ -51,12 +51,15 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
         with table.workers:
             run_job(table.job, table.carrier, table.store, observe)
             began = time.perf_counter()
-            bench = Bench(table.plan, table.learner, table.corpora, teller.arms, table.workers.in_order)
+            kept = probes.Adapters()
+            keep = kept.keep if config.probes.every_arm and (asked.questions or asked.paragraphs) else None
+            bench = Bench(table.plan, table.learner, table.corpora, teller.arms, table.workers.in_order, keep)
             outcome = report.outcome
             comparison = compare(bench, outcome, config.arms, table.documents_digest)
             seconds = {"arms": time.perf_counter() - began, "set_up": table.seconds}
             began = time.perf_counter()
-            probed = probes.measure(bench, asked, {"base": bench.first, "federated": outcome.factors})
+            adapters = {"base": [bench.first], "federated": [outcome.factors], **kept.by_arm(table.plan.members)}
+            probed = probes.measure(bench, asked, adapters)
             seconds["probes"] = time.perf_counter() - began
         summary = summarise(table, report.rounds, comparison, seconds) | {"adapter_sha256": report.adapter_sha256}
         summary |= {"probes": probes.summarise(asked, probed)}
@@ -98,6 +101,8 @@ def write_results(output: Path, summary: dict[str, Any], comparison: Comparison)
     secure = {int(after): loss for after, loss in summary["held_out_loss_by_round"].items()}
     plots.curves(output / "curves.png", comparison, secure)
     plots.members(output / "members.png", summary["member_ids"], summary["arms_bits_per_character"])
+    if summary["probes"]:
+        plots.probes(output / "probes.png", summary["probes"])
     # Last: a run with a summary is whole.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     write_text_whole(output / "summary.json", text + "\n")

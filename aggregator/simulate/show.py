@@ -89,16 +89,21 @@ _WORDS: dict[str, dict[Language, str]] = {
         "en": "By the last secure sum, on validation text, against the base model: {text}.",
         "ja": "最後の秘匿集計による、評価用文書での基盤モデルとの比較: {text}。",
     },
-    "questions": {
-        "en": "Questions ({items}): of four answers the right one for {base:.0%} by the base model, {federated:.0%} "
-        "by the federated adapter (chance: 25 %); written by themselves, exactly: {exact_base:.0%} and {exact:.0%}. "
-        "Right answer (F - B): {mean:+.3f} bits a character",
-        "ja": "質問 {items} 問: 4 択の正答率は基盤モデル {base:.0%}、連合学習 {federated:.0%}（偶然なら 25 %）。"
-        "自力で書いた答えの完全一致 {exact_base:.0%}、{exact:.0%}。正答の差（F−B）: 1 文字あたり {mean:+.3f} ビット",
+    "questions": {"en": "{items} questions: share that is right", "ja": "質問 {items} 問の正答率"},
+    "arm": {"en": "arm", "ja": "学習方法"},
+    "choice": {"en": "chosen", "ja": "選択"},
+    "chance": {"en": "by chance", "ja": "偶然"},
+    "exact": {"en": "written", "ja": "完全一致"},
+    "number": {"en": "numbers", "ja": "数値"},
+    "part": {"en": "part numbers", "ja": "品番"},
+    "solution": {"en": "solutions", "ja": "解答"},
+    "right_answer": {
+        "en": "Right answer, likelier where below 0 (F - B): {mean:+.3f} bits a character",
+        "ja": "正答の差（F−B、0 より小さければ出やすい）: 1 文字あたり {mean:+.3f} ビット",
     },
     "general": {
-        "en": "General text, forgotten where above 0 (F - B): {mean:+.3f} bits a character",
-        "ja": "一般の文章の差（F−B、0 より大きければ忘却）: 1 文字あたり {mean:+.3f} ビット",
+        "en": "General text, forgotten where above 0 ({pair}): {mean:+.3f} bits a character",
+        "ja": "一般の文章の差（{pair}、0 より大きければ忘却）: 1 文字あたり {mean:+.3f} ビット",
     },
     "harm": {
         "en": "Worse off than alone (more than 0.01): {harmed} members; cannot be said: {undecided} of {members}.",
@@ -113,18 +118,23 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
     },
     "where": {
-        "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png; "
-        "adapter/ loads in stock PEFT)",
-        "ja": "結果: {path}（summary.json、metrics.jsonl、probes.json、plan.yaml、curves.png、members.png、"
+        "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png, "
+        "probes.png; adapter/ loads in stock PEFT)",
+        "ja": "結果: {path}（summary.json、metrics.jsonl、probes.json、plan.yaml、curves.png、members.png、probes.png、"
         "PEFT でそのまま読める adapter/）",
     },
 }
+
+
+_PAIRS = {"F_minus_B": "F - B", "F_minus_L": "F - L", "Fplus_minus_L": "F+ - L", "F_minus_P": "F - P"}
 
 
 def show(console: Console, summary: dict[str, Any], output: Path, language: Language) -> None:
     """Everything of `summary` that is worth a look."""
     words = {key: texts[language] for key, texts in _WORDS.items()}
     console.print(_grid(summary, words))
+    if "questions" in summary["probes"]:
+        console.print(_questions(summary["probes"]["questions"], words))
     for line in [
         *_learning(summary, words),
         *_gains(summary, words, language),
@@ -151,6 +161,21 @@ def _grid(summary: dict[str, Any], words: dict[str, str]) -> Grid:
             change = values[names.index("federated")] - values[names.index("base")]
             grid.add_row(name, *(f"{value:.3f}" for value in values), f"{change:+.3f}")
         grid.add_section()
+    return grid
+
+
+def _questions(found: dict[str, Any], words: dict[str, str]) -> Grid:
+    """Shares of right answers by arm; of members' own adapters the mean."""
+    figures = [each for each in ("choice", "exact", "number", "part", "solution") if found["base"][each] is not None]
+    grid = Grid(title=words["questions"].format(items=found["items"]))
+    grid.add_column(words["arm"])
+    for figure in figures:
+        grid.add_column(words[figure], justify="right")
+    for arm in [name for name in ("base", "federated", "local", "personalised", "pooled") if name in found]:
+        grid.add_row(words[arm], *(f"{found[arm][figure]['mean']:.0%}" for figure in figures))
+    if found["chance"] is not None:
+        grid.add_section()
+        grid.add_row(words["chance"], *(f"{found['chance']:.0%}" if each == "choice" else "" for each in figures))
     return grid
 
 
@@ -183,16 +208,12 @@ def _gains(summary: dict[str, Any], words: dict[str, str], language: Language) -
 def _probes(found: dict[str, Any], words: dict[str, str]) -> list[str]:
     lines = []
     if "questions" in found:
-        asked = found["questions"]
-        base, federated, change = (asked[name] for name in ("base", "federated", "F_minus_B"))
-        shares = {"base": base["choice"]["mean"], "federated": federated["choice"]["mean"]}
-        shares |= {"exact_base": base["exact"]["mean"], "exact": federated["exact"]["mean"]}
-        bits = change["bits_per_character"]
-        text = words["questions"].format(items=asked["items"], mean=bits["mean"], **shares)
-        lines.append(text + _interval(bits, words))
+        bits = found["questions"]["F_minus_B"]["bits_per_character"]
+        lines.append(words["right_answer"].format(mean=bits["mean"]) + _interval(bits, words))
     if "general" in found:
-        change = found["general"]["F_minus_B"]
-        lines.append(words["general"].format(mean=change["mean"]) + _interval(change, words))
+        for pair, signs in _PAIRS.items():
+            if change := found["general"].get(pair):
+                lines.append(words["general"].format(pair=signs, mean=change["mean"]) + _interval(change, words))
     return lines
 
 

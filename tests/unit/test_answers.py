@@ -1,8 +1,19 @@
 """What counts as a right answer: cases by hand."""
 
+from decimal import Decimal
+
 import pytest
 
-from aggregator.simulate.answers import character_f1, exact, folded, is_number, same_number, same_part
+from aggregator.simulate.answers import (
+    character_f1,
+    exact,
+    folded,
+    is_number,
+    same_number,
+    same_part,
+    same_solution,
+    solved,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +103,24 @@ def test_a_part_number_is_exact_up_to_width_and_case() -> None:
     assert same_part("部品番号は DR-8.5-HSS。", ["DR-8.5-HSS"])
     for wrong in ("KP1140A", "KP-1140", "KP-1140-AB", "1 個の KP-1140-A", "KP - 1140-B", "羽根車"):
         assert not same_part(wrong, ["KP-1140-A"])
+
+
+@pytest.mark.parametrize(
+    ("solution", "number"),
+    [
+        ("16 - 3 - 4 = 9, 9 * 2 = 18. The answer is 18", "18"),
+        ("the answer is $1,250.50 and not 7", "1250.50"),
+        ("3 and 4 make 7", "7"),
+        ("The answer is -5.", "-5"),
+        ("7, so the answer is seven", None),
+        ("", None),
+    ],
+)
+def test_a_solution_comes_to_the_number_behind_the_answer_is_or_to_its_last(solution: str, number: str | None) -> None:
+    assert solved(solution) == (None if number is None else Decimal(number))
+
+
+def test_the_same_number_in_another_form_is_the_same_solution() -> None:
+    assert same_solution("So 1,200.0", ["6 * 200 = 1200. The answer is 1200"])
+    assert not same_solution("nothing", ["The answer is 1200"])
+    assert not same_solution("12", ["The answer is 1200"])

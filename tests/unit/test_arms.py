@@ -14,6 +14,7 @@ from aggregator.simulate import arms, comparison
 from aggregator.simulate.arms import Arm, Bench
 from aggregator.simulate.comparison import Outcome, compare
 from aggregator.simulate.config import ArmsChoice
+from aggregator.simulate.probes import Adapters
 from clients.dataset import Blocks, Corpus, Measure
 from federation import step
 from federation.errors import TrainingDiverged
@@ -244,6 +245,21 @@ class TestCache:
         again, nothing = self.run(choice)
         assert (trained > 0, nothing) == (True, 0)
         assert again == first
+
+    def test_where_adapters_are_wanted_they_are_trained_and_are_those_that_were_tested(
+        self, choice: ArmsChoice, bench: Bench
+    ) -> None:
+        choice = dataclasses.replace(choice, personalised=True)
+        cached, _ = self.run(choice)
+        kept = Adapters()
+        bench = dataclasses.replace(bench, keep=kept.keep)
+        assert compare(bench, Outcome(bench.first, 0, {}, {}), choice, "documents").arms == cached
+        found = kept.by_arm(MEMBERS)
+        assert found.keys() == {"local", "pooled", "personalised"}
+        for arm, adapters in found.items():
+            each = adapters * len(MEMBERS) if arm == "pooled" else adapters
+            tested = [bench.test(factors, member) for factors, member in zip(each, MEMBERS, strict=True)]
+            assert tuple(tested) == cached[arm].test
 
     def test_scheme_secure_aggregation_and_privacy_do_not_matter(self, choice: ArmsChoice) -> None:
         self.run(choice)

@@ -63,7 +63,7 @@ def test_a_preset_changes_what_it_names_and_the_command_line_has_the_last_word()
 
 
 RESULTS = re.findall(
-    r"^    rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
+    r"^ +rengo simulate (.+)$", (CONF.parent / "docs" / "results.md").read_text(encoding="utf-8"), re.M
 )
 
 
@@ -119,7 +119,7 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("data=nowhere", "`data` is 'nowhere'; it has to be demo | PATH."),
         (
             "experiment=fast",
-            "`experiment` is 'fast'; it has to be controls | four_arms | quick | real_size | ring_bits | null.",
+            "`experiment` is 'fast'; it has to be controls | four_arms | gsm8k | quick | real_size | ring_bits | null.",
         ),
         ("lora.r[=3", "The argument `lora.r[=3` cannot be used: write KEY=VALUE."),
         ("=3", "The argument `=3` cannot be used: write KEY=VALUE."),

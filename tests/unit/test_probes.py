@@ -4,6 +4,8 @@ import dataclasses
 import json
 from math import log
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,9 @@ from clients.dataset import IGNORED
 from clients.trainer import Trainer
 from federation import plan
 from federation.errors import ModelFolderInvalid
-from tests.unit.test_trainer import BASE, LORA, MODEL, factors_for
+from tests.unit.test_trainer import BASE, LORA, MODEL, TRAIN, factors_for
 
-ALL = ProbesChoice(True, True, None)
+ALL = ProbesChoice(True, True, None, False)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ class TestScores:
         asked = (question(1, "甲"), question(2, "甲"), question(3, "乙"), question(4, "丙"))
         everything = Probes(asked, ("あ" * 50, "い" * 100, "う" * 150))
         base, federated = self.measured(True, True, False, False), self.measured(True, True, True, True)
-        found = probes.summarise(everything, {"base": base, "federated": federated})["questions"]
+        found = probes.summarise(everything, {"base": [base], "federated": [federated]})["questions"]
         assert (found["items"], found["contexts"]) == (4, 3)
         # Leaving out one text: 0 of 2, 2 of 3, 2 of 3 are left. Jackknife: sqrt(2/3 * (0.4444^2 + 2 * 0.2222^2)).
         error = np.sqrt(2 / 3 * ((4 / 9) ** 2 + 2 * (2 / 9) ** 2))
@@ -99,14 +101,14 @@ class TestScores:
     def test_where_leaving_out_any_text_changes_nothing_there_is_no_interval(self) -> None:
         asked = two_texts()
         same = self.measured(False, False, False)
-        found = probes.summarise(Probes(asked, ()), {"base": same, "federated": same})
+        found = probes.summarise(Probes(asked, ()), {"base": [same], "federated": [same]})
         assert found["questions"]["base"]["exact"] == {"mean": 0.0, "low": None, "high": None}
         assert "general" not in found
 
     def test_without_questions_of_a_kind_its_figure_is_none(self) -> None:
         asked = (question(1, "甲"), question(2, "乙"))
         some = self.measured(True, False)
-        found = probes.summarise(Probes(asked, ()), {"base": some, "federated": some})
+        found = probes.summarise(Probes(asked, ()), {"base": [some], "federated": [some]})
         assert found["questions"]["base"]["part"] is None
         assert found["questions"]["base"]["number"]["mean"] == 0.5
 
@@ -114,11 +116,38 @@ class TestScores:
         base = self.measured()
         federated = dataclasses.replace(base, nats=(105.0, 211.0, 324.0))
         everything = Probes((), ("あ" * 50, "い" * 100, "う" * 150))
-        found = probes.summarise(everything, {"base": base, "federated": federated})["general"]
+        found = probes.summarise(everything, {"base": [base], "federated": [federated]})["general"]
         assert found["base"]["mean"] == pytest.approx(610 / 300 / log(2))
         change = found["F_minus_B"]
         assert change["mean"] == pytest.approx(30 / 300 / log(2))
         assert change["low"] < change["mean"] < change["high"]
+
+    def test_an_arm_of_members_own_adapters_counts_as_their_mean(self) -> None:
+        asked = two_texts()
+        base, right, half = (self.measured(*each) for each in ([False] * 3, [True] * 3, [True, False, False]))
+        everything = Probes(asked, ("あ" * 50, "い" * 100, "う" * 150))
+        measured = {"base": [base], "federated": [right], "local": [right, half], "pooled": [half]}
+        found = probes.summarise(everything, measured)["questions"]
+        assert found["local"]["exact"]["mean"] == pytest.approx((2 + 1) / 2 / 3)  # "5 mm" is no part number
+        assert found["F_minus_L"]["choice"]["mean"] == pytest.approx(1 - (3 + 1) / 2 / 3)
+        assert found["F_minus_P"]["choice"]["mean"] == pytest.approx(1 - 1 / 3)
+        assert "Fplus_minus_L" not in found
+        told = probes.listing(everything, measured)["questions"][1]
+        assert [each["written"] for each in told["local"]] == ["5 mm", ""]
+        assert told["pooled"]["written"] == ""
+
+    def test_solutions_count_by_the_number_alone_and_are_no_choice(self) -> None:
+        problem = Question("p", "solution", "Question", None, ("2 + 3 = 5. The answer is 5",), ())
+        found = probes.scores([problem], [Answered("Five, for 1 + 4 = 5. The answer is 5.0.", (3.0,))])
+        assert found["solution"] == [(1.0, 1)]
+        assert [found[name] for name in ("exact", "character_f1", "number", "choice")] == [[(0.0, 0)]] * 4
+
+    def test_chance_follows_how_many_options_there_are(self) -> None:
+        two = dataclasses.replace(question(1, "甲"), distractors=("6 mm",))
+        none = dataclasses.replace(question(2, "乙"), distractors=())
+        measured = [Measured((Answered("", (1.0, 2)), Answered("", (1.0,)), Answered("", (1.0, 2, 3, 4))), ())]
+        found = probes.summarise(Probes((two, none, question(3, "丙")), ()), {"base": measured, "federated": measured})
+        assert found["questions"]["chance"] == (1 / 2 + 1 / 4) / 2
 
 
 class TestReading:
@@ -128,9 +157,9 @@ class TestReading:
         assert len(found.paragraphs) == 40
 
     def test_what_is_not_asked_for_is_not_read(self, trainer: Trainer, tmp_path: Path) -> None:
-        assert probes.read(ProbesChoice(False, False, str(tmp_path)), trainer) == Probes((), ())
+        assert probes.read(ProbesChoice(False, False, str(tmp_path), False), trainer) == Probes((), ())
         with pytest.raises(ProbesInvalid):
-            probes.read(ProbesChoice(False, True, str(tmp_path)), trainer)
+            probes.read(ProbesChoice(False, True, str(tmp_path), False), trainer)
 
     def test_a_question_longer_than_the_model_reads_is_refused_before_training(
         self, trainer: Trainer, tmp_path: Path
@@ -139,7 +168,19 @@ class TestReading:
         lines = [json.dumps(each) for each in asked]
         (tmp_path / "questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
         with pytest.raises(ModelFolderInvalid, match=r"at most 512 tokens, questions\.jsonl"):
-            probes.read(ProbesChoice(True, False, str(tmp_path)), trainer)
+            probes.read(ProbesChoice(True, False, str(tmp_path), False), trainer)
+
+
+def test_what_several_share_is_asked_once(trainer: Trainer) -> None:
+    shared = factors_for(trainer)
+    other = {name: 2 * factor for name, factor in shared.items()}
+    told: list[tuple[str, int, int]] = []
+    asking = SimpleNamespace(train=TRAIN)
+    bench: Any = SimpleNamespace(plan=asking, learner=trainer, in_order=map, tell=lambda *each: told.append(each))
+    found = probes.measure(bench, Probes(two_texts(), ()), {"federated": [shared], "personalised": [shared, other]})
+    assert told == [("probes", count, 6) for count in range(1, 7)]
+    assert found["personalised"][0] is found["federated"][0]
+    assert found["personalised"][1] != found["federated"][0]
 
 
 def test_each_paragraph_has_the_nats_that_it_has_alone(trainer: Trainer) -> None:

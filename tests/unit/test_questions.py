@@ -29,7 +29,7 @@ def ours() -> tuple[Question, ...]:
 def test_there_are_some_of_each_kind_and_none_twice(ours: tuple[Question, ...]) -> None:
     assert len(ours) >= 60
     assert min(Counter(question.kind for question in ours).values()) >= 9
-    assert {question.kind for question in ours} == set(get_args(Kind))
+    assert {question.kind for question in ours} == set(get_args(Kind)) - {"solution"}
     assert len({(folded(question.context), folded(question.question)) for question in ours}) == len(ours)
 
 
@@ -80,6 +80,10 @@ def test_the_prompt_holds_context_and_question_and_ends_where_the_answer_begins(
     assert question.prompt.endswith("文書：一行目\n二行目は 5 mm\n質問：いくつか。\n答え：")
 
 
+def test_without_a_question_the_context_is_all_that_a_model_is_shown() -> None:
+    assert Question(**{**GIVEN, "question": None}).prompt == GIVEN["context"]
+
+
 def write(folder: Path, *lines: str) -> Path:
     (folder / "questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
@@ -97,7 +101,8 @@ def test_a_user_s_own_questions_are_read(tmp_path: Path) -> None:
     [
         ({"kind": "numbers"}, "kind has to be one of"),
         ({"answers": []}, "it needs an answer"),
-        ({"distractors": ["6 mm"]}, "three distractors"),
+        ({"distractors": "6 mm"}, "have to be lists"),
+        ({"kind": "solution", "answers": ["none"]}, "come to a number"),
         ({"answers": "5 mm"}, "have to be lists"),
         ({"question": ""}, "not empty"),
         ({"question": 5}, "has to be text"),
