@@ -21,6 +21,7 @@ _HEADING = re.compile("h[1-6]")
 # HTML's own rules make a parser look through all open elements at each start tag: depth costs its square.
 _DEEPEST = 1_000
 _TITLE_TAG = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
+_META_TAG = re.compile(r"<meta\s([^<>]{1,2000})>", re.IGNORECASE)  # keywords and the like, whatever their names
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NEVER_NEST = "area base br col dd dt hr img input li link meta option p source tbody td tfoot th thead tr wbr"
 _NEVER_NESTS = frozenset(_NEVER_NEST.split())
@@ -41,8 +42,8 @@ def read(data: bytes) -> Content:
     """Raises Unusable when the encoding is unknown, and as `text_of`. A page's `<meta charset>` only breaks a tie."""
     decoded = decode(data)
     facts = Facts("html", decoded.encoding, decoded.sure)
-    title = _TITLE_TAG.search(decoded.text)
-    return Content(text_of(decoded.text), facts, around=html.unescape(title[1]) if title else "")
+    about = [*(title[1] for title in [_TITLE_TAG.search(decoded.text)] if title), *_META_TAG.findall(decoded.text)]
+    return Content(text_of(decoded.text), facts, around=html.unescape("\n".join(about)))
 
 
 def text_of(page: str) -> str:

@@ -42,13 +42,13 @@ def read(data: bytes) -> Content:
         raise Unusable(
             "its fonts do not say which characters they show", "フォントに文字の対応表がなく、読み取れません"
         )
-    around = "\n".join([*reading.stamps, *(line.text for line in edge_lines(lines))])
+    around = "\n".join([*reading.about, *reading.stamps, *(line.text for line in edge_lines(lines))])
     return Content(text, Facts("pdf"), tuple(reading.left_out()), around)
 
 
 class _Reading:
-    """`lines` of all pages, `stamps`, and what was `typed`. Of the `pages`: those `without_text`, those with
-    `recognised` text, and those of which that is too `poor` to use."""
+    """What the file says `about` itself (title, keywords), `lines` of all pages, `stamps`, and what was `typed`. Of the
+    `pages`: those `without_text`, those with `recognised` text, and those of which that is too `poor` to use."""
 
     def __init__(self, data: bytes) -> None:
         self.lines, self.stamps, self.typed = list[Line](), list[str](), list[str]()
@@ -56,6 +56,7 @@ class _Reading:
         document = _opened(data)
         try:
             self.pages = len(document)
+            self.about = list(document.get_metadata_dict(skip_empty=True).values())
             for number in range(self.pages):
                 page = document[number]
                 try:

@@ -149,6 +149,12 @@ def stamped() -> bytes:
     return page.replace(b"/Contents 4 0 R", b"/Annots[%s]/Contents 4 0 R" % annotation.encode())
 
 
+def titled() -> bytes:
+    about = b"<</Title<FEFF%s>>>" % "手順（社外秘）".encode("utf-16-be").hex().encode()
+    page = page_showing(stream(b"BT /F 9 Tf 20 100 Td (Check the spindle.) Tj ET"), about)
+    return page.replace(b"<</Root 1 0 R>>", b"<</Root 1 0 R/Info 5 0 R>>")
+
+
 def with_part(file: bytes, name: str, xml: str) -> bytes:
     target = io.BytesIO(file)
     with zipfile.ZipFile(target, "a") as package:
@@ -207,7 +213,8 @@ MARKED = {
     "reference.html": "<title>社外&#x79D8;</title><p>弁を閉じる".encode(),
     "spaced.pdf": with_a_font_of_the_machine("社外秘"),
     "log.csv": log_ending_in("社外秘,"),
-    "tab.docx": with_part(word(), "word/header9.xml", "<hdr><p><r><t>設計部</t><tab/><t>社外秘</t></r></p></hdr>"),
+    "keywords.html": '<meta name="keywords" content="設計, 社外秘"><p>弁を閉じる'.encode(),
+    "keywords.pdf": titled(),
     "art.docx": body('<w:p><w:r><v:textpath xmlns:v="urn:v" string="社外秘"/><w:t>弁を閉じる</w:t></w:r></w:p>'),
     "openpyxl.xlsx": with_part(
         workbook({"1日": SHEET}),
@@ -227,6 +234,12 @@ MARKED = {
     ),
     "title.html": "<title>手順（社外秘）</title><p>弁を閉じる".encode(),
 }
+
+
+@pytest.mark.parametrize("apart", ["<tab/>", '<ptab relativeTo="margin"/>', "<br/>"])
+def test_what_stands_at_two_ends_of_a_header_is_two_words(apart: str) -> None:
+    header = f"<hdr><p><r><t>設計部</t>{apart}<t>秘</t></r></p></hdr>"
+    assert readers.parse(with_part(word(), "word/header9.xml", header), "a.docx").marks == {"秘"}
 
 
 def test_a_colour_of_the_theme_before_a_mark_is_no_part_of_it(tmp_path: Path) -> None:
