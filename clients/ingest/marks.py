@@ -42,7 +42,8 @@ _AT_AN_END = {
     for mark, spelled in _SPELLED.items()
 }
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-_SIGNS = ("秘", "㊙", "関係者", "客先", "持", "ONFIDENTIAL", "onfidential")  # each mark has one of them
+_LATIN = ("ONFIDENTIAL", "onfidential", "ＯＮＦＩＤＥＮＴＩＡＬ", "ｏｎｆｉｄｅｎｔｉａｌ")
+_SIGNS = ("秘", "㊙", "関係者", "客先", "持", *_LATIN)  # each mark has one of them
 _ENDS, _LONGEST_END = 5, 200  # lines; characters
 
 

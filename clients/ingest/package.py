@@ -16,7 +16,7 @@ from clients.ingest.content import Unusable
 
 LARGEST_XML = 64 * 2**20  # bytes, unpacked, of all parts that are read
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PROPERTIES = re.compile(r"docProps/(?:core|app|custom)\.xml")
+_PROPERTIES = re.compile(r"docProps/\w+\.xml|package/services/metadata/core-properties/[^/]+\.psmdcp")
 _BLANKS = re.compile(r"\s+")
 
 
