@@ -66,9 +66,9 @@ def in_text(text: str, around: str) -> frozenset[str]:
     return _found(_ANYWHERE, around) | as_marks | _at_ends(text.split("\n"))
 
 
-def is_mark(line: str) -> bool:
-    """Whether it is set as one."""
-    return bool(_found(_SET_AS_MARK, _plain(line)))
+def set_apart(text: str) -> frozenset[str]:
+    """Those that are set as marks in lines that say something beside the text, such as menus and remarks."""
+    return _found(_SET_AS_MARK, _plain(text))
 
 
 def in_cells(text: str, delimiter: str) -> frozenset[str]:

@@ -1,12 +1,12 @@
 """HTML -> its text, a line for each paragraph, list item, heading and table row. Nothing is fetched or run."""
 
-import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import accumulate
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from clients.ingest import marks
 from clients.ingest.content import Content, Facts, Unusable
 from clients.ingest.encoding import decode
 
@@ -15,13 +15,14 @@ _BLOCKS = (
     "address article aside blockquote body br caption center dd details div dl dt fieldset figcaption figure footer "
     "form h1 h2 h3 h4 h5 h6 header hr html legend li main ol option p pre section summary table tbody tfoot thead tr ul"
 )
+_SAID_OF_IT = "title, meta[name][content], meta[property][content]"
+_BESIDE = "nav, img[alt], svg text"
+_SECTIONS = frozenset(["article", "aside", "footer", "header", "main", "nav", "section"])
 _IS_BLOCK = frozenset(_BLOCKS.split())
 _HEADING = re.compile("h[1-6]")
 
 # HTML's own rules make a parser look through all open elements at each start tag: depth costs its square.
 _DEEPEST = 1_000
-_TITLE_TAG = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
-_META_TAG = re.compile(r"<meta\s([^<>]{1,2000})>", re.IGNORECASE)  # keywords and the like, whatever their names
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _NEVER_NEST = "area base br col dd dt hr img input li link meta option p source tbody td tfoot th thead tr wbr"
 _NEVER_NESTS = frozenset(_NEVER_NEST.split())
@@ -41,9 +42,11 @@ _WRAPPED = re.compile(rf"(?<=[{_WIDE}])[ \t\f]*[\r\n][ \t\r\n\f]*(?=[{_WIDE}])")
 def read(data: bytes) -> Content:
     """Raises Unusable when the encoding is unknown, and as `text_of`. A page's `<meta charset>` only breaks a tie."""
     decoded = decode(data)
+    tree = _parsed(decoded.text)
+    around, beside = "\n".join(_said_around(tree)), "\n".join(_said_beside(tree))
     facts = Facts("html", decoded.encoding, decoded.sure)
-    about = [*(title[1] for title in [_TITLE_TAG.search(decoded.text)] if title), *_META_TAG.findall(decoded.text)]
-    return Content(text_of(decoded.text), facts, around=html.unescape("\n".join(about)))
+    # A menu names other pages, and a picture may be of anything: a mark counts there where it stands alone.
+    return Content(_text(tree), facts, around=around, marks=marks.set_apart(beside))
 
 
 def text_of(page: str) -> str:
@@ -51,20 +54,54 @@ def text_of(page: str) -> str:
 
     Raises Unusable for a page that opens more elements than it closes, by far.
     """
+    return _text(_parsed(page))
+
+
+def _parsed(page: str) -> LexborHTMLParser:
     depth = accumulate(-1 if end else 1 for end, tag in _TAG.findall(page) if tag.lower() not in _NEVER_NESTS)
     if max(depth, default=0) > _DEEPEST:
         raise Unusable(f"nested more than {_DEEPEST} deep", f"要素の入れ子が {_DEEPEST} を超えています")
-    tree = LexborHTMLParser(page)
+    return LexborHTMLParser(page)
+
+
+def _text(tree: LexborHTMLParser) -> str:
+    """Of what is to be read; the rest is taken out of the tree."""
     for unwanted in tree.css(_LEFT_OUT):
         unwanted.decompose()
-    if tree.body is None:
-        return ""
-    lines = []
-    for raw in _rows_flattened("".join(_marked(tree.body))).split(_BREAK):
-        line = _unwrapped(raw.removeprefix(_TITLE))
-        if line.strip(_BLANK + _TAB + _END_OF_PRE):
-            lines.append(f"\n{line}\n" if raw.startswith(_TITLE) else f"{line}\n")
-    return "".join(lines).lstrip("\n").translate(_AS_THEY_WERE)
+    return "".join(_lines(tree.body)).lstrip("\n") if tree.body is not None else ""
+
+
+def _said_around(tree: LexborHTMLParser) -> Iterator[str]:
+    """Title, keywords and the like, and the head and foot of the page; those of an article in it are its text."""
+    for node in tree.css(_SAID_OF_IT):
+        yield node.text() if node.tag == "title" else node.attributes.get("content") or ""
+    for node in tree.css("header, footer"):
+        if not _is_within(node, _SECTIONS):
+            yield from _lines(node)
+
+
+def _said_beside(tree: LexborHTMLParser) -> Iterator[str]:
+    """Menus, the words of drawings, and those that stand for pictures."""
+    for node in tree.css(_BESIDE):
+        if node.tag == "img":
+            yield node.attributes.get("alt") or ""
+        elif not _is_within(node, {node.tag}):
+            yield from _lines(node)
+
+
+def _is_within(node: LexborNode, tags: Set[str | None]) -> bool:
+    above = node.parent
+    while above is not None and above.tag not in tags:
+        above = above.parent
+    return above is not None
+
+
+def _lines(element: LexborNode) -> Iterator[str]:
+    """Its text, each line with its LF."""
+    for raw in _rows_flattened("".join(_marked(element))).split(_BREAK):
+        line = _unwrapped(raw.removeprefix(_TITLE)).translate(_AS_THEY_WERE)
+        if line.strip():
+            yield f"\n{line}\n" if raw.startswith(_TITLE) else f"{line}\n"
 
 
 def _marked(body: LexborNode) -> Iterator[str]:

@@ -17,7 +17,7 @@ from clients.ingest.content import Unusable
 
 LARGEST_XML = 64 * 2**20  # bytes, unpacked, of all parts that are read
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PROPERTIES = re.compile(r"docProps/(?:core|app|custom)\.xml", re.IGNORECASE)
+_PROPERTIES = re.compile(r"docProps/\w+\.xml|package/services/metadata/core-properties/[^/]+\.psmdcp", re.IGNORECASE)
 _IN_A_LINE = frozenset({"t", "tab", "ptab", "br", "cr"})
 _REMARKS = re.compile(r"comment", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
@@ -63,7 +63,7 @@ class Package:
         lines = list[str]()
         for name in sorted(name for name in self.names if parts.fullmatch(name) or _PROPERTIES.fullmatch(name)):
             said = self._said(name)
-            lines += filter(marks.is_mark, said) if _REMARKS.search(name) else said
+            lines += filter(marks.set_apart, said) if _REMARKS.search(name) else said
         return "\n".join(line for line in lines if line.strip())
 
     def _said(self, name: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ pdfium reads; when what it finds is no text (fonts that it cannot map), pdfminer
 characters here: what a scan has in place of text is left out, and said.
 """
 
+import ctypes
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from clients.ingest.pdf_paragraphs import edge_lines, paragraphs, without_runnin
 from clients.ingest.plausible import is_garbled, is_poor_recognition, without_gaps
 
 MOST_PAGES = 5_000
+_SAID_OF_IT = (b"Title", b"Subject", b"Keywords")
 
 
 def read(data: bytes) -> Content:
@@ -47,16 +49,16 @@ def read(data: bytes) -> Content:
 
 
 class _Reading:
-    """What the file says `about` itself (title, keywords), `lines` of all pages, `stamps`, and what was `typed`. Of the
-    `pages`: those `without_text`, those with `recognised` text, and those of which that is too `poor` to use."""
+    """`lines` of all pages, `stamps`, what was `typed`, and what the file says `about` itself. Of the `pages`: those
+    `without_text`, those with `recognised` text, and those of which that is too `poor` to use."""
 
     def __init__(self, data: bytes) -> None:
         self.lines, self.stamps, self.typed = list[Line](), list[str](), list[str]()
         self.without_text = self.recognised = self.poor = 0
         document = _opened(data)
         try:
+            self.about = [_said(document, key) for key in _SAID_OF_IT]
             self.pages = len(document)
-            self.about = list(document.get_metadata_dict(skip_empty=True).values())
             for number in range(self.pages):
                 page = document[number]
                 try:
@@ -93,6 +95,14 @@ class _Reading:
 
 def _without_text(pages: int) -> LeftOut:
     return LeftOut(pages, "pages without text (pictures?)", "文字のないページ（画像？）")
+
+
+def _said(document: pypdfium2.PdfDocument, key: bytes) -> str:
+    """One entry of its information, whatever it is made of."""
+    size = pdfium.FPDF_GetMetaText(document.raw, key, None, 0)  # bytes, UTF-16 with a NUL at its end
+    held = ctypes.create_string_buffer(size)
+    pdfium.FPDF_GetMetaText(document.raw, key, held, size)
+    return held.raw.decode("utf-16-le", "replace").rstrip("\0")
 
 
 def _opened(data: bytes) -> pypdfium2.PdfDocument:
