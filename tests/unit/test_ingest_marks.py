@@ -324,7 +324,8 @@ def test_a_data_folder_that_is_called_by_a_mark_marks_what_is_in_it(tmp_path: Pa
 def test_a_marked_file_that_cannot_be_read_now_still_forbids_its_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: str
 ) -> None:
-    marked = put(tmp_path / "極秘" / "原本.txt", "主軸を点検する。")
+    marked = put(tmp_path / "極秘" / "原本.txt", "")
+    marked.write_bytes("主軸を点検する。".encode("cp932"))  # its bytes say nothing of the copy's
     put(tmp_path / "公開" / "写し.txt", "主軸を点検する。")
     put(tmp_path / "公開" / "別.txt", "弁を閉じる。")
     with Texts() as texts:
