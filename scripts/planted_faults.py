@@ -24,7 +24,7 @@ class Tree:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.last = folder, ""
-        leave = shutil.ignore_patterns("demo", "__pycache__", "flower", ".hypothesis")
+        leave = shutil.ignore_patterns("__pycache__", "flower", ".hypothesis")
         for name in COPIED:
             shutil.copytree(ROOT / name, folder / name, ignore=leave)
         shutil.copy(ROOT / "pyproject.toml", folder)

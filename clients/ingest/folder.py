@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clients.ingest.content import Unusable
-from clients.ingest.files import CHANGED, examine, listed, name_of, opened, require_opened
+from clients.ingest.files import CHANGED, NOT_OPENED, examine, listed, name_of, opened, require_opened
 from clients.ingest.logs import settings as log_settings
 from clients.ingest.logs.settings import Settings
 from clients.ingest.missing import deleted, require_mounted
@@ -97,6 +97,8 @@ class Folder:
             if path not in read:
                 digest, parts = texts.last(self.path, path)
                 about = self.path, self.label, name_of(path, self.path), path
+                # Of a file without a reading, its name and its bytes are known.
+                parts = parts if parts is not None else [StoredPart("", NOT_OPENED)]
                 found += FileRead(*about, digest=digest, parts=parts, default=self.default).found()
         return found
 

@@ -1,6 +1,7 @@
-"""A step's result with a hash before it, so that damage on the disk is noticed."""
+"""Hashes in the store of texts: of a step's result and of what is noted of a file. By them, damage is noticed."""
 
 import hashlib
+from collections.abc import Sequence
 
 
 def sealed(said: bytes, became: bytes) -> bytes:
@@ -14,3 +15,8 @@ def unsealed(row: object, became: object) -> bytes | None:
         return None
     said = row[hashlib.sha256().digest_size :]
     return said if sealed(said, became) == row else None
+
+
+def seal_of_file(row: Sequence[object]) -> bytes:
+    """Of what is noted of a file. Damage may have made anything of its numbers and bytes."""
+    return hashlib.sha256(repr(tuple(row)).encode()).digest()

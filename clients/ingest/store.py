@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from clients.ingest import answers
+from clients.ingest import answers, tables
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.parser import Part
 from clients.ingest.pipe import BadAnswer, Frame
@@ -31,20 +31,6 @@ from federation.wire import canonical_cbor
 FORMAT = 100
 """See federation/formats.py."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    folder BLOB NOT NULL, path BLOB NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    sha256 BLOB NOT NULL, reading BLOB NOT NULL, together BLOB, ctime_ns INTEGER NOT NULL DEFAULT -1,
-    PRIMARY KEY (folder, path)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS mounts (folder BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parts (
-    reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
-    PRIMARY KEY (reading, number)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, characters INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS steps (
-    text BLOB NOT NULL, step TEXT NOT NULL, key BLOB NOT NULL, said BLOB NOT NULL, became BLOB,
-    PRIMARY KEY (text, step)) WITHOUT ROWID;
-"""
 _SETTLED_NS = 3 * 10**9
 """A file that was written to so shortly before it was read may be written to again without a new time: file servers
 count in steps of up to two seconds. It is read again next time."""
@@ -70,6 +56,19 @@ class TextMissing(RengoError):
     ja = (
         "{path} にある文書のテキスト（SHA-256 {sha256}）が失われたか改変されています。学習には使いません。"
         "`rengo member data purge` で削除すると、文書を読み直します。"
+    )
+    exit_code = 10
+
+
+class ReadingDamaged(RengoError):
+    """What was read of {path} before is damaged in {store}, or of another version, and the file cannot be read now:
+    which copies of it are forbidden is not known. Make it readable again; if it may be forgotten:
+    `rengo member data forget {path}`."""
+
+    ja = (
+        "{path} から以前読み取った内容が {store} の中で破損しているか別の版のもので、ファイルも現在読めないため、"
+        "同じ内容の文書を使ってよいか判断できません。ファイルを読めるようにしてください。"
+        "無視してよい場合は `rengo member data forget {path}` を実行してください。"
     )
     exit_code = 10
 
@@ -166,8 +165,8 @@ class Texts:
             # NORMAL: a process that is killed loses nothing, a power cut perhaps the last readings, never the whole.
             # Deleted text is overwritten in the file.
             pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;"
-            self._db.executescript(f"{pragmas} {_SCHEMA} PRAGMA user_version={FORMAT}")
-            self._add_ctime()
+            self._db.executescript(f"{pragmas} {tables.SCHEMA} PRAGMA user_version={FORMAT}")
+            tables.add_columns(self._db)
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise TextsUnreadable(path=path, detail=_kind(error)) from error
@@ -185,21 +184,14 @@ class Texts:
 
     def digest_of(self, folder: Path, path: Path, stamp: Stamp) -> bytes | None:
         """SHA-256 of a file, as long as its stamp is what it was when it was read."""
-        row = self._db.execute(
-            "SELECT sha256 FROM files WHERE folder = ? AND path = ? AND size = ? AND mtime_ns = ? AND inode = ? "
-            "AND ctime_ns = ?",
-            (os.fsencode(folder), os.fsencode(path), *stamp),
-        ).fetchone()
-        return row[0] if row else None
+        noted = tables.noted(self._db, *_rows(folder, [path])[0])
+        return noted.digest if noted and noted.is_whole and noted.stamp == stamp else None
 
     def note(self, folder: Path, path: Path, stamp: Stamp, digest: bytes, reading: bytes) -> None:
         """Remember which bytes a file had when its stamp was `stamp`, and the key of what was read of them."""
         if time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns) < _SETTLED_NS:
             stamp = stamp._replace(mtime_ns=-1)
-        key = os.fsencode(folder), os.fsencode(path)
-        row = (*key, *stamp, digest, reading)
-        columns = "folder, path, size, mtime_ns, inode, ctime_ns, sha256, reading"
-        self._db.execute(f"INSERT OR REPLACE INTO files ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        tables.note(self._db, (os.fsencode(folder), os.fsencode(path), *stamp, digest, reading))
 
     def forget_together(self, folder: Path) -> None:
         """Nothing of `folder` is read together with others, until it is noted."""
@@ -219,11 +211,17 @@ class Texts:
         """The files that `count` counts."""
         return self._paths("SELECT path FROM files WHERE folder = ?", folder)
 
-    def last(self, folder: Path, path: Path) -> tuple[bytes, list[StoredPart]]:
-        """SHA-256 of a file that `count` counts when it was last read, and what was read of it."""
-        query, key = "SELECT sha256, reading FROM files WHERE folder = ? AND path = ?", _rows(folder, [path])[0]
-        row = self._db.execute(query, key).fetchone()
-        return (row[0], self.parts(row[1]) or []) if row else (b"", [])
+    def last(self, folder: Path, path: Path) -> tuple[bytes, list[StoredPart] | None]:
+        """SHA-256 of a file that `count` counts when it was last read, and what was read of it; None if that was not
+        kept. Raises ReadingDamaged."""
+        noted = tables.noted(self._db, *_rows(folder, [path])[0])
+        if noted is None:
+            return b"", None
+        parts = self.parts(noted.reading)
+        kept = self._db.execute("SELECT 1 FROM parts WHERE reading = ?", (noted.reading,)).fetchone()
+        if not (noted.is_whole or noted.is_unsealed) or (kept and parts is None):
+            raise ReadingDamaged(path=path, store=self.path)
+        return noted.digest, parts
 
     def mounts(self, folder: Path) -> set[Path]:
         """What of `folder`, itself included, was a file system of its own when it was last listed."""
@@ -348,11 +346,6 @@ class Texts:
         """Of each step there is one result for a text: what was made by other settings or older code is replaced."""
         row = digest, step, _step_key(settings), sealed(said, became or b""), became
         self._db.execute("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
-
-    def _add_ctime(self) -> None:
-        """To a store from before there was this column: every file is hashed once."""
-        if not any(column[1] == "ctime_ns" for column in self._db.execute("PRAGMA table_info(files)")):
-            self._db.execute("ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT -1")
 
     def _paths(self, query: str, folder: Path) -> list[Path]:
         return [Path(os.fsdecode(path)) for (path,) in self._db.execute(query, (os.fsencode(folder),))]

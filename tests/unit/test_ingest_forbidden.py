@@ -57,7 +57,8 @@ def test_what_a_marked_file_says_is_forbidden_under_every_name(tmp_path: Path) -
 def test_a_marked_file_that_cannot_be_read_now_still_forbids_its_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, denied: str
 ) -> None:
-    marked = put(tmp_path / "極秘" / "原本.txt", "主軸を点検する。")
+    marked = put(tmp_path / "極秘" / "原本.txt", "")
+    marked.write_bytes("主軸を点検する。".encode("cp932"))  # its bytes say nothing of the copy's
     put(tmp_path / "公開" / "写し.txt", "主軸を点検する。")
     put(tmp_path / "公開" / "別.txt", "弁を閉じる。")
     with Texts() as texts:

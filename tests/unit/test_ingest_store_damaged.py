@@ -1,16 +1,21 @@
 """Damage within the store of texts: made again where it can be, else an error that quotes nothing."""
 
+import errno
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clients.ingest import Texts, read_folders
+from clients.ingest.content import Unusable
+from clients.ingest.parser import Part
 from clients.ingest.personal.settings import DEFAULT_SETTINGS
 from clients.ingest.preparing import prepared
-from clients.ingest.store import TextMissing
+from clients.ingest.store import ReadingDamaged, TextMissing
+from clients.ingest.together import Request
 from clients.similarity import sketch
-from tests.unit.test_ingest_store import Watched, found
+from tests.unit.test_ingest_store import Watched, an_hour_later, fail_to_open, found
 
 
 @pytest.fixture
@@ -61,3 +66,101 @@ def test_what_is_said_of_a_file_is_read_again(folder: Path, tmp_path: Path) -> N
             parser.read.clear()
             assert found(read_folders([folder], texts, parser)) == before
             assert len(parser.read) == 4
+
+
+class TestFiles:
+    """What is noted of a file: four of them, the first marked, with a copy that is forbidden by it."""
+
+    @pytest.fixture
+    def folder(self, folder: Path) -> Path:
+        (folder / "極秘").mkdir()
+        for name in ("極秘/原本.txt", "写し.txt"):
+            (folder / name).write_text("主軸を点検する。", encoding="utf-8")
+        return folder
+
+    @pytest.fixture
+    def texts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Texts]:
+        an_hour_later(monkeypatch)  # files that do not change are not opened again
+        with Texts(tmp_path / "texts.sqlite") as texts:
+            yield texts
+
+    @pytest.mark.parametrize("damage", [f"{column} = x'00'" for column in ("sha256", "reading", "seal")])
+    def test_a_damaged_row_is_made_again(self, folder: Path, texts: Texts, damage: str) -> None:
+        before = found(read_folders([folder], texts))
+        rows = self.rows(texts)
+        self.change(texts, damage)
+        assert found(read_folders([folder], texts)) == before
+        assert self.rows(texts) == rows
+
+    def test_a_digest_of_another_file_of_that_name_is_not_believed(self, folder: Path, texts: Texts) -> None:
+        """Its text would be taken for the marked one's, and the copy of that for a file like any other."""
+        (folder / "公開").mkdir()
+        (folder / "公開" / "原本.txt").write_text("弁を閉じる。", encoding="utf-8")
+        before = found(read_folders([folder], texts))
+        of_another = f"(SELECT sha256 FROM files WHERE {self.called('公開')})"  # noqa: S608  # of these
+        self.change(texts, f"sha256 = {of_another}")
+        assert found(read_folders([folder], texts)) == before
+
+    @pytest.mark.parametrize("damage", ["sha256 = x'00'", "reading = x'00'", "inode = 1 - inode", "said"])
+    def test_what_a_file_forbids_that_cannot_be_read_now_is_not_forgotten(
+        self, folder: Path, texts: Texts, monkeypatch: pytest.MonkeyPatch, damage: str
+    ) -> None:
+        read_folders([folder], texts)
+        if damage == "said":
+            with sqlite3.connect(texts.path or "") as database:
+                database.execute("UPDATE parts SET said = '{'")
+        else:
+            self.change(texts, damage)
+        with monkeypatch.context() as failing:
+            fail_to_open(failing, "原本.txt", errno.EACCES)
+            with pytest.raises(ReadingDamaged, match=r"data forget .*原本\.txt"):
+                read_folders([folder], texts)
+        assert "写し.txt" not in found(read_folders([folder], texts))[0]
+        self.change(texts, "seal = x'00'")
+        assert texts.forget(folder / "極秘" / "原本.txt") == 1
+        with monkeypatch.context() as failing:
+            fail_to_open(failing, "原本.txt", errno.EACCES)
+            assert "写し.txt" in found(read_folders([folder], texts))[0]
+
+    def test_a_store_from_before_there_were_seals_forbids_what_it_forbade(
+        self, folder: Path, texts: Texts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert texts.path is not None
+        with Watched() as parser:
+            read_folders([folder], texts, parser)
+            parser.read.clear()
+            with sqlite3.connect(texts.path) as database:
+                database.execute("ALTER TABLE files DROP COLUMN seal")
+            with Texts(texts.path) as again, monkeypatch.context() as failing:
+                fail_to_open(failing, "原本.txt", errno.EACCES)
+                assert "写し.txt" not in found(read_folders([folder], again, parser))[0]
+            assert parser.read == []  # hashed alone
+
+    def test_bytes_that_a_marked_file_forbids_stay_forbidden_though_its_reading_was_not_kept(
+        self, folder: Path, texts: Texts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Slow(Watched):
+            def parts(self, descriptor: int, name: str, request: Request | None = None) -> list[Part]:
+                slow = name == "原本.txt"
+                return (
+                    [Part("", Unusable("slow", "遅い", again=True))]
+                    if slow
+                    else super().parts(descriptor, name, request)
+                )
+
+        with Slow() as parser:
+            assert "写し.txt" not in found(read_folders([folder], texts, parser))[0]
+            fail_to_open(monkeypatch, "原本.txt", errno.EACCES)
+            assert "写し.txt" not in found(read_folders([folder], texts, parser))[0]
+
+    def called(self, name: str) -> str:
+        return f"instr(path, x'{name.encode().hex()}')"
+
+    def change(self, texts: Texts, damage: str) -> None:
+        with sqlite3.connect(texts.path or "") as database:
+            changed = database.execute(f"UPDATE files SET {damage} WHERE {self.called('極秘')}")  # noqa: S608  # of these
+            assert changed.rowcount == 1
+
+    def rows(self, texts: Texts) -> list[object]:
+        with sqlite3.connect(texts.path or "") as database:
+            return database.execute("SELECT * FROM files ORDER BY path").fetchall()

@@ -60,6 +60,17 @@ def test_a_months_export_of_both_sides_is_in_no_part(site: Site, name: str, gone
     assert not next_job(site)[name]
 
 
+def test_a_new_day_that_a_months_export_tells_too_is_used(site: Site) -> None:
+    """Being in one family with it, it would be in no part either."""
+    (data_of(site) / "日報03.csv").unlink()
+    freeze(site)
+    written(data_of(site), "日報03.csv", [3])
+    written(data_of(site), "月報.csv", list(range(18)))
+    second = next_job(site)
+    assert not second["月報.csv"]
+    assert second["日報03.csv"]
+
+
 def test_an_export_of_held_out_days_is_held_out_and_one_of_new_days_is_dealt(site: Site) -> None:
     first = uses(freeze(site))
     written(data_of(site), "held.csv", days(first, HELD))
