@@ -1,4 +1,4 @@
-"""Hashes in the store of texts: of a step's result and of what is noted of a file. By them, damage is noticed."""
+"""Hashes in the store of texts: of a step's result, and of rows on files. By them, damage is noticed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,6 +17,6 @@ def unsealed(row: object, became: object) -> bytes | None:
     return said if sealed(said, became) == row else None
 
 
-def seal_of_file(row: Sequence[object]) -> bytes:
-    """Of what is noted of a file. Damage may have made anything of its numbers and bytes."""
+def seal_of_row(row: Sequence[object]) -> bytes:
+    """Of a row as it was written. Damage may have made anything of its numbers and bytes."""
     return hashlib.sha256(repr(tuple(row)).encode()).digest()

@@ -23,7 +23,7 @@ from clients.ingest import answers, tables
 from clients.ingest.content import Content, Facts, LeftOut, LogSpan, Unusable
 from clients.ingest.parser import Part
 from clients.ingest.pipe import BadAnswer, Frame
-from clients.ingest.sealing import sealed, unsealed
+from clients.ingest.sealing import seal_of_row, sealed, unsealed
 from federation.errors import RengoError
 from federation.formats import require_readable
 from federation.wire import canonical_cbor
@@ -250,14 +250,17 @@ class Texts:
     def parts(self, reading: bytes) -> list[StoredPart] | None:
         """What was read under this key; None if nothing was yet."""
         rows = self._db.execute(
-            "SELECT name, said, parts.text, characters FROM parts LEFT JOIN texts ON sha256 = parts.text "
-            "WHERE reading = ? ORDER BY number",
+            "SELECT characters, seal, reading, number, name, said, parts.text "
+            "FROM parts LEFT JOIN texts ON sha256 = parts.text WHERE reading = ? ORDER BY number",
             (reading,),
         ).fetchall()
-        if not rows or any(digest is not None and characters is None for _, _, digest, characters in rows):
+        if not rows or any(seal not in (b"", seal_of_row(row)) for _, seal, *row in rows):
             return None
         try:
-            return [StoredPart(name, self._result(said, digest, characters)) for name, said, digest, characters in rows]
+            return [
+                StoredPart(name, self._result(said, digest, characters))
+                for characters, _, _, _, name, said, digest in rows
+            ]
         except (ValueError, KeyError, TypeError, RecursionError, BadAnswer):
             return None  # damaged, or written by others: what can be read again is
 
@@ -268,7 +271,11 @@ class Texts:
             kept = [self._kept(part) for part in parts]
             if not any(isinstance(part.result, Unusable) and part.result.again for part in parts):
                 rows = [(reading, number, part.name, *_said(part.result)) for number, part in enumerate(kept)]
-                self._db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?)", rows)
+                self._db.execute("DELETE FROM parts WHERE reading = ?", (reading,))  # damaged ones
+                self._db.executemany(
+                    "INSERT INTO parts (reading, number, name, said, text, seal) VALUES (?, ?, ?, ?, ?, ?)",
+                    ((*row, seal_of_row(row)) for row in rows),
+                )
         return kept
 
     def add(self, text: str) -> Stored:

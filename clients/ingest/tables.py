@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any, NamedTuple
 
-from clients.ingest.sealing import seal_of_file
+from clients.ingest.sealing import seal_of_row
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -14,22 +14,22 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS mounts (folder BLOB NOT NULL, path BLOB NOT NULL, PRIMARY KEY (folder, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
     reading BLOB NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL, text BLOB,
-    PRIMARY KEY (reading, number)) WITHOUT ROWID;
+    seal BLOB NOT NULL DEFAULT x'', PRIMARY KEY (reading, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (sha256 BLOB PRIMARY KEY, characters INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (
     text BLOB NOT NULL, step TEXT NOT NULL, key BLOB NOT NULL, said BLOB NOT NULL, became BLOB,
     PRIMARY KEY (text, step)) WITHOUT ROWID;
 """
-_LATER = {"ctime_ns": "INTEGER NOT NULL DEFAULT -1", "seal": "BLOB NOT NULL DEFAULT x''"}
-"""Columns of `files` that a store from before does not have. Without them, every file is hashed once."""
+_SEAL = "BLOB NOT NULL DEFAULT x''"
+_LATER = (("files", "ctime_ns", "INTEGER NOT NULL DEFAULT -1"), ("files", "seal", _SEAL), ("parts", "seal", _SEAL))
+"""Columns that a store from before does not have. Without those of `files`, every file is hashed once."""
 
 
 def add_columns(db: sqlite3.Connection) -> None:
     """To a store from before there were these."""
-    there = {column[1] for column in db.execute("PRAGMA table_info(files)")}
-    for name, kind in _LATER.items():
-        if name not in there:
-            db.execute(f"ALTER TABLE files ADD COLUMN {name} {kind}")
+    for table, name, kind in _LATER:
+        if name not in {column[1] for column in db.execute(f"PRAGMA table_info({table})")}:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 class Noted(NamedTuple):
@@ -53,10 +53,10 @@ def noted(db: sqlite3.Connection, folder: bytes, path: bytes) -> Noted | None:
     if found is None:
         return None
     *facts, seal = found
-    return Noted(tuple(facts[2:6]), facts[6], facts[7], seal == seal_of_file(facts), seal == b"")
+    return Noted(tuple(facts[2:6]), facts[6], facts[7], seal == seal_of_row(facts), seal == b"")
 
 
 def note(db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     """A file's row but for its seal, in the order above."""
     marks = ", ".join("?" * (len(row) + 1))
-    db.execute(f"INSERT OR REPLACE INTO files ({_NOTED}) VALUES ({marks})", (*row, seal_of_file(row)))  # noqa: S608
+    db.execute(f"INSERT OR REPLACE INTO files ({_NOTED}) VALUES ({marks})", (*row, seal_of_row(row)))  # noqa: S608

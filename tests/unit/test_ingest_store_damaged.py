@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_what_is_said_of_a_file_is_read_again(folder: Path, tmp_path: Path) -> N
             parser.read.clear()
             assert found(read_folders([folder], texts, parser)) == before
             assert len(parser.read) == 4
+
+
+@pytest.mark.parametrize("damage", ["name = 'x' || name", "number = number + 5", "text = x'00'", "seal = x'00'"])
+def test_what_an_archive_holds_is_read_again(folder: Path, tmp_path: Path, damage: str) -> None:
+    """Marks are in names, too, and a name is nowhere else."""
+    with zipfile.ZipFile(folder / "資料.zip", "w") as archive:
+        archive.writestr("秘_図面.txt", "主軸を点検する。")
+        archive.writestr("別.txt", "弁を閉じる。")
+    path = tmp_path / "texts.sqlite"
+    with Texts(path) as texts, Watched() as parser:
+        before = found(read_folders([folder], texts, parser))
+        with sqlite3.connect(path) as database:
+            database.execute(f"UPDATE parts SET {damage} WHERE name LIKE '秘%'")  # noqa: S608  # one of these
+        for again in (["資料.zip"], []):
+            parser.read.clear()
+            assert found(read_folders([folder], texts, parser)) == before
+            assert parser.read == again
 
 
 class TestFiles:
