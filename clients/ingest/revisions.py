@@ -33,6 +33,7 @@ _SAID = (
 _REVISION = re.compile(
     rf"[\s_.(\[【〈<-]*(?:{'|'.join(_SAID)})[\s)\]】〉>]*(?:\([\d年月日版./-]{{1,12}}\))?", re.IGNORECASE
 )
+_LONGEST = 100  # characters that are looked at: an archive's names may be as long as they like
 _KANJI = {character: number for number, character in enumerate("一二三四五六七八九十", 1)}  # up to 九十九
 
 
@@ -82,7 +83,7 @@ def _taken_apart(name: str) -> tuple[str, tuple[int, ...]]:
     """(path without revision and suffix, the revision)."""
     folder, _, file = name.rpartition("/")
     stem = unicodedata.normalize("NFKC", file.rpartition(".")[0] or file)
-    for found in _REVISION.finditer(stem):
+    for found in _REVISION.finditer(stem, max(0, len(stem) - _LONGEST)):
         if found.end() == len(stem) and found.start():
             said = next(filter(None, found.groups()))
             return f"{folder}/{stem[: found.start()]}".casefold(), tuple(map(_number, said.split(".")))

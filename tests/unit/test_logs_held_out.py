@@ -166,11 +166,13 @@ def test_held_out_events_are_known_again_in_another_form(site: Site) -> None:
 
 
 class TestChosenRows:
-    def test_one_tag_that_all_machines_have_makes_no_two_logs_one(self) -> None:
-        times = np.arange(600, dtype=np.int64) * 60_000
-        outside, *own = np.random.default_rng(2).random((7, 600))
-        one, other = (told_rows.stretches((times, tag) for tag in (outside, *tags)) for tags in (own[:3], own[3:]))
-        assert len(one) > 40
+    @pytest.mark.parametrize(("shared", "own"), [(1, 1), (1, 3), (2, 2)])
+    def test_tags_that_all_machines_have_make_no_two_logs_one(self, shared: int, own: int) -> None:
+        times = np.arange(6000, dtype=np.int64) * 60_000
+        tags = np.random.default_rng(2).random((shared + 2 * own, 6000))
+        outside, mine, others = tags[:shared], tags[shared : shared + own], tags[shared + own :]
+        one, other = (told_rows.stretches((times, tag) for tag in (*outside, *each)) for each in (mine, others))
+        assert len(one) > 400
         assert not np.isin(one, other).any()
 
     def test_counters_and_standing_machines_are_no_sign(self) -> None:

@@ -36,9 +36,10 @@ def mixed(bits: Hashes) -> Hashes:
 
 
 def stretches(tags: Iterable[Readings]) -> Hashes:
-    """Of one machine's log: for each stretch what two of its tags read (one, if there is no other), by the smallest
-    hashes of all. So a column more or less, which changes every row, leaves many stretches what they are; and one tag
-    that all machines have, such as the temperature outside, makes no two logs one."""
+    """Of one machine's log: for each stretch what three of its tags read (all, if there are fewer), by the smallest
+    hashes of all; of three tags also what two of them read. So a column more or less, which changes every row, leaves
+    many stretches what they are; and one tag or two that all machines have, such as the temperature outside, make no
+    two logs one."""
     of_tags = [_NONE, *(_of_tag(times, values) for times, values in tags)]
     begins, hashes = (np.concatenate(each) for each in zip(*of_tags, strict=True))
     if not len(begins):
@@ -46,8 +47,9 @@ def stretches(tags: Iterable[Readings]) -> Hashes:
     order = np.lexsort((hashes, begins))
     begins, hashes = begins[order], hashes[order]
     _, first, count = np.unique(begins, return_index=True, return_counts=True)
-    beside = np.where(count > 1, hashes[np.minimum(first + 1, len(hashes) - 1)], np.uint64(0))
-    return as_stretches(mixed(hashes[first]) + beside)
+    one, two, three = (hashes[np.minimum(first + place, len(hashes) - 1)] for place in range(3))
+    of_two = mixed(one) + np.where(count > 1, two, np.uint64(0))
+    return as_stretches(np.concatenate([of_two[count <= 3], (mixed(of_two) + three)[count >= 3]]))
 
 
 def as_stretches(hashes: Hashes) -> Hashes:
