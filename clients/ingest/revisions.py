@@ -19,7 +19,7 @@ _OLD = re.compile(
 )
 # In a file's own name: by itself, between signs or blanks, as in 手順_旧版 and 【廃版】手順.
 _OLD_FILE = re.compile(
-    rf"(?<![^\W_])(?:{_STALE}|obsolete|superseded)(?![^\W_])|(?:^|[_(\[【〈<])(?:旧|old)(?:[_)\]】〉>]|$)",
+    rf"(?<![^\W_])(?:{_STALE}|obsolete|superseded)(?![^\W_])|(?:^|[_(\[【〈<])(?:旧|old)[_)\]】〉>]|_(?:旧|old)$",
     re.IGNORECASE,
 )
 _ARCHIVE = ".zip"
