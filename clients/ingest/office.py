@@ -17,7 +17,7 @@ _NOTES = ("word/footnotes.xml", "word/endnotes.xml")
 # Headers and the like, by whatever names: all beside the body but what holds no words of the author's.
 _WORDLESS = "document|footnotes|endnotes|styles|stylesWithEffects|settings|webSettings|fontTable|numbering"
 _AROUND = re.compile(rf"word/(?!(?:{_WORDLESS})\.)(?:headers/|footers/)?[^/]+\.xml", re.IGNORECASE)
-_ENCLOSED = re.compile(r"\s*EQ\s.*", re.IGNORECASE | re.DOTALL)  # Word's 囲い文字: EQ \o\ac(○,秘)
+_ENCLOSED = re.compile(r"EQ\s[^()]{0,20}\([^()]{0,20}\)", re.IGNORECASE)  # Word's 囲い文字: EQ \o\ac(○,秘)
 _HEADING = re.compile(r"(?:Heading|見出し)\s*\d|Title", re.IGNORECASE)
 
 
@@ -28,9 +28,7 @@ def read(data: bytes) -> Content:
     for part in (_BODY, *_NOTES):
         if part in package.names:
             body.parse(package.part(part))
-    diagrams = [
-        f"{text}\n" for part in package.related(_BODY, "diagramData").values() for text in drawn(package.tree(part))
-    ]
+    diagrams = [f"{text}\n" for diagram in package.diagrams(_BODY) for text in drawn(diagram)]
     around = "\n".join([*body.around, package.around(_AROUND)])
     return Content("".join([*body.lines, *diagrams]).lstrip("\n"), Facts("docx"), around=around)
 
@@ -97,8 +95,7 @@ class _Body:
 
     def _close(self, tag: str) -> None:
         if tag == "p":
-            if _ENCLOSED.fullmatch(field := "".join(self._field)):
-                self.around.append(field)
+            self.around += _ENCLOSED.findall("".join(self._field))
             self._field.clear()
             text = "".join(self._paragraphs.pop()).strip()
             before = "\n" if self._is_heading and len(self._sinks) == 1 else ""

@@ -85,6 +85,10 @@ class Package:
             if each.get("TargetMode") != "External" and each.get("Type", "").endswith(f"/{kind}" if kind else "")
         }
 
+    def diagrams(self, name: str) -> Iterator[Element]:
+        """The words of SmartArt that a part shows, each once; those that are not there are passed over."""
+        yield from (self.tree(part) for part in sorted({*self.related(name, "diagramData").values()} & self.names))
+
 
 def parse(
     xml: bytes,

@@ -18,7 +18,7 @@ from clients.ingest.package import Package, drawn, without
 _MAIN = "xl/workbook.xml"
 _PLACE = re.compile(r"([A-Z]{1,3})([1-9][0-9]{0,6})")
 _TRUE = ("1", "true")
-_AROUND = re.compile(r"xl/(?:\w+/)?(?:threaded)?comments?\w*\.xml|xl/drawings/\w+\.vml", re.IGNORECASE)
+_AROUND = re.compile(r"xl/(?:\w+/)?(?:threaded)?comments?\w*\.xml|xl/drawings/vmlDrawing\d*\.vml", re.IGNORECASE)
 _FORMATTING = re.compile(r'&(?:"[^"]*"|[0-9]+|K(?:[0-9A-F]{6}|[0-9]{2}[+-][0-9]{3})|.)')
 _WORDS = {  # what is counted, in both languages
     "hidden": ("hidden sheets", "非表示シート"),
@@ -113,8 +113,7 @@ class _Workbook:
             tags = Counter(element.tag for element in without(root, "Fallback"))
             self.left_out["pictures"] += tags["pic"]
             self.left_out["charts"] += tags["chart"]
-            diagrams = (self._package.tree(each) for each in self._package.related(name, "diagramData").values())
-            found += [f"{text}\n" for each in (root, *diagrams) for text in drawn(each)]
+            found += [f"{text}\n" for each in (root, *self._package.diagrams(name)) for text in drawn(each)]
         for name in self._package.related(part, "comments").values():
             self.left_out["comments"] += sum(1 for _ in self._package.tree(name).iter("comment"))
         return found

@@ -28,8 +28,7 @@ def read(data: bytes) -> Content:
             continue
         lines += _lines(tree)
         around += (text for shape in tree.iter("sp") if _is_furniture(shape) for text in drawn(shape))
-        diagrams = package.related(slide, "diagramData").values()
-        lines += (f"{text}\n" for diagram in diagrams for text in drawn(package.tree(diagram)))
+        lines += (f"{text}\n" for diagram in package.diagrams(slide) for text in drawn(diagram))
         pictures += sum(1 for element in without(tree, "Fallback") if element.tag == "pic")
         notes += len(package.related(slide, "notesSlide"))
     left_out = (

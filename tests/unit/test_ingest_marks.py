@@ -82,6 +82,9 @@ def test_marks_in_names_of_files_and_folders(name: str, found: set[str]) -> None
                 ("まる秘", "秘"),
                 ("極祕", "極秘"),
                 ("機密", "秘"),
+                ("機密文書", "秘"),
+                ("【秘密資料】", "秘"),
+                ("厳秘扱い", "秘"),
                 ("社 | 外 | 秘", "社外秘"),
                 ("|社外秘|設計|", "社外秘"),
                 ("機密区分: **社外秘**", "社外秘"),
@@ -327,7 +330,9 @@ def test_a_mark_is_found_where_a_reader_leaves_it_out_of_the_text(tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize("runs", [["eq \\o\\ac(○,秘)"], ["EQ \\o\\ac(", "○,", "秘)"]])
+@pytest.mark.parametrize(
+    "runs", [["eq \\o\\ac(○,秘)"], ["DATE \\@ yyyy", "EQ \\o\\ac(○,秘)"], ["EQ \\o\\ac(", "○,", "秘)"]]
+)
 def test_a_character_that_word_encloses_is_a_mark_in_the_body_too(runs: list[str]) -> None:
     field = "".join(f"<w:r><w:instrText> {run}</w:instrText></w:r>" for run in runs)
     document = body(f"<w:p>{field}</w:p>" + "<w:p><w:r><w:t>弁を閉じる</w:t></w:r></w:p>" * 12)

@@ -149,22 +149,6 @@ def test_held_out_readings_are_not_trained_on_in_another_form(site: Site, how: s
     assert not next_job(site)["月報.csv"]
 
 
-def test_held_out_events_are_known_again_in_another_form(site: Site) -> None:
-    def events(name: str, header: str, more: str, of: range) -> None:
-        lines = [
-            header,
-            *(f"2026/11/{day:02} {hour:02}:00,主軸の異音を点検 {day}-{hour}{more}" for day in of for hour in range(24)),
-        ]
-        (data_of(site) / name).write_text("\n".join(lines) + "\n")
-
-    for day in range(1, 19):
-        events(f"日報{day:02}保全.csv", "日時,作業内容", "", range(day, day + 1))
-    first = uses(freeze(site))
-    held = next(int(name[2:4]) for name, use in first.items() if "保全" in name and use in HELD)
-    events("more.csv", "日時,作業,担当", ",甲", range(held, held + 1))
-    assert next_job(site)["more.csv"] in HELD
-
-
 class TestChosenRows:
     @pytest.mark.parametrize(("shared", "own"), [(1, 1), (1, 3), (2, 2)])
     def test_tags_that_all_machines_have_make_no_two_logs_one(self, shared: int, own: int) -> None:

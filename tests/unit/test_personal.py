@@ -141,6 +141,11 @@ class TestFinding:
             ("taro.yamada@example.\nco.jp", "co.jp"),
             ("内線 1234", "1234"),
             ("直通（1234）", "1234"),
+            ("内線 1234 本社", "1234"),
+            ("PHS 70123 日勤", "70123"),
+            ("内線 1234 A棟", "1234"),
+            ("内線（保全課） 1234", "1234"),
+            ("電話: 保全課 52345678", "52345678"),
         ],
     )
     def test_what_tries_to_slip_through(self, text: str, hidden: str) -> None:

@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -153,10 +152,7 @@ def _events(file: _File, name: str, site: Site, left_out: Counter[tuple[str, str
     told = {event.key for other in site.earlier for event in _companion(other, site.settings).events("")}
     new = [event for event in found if event.key not in told]
     left_out["events that were told before", "重複する記録"] += len(found) - len(new)
-    # Pairs of events too, without machine and names of columns: a column more changes every event.
-    said = [(str(event.time), event.longest) for event in new]
-    pairs = told_rows.as_stretches(_hashes([*one, *other] for one, other in pairwise(said)))
-    hashes = np.concatenate([_hashes(map(str, event.key) for event in new), pairs])
+    hashes = _hashes(map(str, event.key) for event in new)
     of_all = _digest(file.form.names)
     span = LogSpan(of_all, found[0].time, found[-1].time, told_rows.chosen(hashes)) if found else None
     return list(records(new, name)), span

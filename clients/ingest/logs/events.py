@@ -30,11 +30,6 @@ class Event(NamedTuple):
         """What makes it the same event in another export."""
         return self.time, self.machine, self.text
 
-    @property
-    def longest(self) -> str:
-        """The longest of its cells, without its column's name."""
-        return max((cell.rpartition(": ")[2] for cell in self.text.split(" | ")), key=len)
-
 
 def events(rows: Iterable[Row], form: Form, roles: Roles, machine: str, file: str) -> list[Event]:
     """All in the file by time, each once. `machine`: whose the file is, if no column says it."""

@@ -14,8 +14,9 @@ MOST = 2048
 DIGITS = 16  # of each
 _BEGINS = np.uint64(0b111)
 """A stretch begins where the hash of a row's time ends with these bits zero, in any export: eight rows in the mean."""
-_FEWEST, _TURNS = 4, 3  # rows of a stretch; changes of its slope: counters and steps are the same everywhere
-_NOISE = 1e-6  # of the largest reading: less is no change of slope
+_FEWEST, _TURNS = 4, 3
+"""Rows of a stretch; changes of its slope, in every other row at least. Counters and pulses are alike everywhere."""
+_NOISE = 1e-6  # of the usual reading: less is no change of slope
 _STRETCH = np.uint64(0xFFFF << 48)
 """Of a stretch's hash these bits are ones; of a row's they hardly ever are."""
 _FILL = np.uint64(0x9E3779B97F4A7C15)
@@ -40,7 +41,8 @@ def stretches(tags: Iterable[Readings]) -> Hashes:
     hashes of all; of three tags also what two of them read. So a column more or less, which changes every row, leaves
     many stretches what they are; and one tag or two that all machines have, such as the temperature outside, make no
     two logs one."""
-    of_tags = [_NONE, *(_of_tag(times, values) for times, values in tags)]
+    of_tags = [_NONE, *(_of_tag(times, values) for times, values in tags if len(times))]
+    several = len(of_tags) > 2
     begins, hashes = (np.concatenate(each) for each in zip(*of_tags, strict=True))
     if not len(begins):
         return begins
@@ -49,12 +51,8 @@ def stretches(tags: Iterable[Readings]) -> Hashes:
     _, first, count = np.unique(begins, return_index=True, return_counts=True)
     one, two, three = (hashes[np.minimum(first + place, len(hashes) - 1)] for place in range(3))
     of_two = mixed(one) + np.where(count > 1, two, np.uint64(0))
-    return as_stretches(np.concatenate([of_two[count <= 3], (mixed(of_two) + three)[count >= 3]]))
-
-
-def as_stretches(hashes: Hashes) -> Hashes:
-    """Hashes of something that no two logs tell by chance."""
-    return mixed(hashes) | _STRETCH
+    few = (count <= 3) & (count >= 1 + several)  # one tag of several, all machines may have
+    return mixed(np.concatenate([of_two[few], (mixed(of_two) + three)[count >= 3]])) | _STRETCH
 
 
 def _of_tag(times: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Hashes, Hashes]:
@@ -65,11 +63,11 @@ def _of_tag(times: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Hash
         return _NONE
     begins, ends = starts[:-1], starts[1:]  # what follows the last start may go on in another file
     sums = np.add.reduceat(mixed(keys + (values + 0.0).view(np.uint64)), starts)[:-1]
-    bends = np.abs(np.diff(values, 2)) > _NOISE * np.abs(values).max()
+    bends = np.abs(np.diff(values, 2)) > _NOISE * np.median(np.abs(values))
     turns = np.concatenate([[0], np.cumsum(bends)])
     told = ends - begins >= _FEWEST
     begins, ends = begins[told], ends[told]
-    telling = turns[ends - 2] - turns[begins] >= _TURNS
+    telling = turns[ends - 2] - turns[begins] >= np.maximum(_TURNS, (ends - begins) // 2)
     return times[begins[telling]].view(np.uint64), sums[told][telling]
 
 

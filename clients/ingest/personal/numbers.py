@@ -11,15 +11,21 @@ _FREE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-_./])"  # nothing before that makes i
 _END = r"(?![-_]?[0-9A-Za-z])(?!/[A-Za-z])"
 _GAP = r"(?:-\n {0,4}|\n {0,4}[-ー]|\)\n {0,4}|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
 _SHAPE = re.compile(rf"{_FREE}(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}")
-_UNIT = r"[kmM]?(?:[VAWN]|Hz|Ah|Pa|m|g)(?![A-Za-z])|[℃%φ相本個台人名階円年月日時分秒回条項以点線倍]"
-_BARE = re.compile(rf"(?<![0-9A-Za-z])\d{{3,11}}(?![-0-9A-Za-z]| ?(?:{_UNIT}))")
+# A unit of one kanji only right behind: 内線 1234 本社 is followed by a word.
+_UNIT = (
+    r" ?(?:[kmM]?(?:[VAWN]|Hz|Ah|Pa|m|g)(?![A-Za-z一-龥ぁ-んァ-ヶ])|[℃%])|[φ相本個台人名階円年月日時分秒回条項以点線倍]"
+)
+_BARE = re.compile(rf"(?<![0-9A-Za-z])\d{{3,11}}(?![-0-9A-Za-z]|{_UNIT})")
 
 _CALLED = (
     r"(?:電話|℡|☎|(?<![A-Za-z])(?:TEL|FAX|PHS|Phone|Mobile)|携帯|ファックス|ファクス|内線|外線|直通|代表"
     r"|フリーダイヤル|自宅)"
 )
 _TELEPHONE = re.compile(_CALLED, re.IGNORECASE)
-# Of a number that has no form of its own: 代表値, 直通弁 and 内線規程 are called so, too.
+_SURELY = re.compile(
+    r"電話(?!線|回線)|℡|☎|(?<![A-Za-z])(?:TEL(?![A-Z])|FAX|PHS)|ファックス|ファクス|内線(?!規程)", re.IGNORECASE
+)
+# Of a number that has no form of its own: 代表値, 直通弁 and 携帯端末 are called so, too.
 _RIGHT_BEFORE = re.compile(rf"{_CALLED}(?:番号|No\.?|電話)?[ :=|()\[\]./#は0-9-]{{0,20}}$", re.IGNORECASE)
 _OTHER_NUMBER = re.compile(
     r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
@@ -66,7 +72,8 @@ def telephones(context: Context) -> Iterator[Find]:
                 break
     for number in _BARE.finditer(context.text):
         before, *others = context.before(number.start()), *context.labels(number.start())
-        called = _RIGHT_BEFORE.search(before) or (not before and any(map(_RIGHT_BEFORE.search, others)))
+        called = any(map(_SURELY.search, (before, *others))) or bool(_RIGHT_BEFORE.search(before))
+        called = called or (not before and any(map(_RIGHT_BEFORE.search, others)))
         if called and _label(context, number.start()) is _TELEPHONE:
             yield Find("phone", *number.span())
 
