@@ -155,6 +155,6 @@ def _hold(held: contextlib.ExitStack, lock: contextlib.AbstractContextManager[No
 
 
 def _require_no_link(home: Home) -> None:
-    for path in (folder(home), *folder(home).glob("texts.sqlite*")):
+    for path in (folder(home), *folder(home).glob("texts.sqlite*"), folder(home) / "tokens"):
         if path.is_symlink():
             raise ExtractedIsLink(path=path)

@@ -27,7 +27,7 @@ MARKS = tuple(_SPELLED)
 _BRACKETS = r"【】\[\]〔〕《》"
 _ORNAMENT = r"(?:[^\w\n]|[_0-9])*"  # page numbers, too
 _BETWEEN = rf"\s{_BRACKETS}<>()〈〉■●◆★☆※*~〜/|:・_=—―-"
-_AFTER = r"(?:\s*(?:文書|資料|情報|図面?|扱い?)|\s*につき[^\n。|]{0,20})?"
+_AFTER = r"(?:\s*(?:文書|資料|情報|図面?|扱い?)|\s*につき[^\n|]{0,60})?"
 _THIS = r"(?:本|この)(?:書類?|資料|文書|図面?|ファイル|手順書|マニュアル|データ)は?、?\s*"
 _IS = r"(?:です|である|とする|とします)?。?"
 _ANYWHERE = {mark: re.compile(spelled) for mark, spelled in _SPELLED.items()}

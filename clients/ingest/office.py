@@ -63,6 +63,7 @@ class _Body:
         elif tag == "textpath":  # WordArt, as a stamp may be
             self.around.append(attributes.get("string", ""))
         elif space in _WORD:
+            self._field.append(attributes.get(f"{space} instr", ""))
             self._open(tag, attributes.get(f"{space} val", ""))
 
     def _open(self, tag: str, value: str) -> None:

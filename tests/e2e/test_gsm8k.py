@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aggregator.simulate import cli
+from aggregator.simulate import cli, probes
 from aggregator.simulate.config import SimulateConfig
 from clients.ingest import read_documents
 from federation import load_plan
@@ -103,6 +103,7 @@ def test_the_preset_runs_from_distributed_files_to_solved_shares_in_every_arm(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = converted(folder, monkeypatch, "--shots", "1", "--questions", "2")
+    monkeypatch.setattr(probes, "SOLUTION_TOKENS", 32)  # nine adapters write two solutions each
     given = [
         "experiment=gsm8k",
         f"data={target / 'members'}",

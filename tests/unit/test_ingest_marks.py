@@ -77,6 +77,7 @@ def test_marks_in_names_of_files_and_folders(name: str, found: set[str]) -> None
                 ("社外持ち出し不可", "持出禁止"),
                 ("社外秘につき取扱注意", "社外秘"),
                 ("本資料は社外秘です。", "社外秘"),
+                ("本書は社外秘につき、無断での複製・転載・第三者への開示を固く禁じます。", "社外秘"),
                 ("この文書は関係者限りとする", "関係者限り"),
                 ("客先支給図", "客先支給"),
                 ("まる秘", "秘"),
@@ -337,6 +338,11 @@ def test_a_character_that_word_encloses_is_a_mark_in_the_body_too(runs: list[str
     field = "".join(f"<w:r><w:instrText> {run}</w:instrText></w:r>" for run in runs)
     document = body(f"<w:p>{field}</w:p>" + "<w:p><w:r><w:t>弁を閉じる</w:t></w:r></w:p>" * 12)
     assert readers.parse(document, "a.docx").marks == {"秘"}
+
+
+def test_an_enclosed_character_in_a_simple_field_is_a_mark() -> None:
+    field = '<w:p><w:fldSimple w:instr=" EQ \\o\\ac(○,秘) "/></w:p>'
+    assert readers.parse(body(field + "<w:p><w:r><w:t>弁を閉じる</w:t></w:r></w:p>" * 12), "a.docx").marks == {"秘"}
 
 
 def test_what_reviewers_and_notes_say_about_marks_is_none() -> None:

@@ -148,13 +148,14 @@ class TestPurge:
             site.run(*command)
         assert [path.name for path in elsewhere.iterdir()] == ["keep.txt"]
 
-    def test_keeps_and_purges_no_text_at_the_end_of_a_link(self, site: Site, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["texts.sqlite", "tokens"])
+    def test_keeps_and_purges_no_text_at_the_end_of_a_link(self, site: Site, tmp_path: Path, name: str) -> None:
         extracted.folder(site.home).mkdir()
-        (extracted.folder(site.home) / "texts.sqlite").symlink_to(tmp_path / "elsewhere.sqlite")
+        (extracted.folder(site.home) / name).symlink_to(tmp_path / "elsewhere")
         for command in (["data", "report"], ["data", "purge", "--yes"]):
             with pytest.raises(extracted.ExtractedIsLink):
                 site.run(*command)
-        assert not (tmp_path / "elsewhere.sqlite").exists()
+        assert not (tmp_path / "elsewhere").exists()
 
     def test_removes_no_file_that_a_link_leads_to(self, site: Site, tmp_path: Path) -> None:
         freeze(site)

@@ -8,7 +8,7 @@ beside the windows that they fell into or followed. What the site knows better s
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,14 +152,10 @@ def _events(file: _File, name: str, site: Site, left_out: Counter[tuple[str, str
     told = {event.key for other in site.earlier for event in _companion(other, site.settings).events("")}
     new = [event for event in found if event.key not in told]
     left_out["events that were told before", "重複する記録"] += len(found) - len(new)
-    hashes = _hashes(map(str, event.key) for event in new)
+    hashes = np.array([int(_digest([*map(str, event.key)])[:16], 16) for event in new], dtype=np.uint64)
     of_all = _digest(file.form.names)
     span = LogSpan(of_all, found[0].time, found[-1].time, told_rows.chosen(hashes)) if found else None
     return list(records(new, name)), span
-
-
-def _hashes(keys: Iterable[Iterable[str]]) -> told_rows.Hashes:
-    return np.array([int(_digest(list(key))[:16], 16) for key in keys], dtype=np.uint64)
 
 
 def _companion(other: Companion, settings: Settings) -> _File:

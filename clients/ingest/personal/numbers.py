@@ -17,16 +17,14 @@ _UNIT = (
 )
 _BARE = re.compile(rf"(?<![0-9A-Za-z])\d{{3,11}}(?![-0-9A-Za-z]|{_UNIT})")
 
-_CALLED = (
-    r"(?:電話|℡|☎|(?<![A-Za-z])(?:TEL|FAX|PHS|Phone|Mobile)|携帯|ファックス|ファクス|内線|外線|直通|代表"
-    r"|フリーダイヤル|自宅)"
+_SURELY = (
+    r"(?:電話(?!線|回線)|℡|☎|(?<![A-Za-z])(?:TEL(?:EPHONE)?(?![A-Za-z])|FAX|PHS)|ファックス|ファクス|内線(?!規程))"
 )
-_TELEPHONE = re.compile(_CALLED, re.IGNORECASE)
-_SURELY = re.compile(
-    r"電話(?!線|回線)|℡|☎|(?<![A-Za-z])(?:TEL(?![A-Z])|FAX|PHS)|ファックス|ファクス|内線(?!規程)", re.IGNORECASE
-)
-# Of a number that has no form of its own: 代表値, 直通弁 and 携帯端末 are called so, too.
-_RIGHT_BEFORE = re.compile(rf"{_CALLED}(?:番号|No\.?|電話)?[ :=|()\[\]./#は0-9-]{{0,20}}$", re.IGNORECASE)
+_PERHAPS = r"(?:(?<![A-Za-z])(?:Phone|Mobile)|携帯|外線|直通|代表|フリーダイヤル|自宅)"  # also 代表値, 直通弁, 携帯端末
+_NUMBER = r"(?:[ .]?(?:番号|No\.?))?"
+_SURE_LABEL = re.compile(_SURELY, re.IGNORECASE)
+_TELEPHONE = re.compile(rf"(?:{_SURELY}|{_PERHAPS}){_NUMBER}", re.IGNORECASE)
+_RIGHT_BEFORE = re.compile(rf"{_PERHAPS}(?:電話)?{_NUMBER}[ :=|()\[\]./#は0-9-]{{0,20}}$", re.IGNORECASE)
 _OTHER_NUMBER = re.compile(
     r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
     r"|(?<![A-Za-z])(?:lot|s/n|no|ver|rev|jis|iso|id|code|serial|p/n)(?![A-Za-z])",
@@ -71,10 +69,7 @@ def telephones(context: Context) -> Iterator[Find]:
                 yield Find("phone", shape.start() + (said[0] == "(" and ")" not in said), shape.start() + len(said))
                 break
     for number in _BARE.finditer(context.text):
-        before, *others = context.before(number.start()), *context.labels(number.start())
-        called = any(map(_SURELY.search, (before, *others))) or bool(_RIGHT_BEFORE.search(before))
-        called = called or (not before and any(map(_RIGHT_BEFORE.search, others)))
-        if called and _label(context, number.start()) is _TELEPHONE:
+        if _is_called(context, number.start()) and _label(context, number.start()) is _TELEPHONE:
             yield Find("phone", *number.span())
 
 
@@ -121,6 +116,14 @@ def ip_addresses(context: Context) -> Iterator[Find]:
             section = (not before or before.endswith("\n")) and after == ". "
             if not (own or section or _VERSION.search(before)):
                 yield Find("ip", *match.span())
+
+
+def _is_called(context: Context, place: int) -> bool:
+    """Whether a number without a form of its own is called a telephone's: by a word that means nothing else, or by one
+    that may mean other things where it stands right before the number, or right above it."""
+    before, above = context.before(place), context.labels(place)
+    near = (before,) if before else above
+    return any(map(_SURE_LABEL.search, (before, *above))) or any(map(_RIGHT_BEFORE.search, near))
 
 
 def _label(context: Context, place: int) -> re.Pattern[str] | None:
