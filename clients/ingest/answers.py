@@ -12,7 +12,7 @@ from clients.ingest.pipe import BadAnswer, Frame
 from federation.text import printable
 
 _LONGEST = 4_000  # characters of a name or a reason
-_ROWS = re.compile(rf"(?:[0-9a-f]{{{told_rows.DIGITS}}}){{0,{told_rows.MOST}}}")
+_ROWS = re.compile(rf"(?:[0-9a-f]{{{told_rows.DIGITS}}}){{0,{2 * told_rows.MOST}}}")
 
 
 class MoreMemoryNeeded(Exception):

@@ -171,3 +171,18 @@ class TestChosenRows:
         assert len(long) <= told_rows.MOST * told_rows.DIGITS
         assert told_rows.sharing([long, "", short, other]) == [(0, 2)]
         assert told_rows.sharing([]) == []
+
+    def test_a_day_is_known_by_its_stretches_in_a_years_export_of_other_columns(self) -> None:
+        """Rows are eight times as many, and these have nothing in common."""
+        minutes, day = 365 * 1440, slice(200 * 1440, 201 * 1440)
+        draw = np.random.default_rng(3)
+        times, tags = np.arange(minutes, dtype=np.int64) * 60_000, draw.random((2, minutes))
+        rows, others = draw.integers(0, 2**62, (2, minutes)).astype(np.uint64)
+        of_year, of_day = (
+            told_rows.stretches((times, tag) for tag in tags),
+            told_rows.stretches((times[day], tag[day]) for tag in tags),
+        )
+        year = told_rows.chosen(np.concatenate([rows, of_year]))
+        short = told_rows.chosen(np.concatenate([others[day], of_day]))
+        assert len(year) <= 2 * told_rows.MOST * told_rows.DIGITS
+        assert told_rows.sharing([year, short]) == [(0, 1)]

@@ -1,8 +1,8 @@
 """What a log tells, in short: so that readings that were held out are known again in any other export.
 
 Of each row a hash, and of each stretch of readings one that knows neither machine nor names of columns, as hexadecimal
-digits one behind the other. Of many only those that end with so many zero bits that no more than `MOST` are left: a
-long export and a short one choose the same of what both have.
+digits one behind the other. Of many rows only those that end with so many zero bits that no more than `MOST` are left,
+and likewise of many stretches: a long export and a short one choose the same of what both have.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-MOST = 2048
+MOST = 2048  # rows, and as many stretches
 DIGITS = 16  # of each
 _BEGINS = np.uint64(0b111)
 """A stretch begins where the hash of a row's time ends with these bits zero, in any export: eight rows in the mean."""
@@ -72,12 +72,18 @@ def _of_tag(times: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[Hash
 
 
 def chosen(hashes: Hashes) -> str:
-    """Of all hashes."""
-    left, ends = np.unique(hashes), 0
+    """Of all hashes. Rows, of which there are eight times as many, crowd no stretches out."""
+    of_all = np.unique(hashes)
+    parts = (_few(of_all[of_all < _STRETCH]), _few(of_all[of_all >= _STRETCH]))
+    return np.concatenate(parts).astype(">u8").tobytes().hex()
+
+
+def _few(left: Hashes) -> Hashes:
+    ends = 0
     while len(left) > MOST:
         ends += 1
         left = left[left & np.uint64(2**ends - 1) == 0]
-    return left.astype(">u8").tobytes().hex()
+    return left
 
 
 def sharing(logs: Sequence[str], only_stretches: bool = False) -> list[tuple[int, int]]:
