@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table as Grid
 
 from aggregator.simulate import compare_page, plots
+from aggregator.simulate.compare_probes import probed
 from aggregator.simulate.compare_words import WORDS, shown_difference, shown_interval
 from aggregator.simulate.report import Line
 from aggregator.simulate.rows import Part, Row, parts_of, plain
@@ -62,7 +63,11 @@ def compare(paths: Sequence[Path], out: Path, language: Language, as_json: bool)
     finished, unfinished = find_runs(paths)
     parts = parts_of([read_run(path) for path in finished])
     result: Line = {
-        "rows": [{"part": n, **plain(row, part.rows[0])} for n, part in enumerate(parts, start=1) for row in part.rows],
+        "rows": [
+            {"part": n, **plain(row, part.rows[0]), "probes": probed(row)}
+            for n, part in enumerate(parts, start=1)
+            for row in part.rows
+        ],
         "parts": [{"base_model": part.base_model, "test_text": part.test_text} for part in parts],
         "unfinished": [str(path) for path in unfinished],
     }

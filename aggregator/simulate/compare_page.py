@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 
+from aggregator.simulate.compare_probes import FIGURES, GENERAL, probed, what
 from aggregator.simulate.compare_words import WORDS, shown_difference, shown_interval
 from aggregator.simulate.differences import PAIRS
 from aggregator.simulate.rows import ARMS, Part, Row, varied
@@ -99,6 +100,7 @@ def _further(part: Part, word: dict[str, str]) -> list[_Table]:
     headings = [word["setting"], *map(_name, part.rows)]
     return [
         _leaving_out(part, word),
+        _probes(part, word),
         _Table(word["settings"], headings, differing, words=len(headings)),
         _Table(word["same"], [word["setting"], word["value"]], same, words=2, folded=True),
         _Table(
@@ -118,6 +120,24 @@ def _leaving_out(part: Part, word: dict[str, str]) -> _Table:
             rows.append([_name(row), printable(domain), *(shown_interval(found[name][domain]) for name in names)])
     headings = [word[name] for name in ("run", "without", *names)]
     return _Table(word["leaving"], headings, rows, word["leaving_note"], words=2)
+
+
+def _probes(part: Part, word: dict[str, str]) -> _Table:
+    """A line for each row and arm; figures that nobody has are left out."""
+    found = [(row, arm, figures) for row in part.rows for arm, figures in probed(row).items()]
+    names = [name for name in (*FIGURES, GENERAL) if any(name in figures for _, _, figures in found)]
+    rows = [
+        [_name(row), word[arm], what(row), *(_probe(name, figures.get(name)) for name in names)]
+        for row, arm, figures in found
+    ]
+    headings = [word[name] for name in ("run", "arm", "asked", *(f"probe_{name}" for name in names))]
+    return _Table(word["probes"], headings, rows, word["probes_note"], words=3)
+
+
+def _probe(name: str, value: float | None) -> str:
+    if value is None or name in ("bits_per_character", GENERAL, "character_f1"):
+        return _figure(value)
+    return f"{value:.1%}"
 
 
 def _runs(part: Part, word: dict[str, str]) -> _Table:

@@ -84,6 +84,24 @@ WORDS: dict[str, dict[Language, str]] = {
         "分野が 6 を超える場合は差が最小と最大のものを示します。",
     },
     "without": {"en": "without", "ja": "除いた分野"},
+    "probes": {"en": "Questions and general text", "ja": "質問と一般文"},
+    "probes_note": {
+        "en": "Means over seeds, of the arms that were asked; less is better for bits a character. Where the hashes "
+        "differ, other questions were asked, and figures cannot be compared. Intervals stand in each run's "
+        "summary.json: differences of a few questions are chance.",
+        "ja": "質問した条件ごとの seed 平均です。1 文字あたりのビット数は小さいほど良い値です。ハッシュが異なる行は質問"
+        "が異なり、比較できません。区間は各実行の summary.json にあります。数問の差は偶然です。",
+    },
+    "arm": {"en": "arm", "ja": "条件"},
+    "asked": {"en": "asked, SHA-256", "ja": "質問の SHA-256"},
+    "probe_choice": {"en": "chosen right", "ja": "選択正解率"},
+    "probe_exact": {"en": "exact", "ja": "完全一致"},
+    "probe_character_f1": {"en": "character F1", "ja": "文字 F1"},
+    "probe_number": {"en": "number", "ja": "数値"},
+    "probe_part": {"en": "part number", "ja": "品番"},
+    "probe_solution": {"en": "solution", "ja": "解答の数値"},
+    "probe_bits_per_character": {"en": "bits a character, right answer", "ja": "正解 1 文字のビット数"},
+    "probe_general": {"en": "bits a character, general text", "ja": "一般文 1 文字のビット数"},
     "settings": {"en": "Settings in which runs differ", "ja": "実行によって異なる設定"},
     "same": {"en": "Settings that are the same", "ja": "共通の設定"},
     "setting": {"en": "setting", "ja": "設定"},

@@ -7,8 +7,9 @@ Base and federated adapter are asked, and with `probes.every_arm` the adapters o
 memory until then: `Adapters`. Where an arm has an adapter for each member, its figures are the mean over members.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from math import log, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from aggregator.simulate.differences import LEVEL, jackknifed, student_quantile
 from aggregator.simulate.questions import QUESTIONS, Question, read_paragraphs, read_questions
 from clients.dataset import IGNORED, Blocks, Source, Tokenizer, begun, pack
 from federation.tensors import Tensors
+from federation.wire import canonical_cbor
 
 if TYPE_CHECKING:  # torch takes seconds, and `rengo compare` does without
     from clients.trainer import Trainer
@@ -163,6 +165,7 @@ def summarise(probes: Probes, measured: Mapping[str, Sequence[Measured]]) -> Lin
         }
         scored |= {name: _minus(scored[one], scored[other]) for name, (one, other) in pairs.items()}
         found["questions"] = {
+            "sha256": _digest(map(str, questions)),
             "items": len(questions),
             "contexts": len({question.context for question in questions}),
             "chance": _chance(questions),
@@ -173,11 +176,17 @@ def summarise(probes: Probes, measured: Mapping[str, Sequence[Measured]]) -> Lin
         bits = {name: np.mean([each.nats for each in several], axis=0) / log(2) for name, several in measured.items()}
         bits |= {name: bits[one] - bits[other] for name, (one, other) in pairs.items()}
         found["general"] = {
+            "sha256": _digest(paragraphs),
             "paragraphs": len(paragraphs),
             "characters": sum(sizes),
             **{name: _figure(each, sizes) for name, each in bits.items()},
         }
     return found
+
+
+def _digest(texts: Iterable[str]) -> str:
+    """Of what was asked: figures of other questions are not comparable."""
+    return sha256(canonical_cbor(list(texts))).hexdigest()
 
 
 Score = tuple[float, int]

@@ -166,6 +166,17 @@ def test_runs_on_other_text_or_another_base_model_are_kept_apart_and_told(
     assert "cannot be compared" in (tmp_path / "out" / "compare.html").read_text()
 
 
+def test_what_was_asked_stands_beside(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "2", tmp_path / "run")
+    asked = {"questions": {"sha256": "0a" * 32, "base": {"choice": {"mean": 0.1234}}}}
+    (tmp_path / "run" / "summary.json").write_text(json.dumps(summary(runs / "2") | {"probes": asked}))
+    compare.main([str(tmp_path / "run"), "--out", str(tmp_path / "out")], "en")
+    assert "12.3%" in (tmp_path / "out" / "compare.html").read_text()
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["rows"][0]["probes"] == {
+        "base": {"choice": 0.1234}
+    }
+
+
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_page_stands_alone_and_runs_nothing(runs: Path, tmp_path: Path, language: Any) -> None:
     hostile = tmp_path / "<script>alert(1)</script><img src=x>"
