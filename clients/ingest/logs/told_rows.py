@@ -19,6 +19,7 @@ _FEWEST, _TURNS = 4, 3
 _NOISE = 1e-6  # of the usual reading: less is no change of slope
 _STRETCH = np.uint64(0xFFFF << 48)
 """Of a stretch's hash these bits are ones; of a row's they hardly ever are."""
+_PARTS, _PART = 16, np.uint64(40)  # of all hashes, and the lowest bit that says which: no choice is made by these
 _FILL = np.uint64(0x9E3779B97F4A7C15)
 
 Hashes = NDArray[np.uint64]
@@ -92,13 +93,20 @@ def sharing(logs: Sequence[str], only_stretches: bool = False) -> list[tuple[int
     hashes = [np.frombuffer(bytes.fromhex(each), dtype=">u8") for each in logs]
     if only_stretches:
         hashes = [each[each >= _STRETCH] for each in hashes]
-    if not hashes:
-        return []
-    owners = np.repeat(np.arange(len(logs)), [len(each) for each in hashes])
+    pairs = set[tuple[int, int]]()
+    for part in range(_PARTS):  # a part at a time: memory is the largest part of what thousands of logs cost
+        pairs |= _sharing([each[(each >> _PART) % np.uint64(_PARTS) == part] for each in hashes])
+    return sorted(pairs)
+
+
+def _sharing(hashes: Sequence[Hashes]) -> set[tuple[int, int]]:
+    owners = np.repeat(np.arange(len(hashes)), [len(each) for each in hashes])
+    if not len(owners):
+        return set()
     every = np.concatenate(hashes)
     order = np.lexsort((owners, every))
     every, owners = every[order], owners[order]
     _, starts, counts = np.unique(every, return_index=True, return_counts=True)
     firsts = np.repeat(owners[starts], counts)
     pairs = np.unique(np.stack([firsts, owners], axis=1)[firsts != owners], axis=0)
-    return [(first, second) for first, second in pairs.tolist()]
+    return {(first, second) for first, second in pairs.tolist()}
