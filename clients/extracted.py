@@ -31,6 +31,22 @@ _WORDS: dict[str, Words] = {
         "en": "reading documents: {files:,} of {files_in_all:,} files, {mb:,.0f} of {mb_in_all:,.0f} MB; {left} left",
         "ja": "文書を読み取り中: {files:,}/{files_in_all:,} ファイル、{mb:,.0f}/{mb_in_all:,.0f} MB（残り {left}）",
     },
+    "cleaning": {
+        "en": "cleaning texts: {files:,} of {files_in_all:,} documents; {left} left",
+        "ja": "文字を整理中: {files:,}/{files_in_all:,} 文書（残り {left}）",
+    },
+    "masking": {
+        "en": "masking personal and secret data: {files:,} of {files_in_all:,} documents; {left} left",
+        "ja": "個人情報・秘密情報を伏せ字化中: {files:,}/{files_in_all:,} 文書（残り {left}）",
+    },
+    "comparing": {
+        "en": "looking for repeated texts: {files:,} of {files_in_all:,} documents; {left} left",
+        "ja": "重複する文を検索中: {files:,}/{files_in_all:,} 文書（残り {left}）",
+    },
+    "tokens": {
+        "en": "cutting texts into tokens: {files:,} of {files_in_all:,} documents; {left} left",
+        "ja": "トークンに分割中: {files:,}/{files_in_all:,} 文書（残り {left}）",
+    },
     "paused": {
         "en": "reading is paused until the hours of member.toml (read_hours); {files_in_all:,} files are to be read",
         "ja": "member.toml の read_hours の時間帯まで読み取りを休止します（対象 {files_in_all:,} ファイル）",
@@ -113,14 +129,14 @@ def read(home: Home, texts: Texts, tell: Callable[[Progress], None] = untold) ->
     permitted, unmarked = home.policy().marks, settings.default_marks
     reading = read_folders(settings.folders, texts, permitted=permitted, pace=pace, unmarked=unmarked)
     personal, digest = home.personal_with_digest()
-    return prepared(replace(reading, settings={**reading.settings, **digest}), personal)
+    return prepared(replace(reading, settings={**reading.settings, **digest}), personal, tell)
 
 
 def telling(printer: Printer) -> Callable[[Progress], None]:
-    """Progress, for `read`, as lines of `printer`."""
+    """Progress, of `read` and of what follows it, as lines of `printer`."""
 
     def tell(progress: Progress) -> None:
-        event = "paused" if progress.paused else "reading"
+        event = "paused" if progress.paused else progress.step
         facts = {"files": progress.files, "files_in_all": progress.files_in_all}
         sizes = {"mb": progress.bytes / 1e6, "mb_in_all": progress.bytes_in_all / 1e6}
         seconds = round(progress.seconds_left)

@@ -52,7 +52,7 @@ def load_frozen(
     learner = _learner(home, plan)
     with extracted.opened(home) as texts:
         frozen = freezing.frozen(home, plan, journal, texts, tell)
-        cache = _cache(home)
+        cache = _cache(home, tell)
         corpus = _corpus(home, plan, learner, frozen.parts, cache)
         cache.keep_only_used()
     for file in corpus.set_aside:
@@ -68,8 +68,9 @@ def _learner(home: Home, plan: Plan) -> Trainer:
     return learner
 
 
-def _cache(home: Home) -> TokenCache:
-    return TokenCache(extracted.folder(home) / "tokens", base_model.tokenizer_digest(model_folder(home.settings())))
+def _cache(home: Home, tell: Callable[[Progress], None] = untold) -> TokenCache:
+    tokenizer = base_model.tokenizer_digest(model_folder(home.settings()))
+    return TokenCache(extracted.folder(home) / "tokens", tokenizer, tell)
 
 
 def _corpus(home: Home, plan: Plan, learner: Trainer, parts: Parts, cache: TokenCache) -> Corpus:

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from clients.dataset import Blocks, Ids, Tokenizer, laid, token_ids
 from clients.ingest import Documents
+from clients.ingest.pace import Progress, followed, untold
 from federation.wire import canonical_cbor
 
 _ARRAYS = ("ids", "positions", "labels")
@@ -28,10 +29,12 @@ LIBRARIES = tuple(map(version, ("tokenizers", "transformers")))
 
 @dataclass
 class TokenCache:
-    """In `folder`; `tokenizer`: the digest of the one that all calls are made with. `used`: what this one has named."""
+    """In `folder`; `tokenizer`: the digest of the one that all calls are made with. `tell` hears how far cutting is.
+    `used`: what this one has named."""
 
     folder: Path
     tokenizer: str
+    tell: Callable[[Progress], None] = untold
     used: set[str] = field(default_factory=set)
 
     def packed(self, documents: Documents, tokenizer: Tokenizer, length: int) -> tuple[Blocks, Ids]:
@@ -73,7 +76,7 @@ class TokenCache:
             sizes = stack.enter_context(_new(part / "sizes"))
 
             def tokens() -> Iterator[Ids]:
-                for document in documents:
+                for document in followed(documents, "tokens", lambda each: each.as_read.characters, self.tell):
                     ids = token_ids(document, tokenizer)
                     sizes.write(np.int32(len(ids)).astype("<i4").tobytes())
                     yield ids

@@ -24,7 +24,7 @@ _JAPANESE = (
 )
 _installed = {font.name for font in font_manager.fontManager.ttflist}
 pyplot.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _JAPANESE if name in _installed)]
-# Without any of them names are boxes in the picture (the tables have them); a warning a character helps nobody.
+# Without any of them members are numbered (`_labels`); a warning a character helps nobody.
 warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
 
 COLOURS = {"base": "#888888", "local": "#c8553d", "federated": "#0b6e99", "pooled": "#588b4a", "plain": "#8a5a9e"}
@@ -133,16 +133,27 @@ def members(path: Path, names: Sequence[str], bits: Mapping[str, Sequence[float]
         found = [bits[arm][index] for arm in bits]
         axes.plot([min(found), max(found)], [height, height], color="#dddddd", linewidth=1, zorder=1)
     for arm, values in bits.items():
-        size = {"base": 34, "federated": 34, "plain": 5}.get(arm, 16)
+        size = {"base": 80, "federated": 34, "plain": 5}.get(arm, 16)  # base is seen around what changed nothing
         axes.scatter([values[i] for i in order], range(len(order)), s=size, color=COLOURS[arm], label=arm, zorder=2)
-    axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize=8)
+    labels, note = _labels(names)
+    axes.set_yticks(range(len(order)), [labels[i] for i in order], fontsize=8)
     axes.set_xlabel("bits a character on the member's test documents (less is better)")
-    axes.set_title("Each member in each arm", fontsize=10)
-    axes.margins(y=0.03)
+    axes.set_title(f"Each member in each arm{note}", fontsize=10)
+    axes.set_ylim(-0.7, len(names) - 0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _labels(names: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The names, if all can be drawn; else numbers, and what these are."""
+    families = pyplot.rcParams["font.family"]
+    drawable = set[int]().union(*(font_manager.get_font(font_manager.findfont(f)).get_charmap() for f in families))
+    if drawable.issuperset(map(ord, "".join(names))):
+        return names, ""
+    note = "\n(no font here has their names: numbers are places in member_ids of summary.json, from 1)"
+    return [str(number) for number in range(1, len(names) + 1)], note
 
 
 _PROBES = {

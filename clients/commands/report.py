@@ -30,6 +30,7 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
     home = Home(options.home.absolute())
     joined = home.file("member.toml").exists() or not options.folders
     folders = [folder.absolute() for folder in options.folders] or list(home.settings().folders)
+    aside = replace(printer, aside=True)
     if options.html is not None:
         _require_new(options.html.absolute(), folders)
     with contextlib.ExitStack() as opened:
@@ -38,12 +39,15 @@ def report(options: argparse.Namespace, printer: Printer) -> Result:
             opened.enter_context(extracted.in_use(home))  # until the page is written
         if options.folders:
             site = (home.policy().marks, home.personal()) if joined else (frozenset[str](), DEFAULT_SETTINGS)
-            parser = opened.enter_context(Parser())
+            parser, tell = opened.enter_context(Parser()), extracted.telling(aside)
             defaults = home.settings().default_marks if joined else {}
-            prepared = [prepared_documents(each, parser, *site, _default_mark(each, defaults)) for each in folders]
+            marks = [_default_mark(each, defaults) for each in folders]
+            prepared = [
+                prepared_documents(each, parser, *site, mark, tell) for each, mark in zip(folders, marks, strict=True)
+            ]
         else:
             texts = opened.enter_context(extracted.opened(home))
-            prepared = [extracted.read(home, texts, extracted.telling(replace(printer, aside=True)))]
+            prepared = [extracted.read(home, texts, extracted.telling(aside))]
         readings = [each.reading for each in prepared]
         measured = {"near_duplicates": _near_duplicates(readings)} | (_tokens(home, readings) if joined else {})
         found = data_report.report(folders, readings, measured)

@@ -6,7 +6,7 @@ and not in memory; a file that was read before is not read again.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from clients.ingest.files import FolderUnreachable, require_opened
 from clients.ingest.folder import Folder, in_folder, unread
 from clients.ingest.kinds import IN_WORDS
 from clients.ingest.logs.settings import FILE_NAME
-from clients.ingest.pace import Pace
+from clients.ingest.pace import Pace, Progress, untold
 from clients.ingest.parser import Parser
 from clients.ingest.selection import Document, Documents, File, Found, Reading, SetAside, selected
 from clients.ingest.store import Texts
@@ -36,11 +36,15 @@ __all__ = [
 
 
 def read_documents(
-    folder: Path, parser: Parser | None = None, permitted: Collection[str] = (), unmarked: str = ""
+    folder: Path,
+    parser: Parser | None = None,
+    permitted: Collection[str] = (),
+    unmarked: str = "",
+    tell: Callable[[Progress], None] = untold,
 ) -> Reading:
     """As `read_folders` of one folder, with the texts in memory and nothing on disk."""
     with Texts() as texts:
-        reading = read_folders([folder], texts, parser, permitted, unmarked={folder: unmarked})
+        reading = read_folders([folder], texts, parser, permitted, Pace(tell=tell), {folder: unmarked})
         return replace(reading, documents=tuple(replace(each, body=each.text) for each in reading.documents))
 
 

@@ -9,6 +9,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 
 from clients.ingest.content import LeftOut
 from clients.ingest.forms import usual_forms
+from clients.ingest.pace import Progress, followed, untold
 from clients.ingest.selection import Document, Documents, SetAside
-from clients.similarity import Sketches
+from clients.similarity import Sketches, sketch
 
 _FEWEST = 5
 """Documents that a paragraph has to be in before it counts as boilerplate."""
@@ -40,7 +42,7 @@ _LINE = np.dtype([("number", "<u4"), ("paragraph", "<u8")])
 _AT_ONCE = 2**22  # paragraphs that are counted in memory
 
 
-def in_usual_forms(documents: Documents) -> tuple[Documents, int]:
+def in_usual_forms(documents: Iterable[Document]) -> tuple[Documents, int]:
     """Every document, and how many characters were changed in all."""
     changed, count = list[Document](), 0
     for document in documents:
@@ -50,14 +52,14 @@ def in_usual_forms(documents: Documents) -> tuple[Documents, int]:
     return tuple(changed), count
 
 
-def without_boilerplate(documents: Documents) -> tuple[Documents, int, int]:
+def without_boilerplate(documents: Documents, tell: Callable[[Progress], None] = untold) -> tuple[Documents, int, int]:
     """Documents without the paragraphs that at least five of them share, which the first three keep; how many were
     removed, and their characters.
 
     A paragraph is a line of 40 characters or more. A line with a digit or in a table is a value, a line that is a step
     or beside one is an instruction: those stay in every document.
     """
-    repeated = _repeated(documents)
+    repeated = _repeated(documents, tell)
     kept = Counter[int]()
     left, count, characters = list[Document](), 0, 0
     for document in documents:
@@ -78,7 +80,9 @@ def without_boilerplate(documents: Documents) -> tuple[Documents, int, int]:
     return tuple(left), count, characters
 
 
-def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetAside, ...]]:
+def without_near_duplicates(
+    documents: Documents, tell: Callable[[Progress], None] = untold
+) -> tuple[Documents, tuple[SetAside, ...]]:
     """Documents without those that are nearly the same as another and say no number that it does not say; the longer
     one is kept, of equally long ones the first by hash. So no measured or set value is lost."""
     order = sorted(
@@ -86,10 +90,10 @@ def without_near_duplicates(documents: Documents) -> tuple[Documents, tuple[SetA
     )
     ranked = [documents[index] for index in order]
     gone: dict[int, int] = {}
-    sketches = Sketches(ranked)
+    sketches = Sketches([sketch(document) for document in _followed(ranked, tell)])
     stays = np.ones(len(ranked), dtype=bool)
     counts = np.zeros((len(ranked), _BUCKETS), dtype=np.uint16)
-    for shorter, document in enumerate(ranked):
+    for shorter, document in enumerate(_followed(ranked, tell)):
         counts[shorter] = np.frombuffer(document.derived("numbers", _counted_numbers), dtype="<u2")
         for near in sketches.alike(shorter, NEARLY_THE_SAME, stays):
             # A look at the counts first: of a thousand daily forms, no two texts are compared.
@@ -115,10 +119,14 @@ def _without_lines(text: str, gone: frozenset[int]) -> tuple[str, bytes]:
     return (shorter if shorter.strip() else text), str(sum(len(lines[number]) for number in gone)).encode()
 
 
-def _repeated(documents: Documents) -> NDArray[np.uint64]:
+def _followed(documents: Sequence[Document], tell: Callable[[Progress], None]) -> Iterator[Document]:
+    return followed(documents, "comparing", lambda document: document.as_read.characters, tell)
+
+
+def _repeated(documents: Documents, tell: Callable[[Progress], None]) -> NDArray[np.uint64]:
     """The paragraphs that at least `_FEWEST` documents have. Counted a part of all paragraphs at a time, by their first
     bits: those of all documents together may not fit into memory."""
-    total = sum(len(_removable(document)) for document in documents)
+    total = sum(len(_removable(document)) for document in _followed(documents, tell))
     parts = 1 << max(0, (total // _AT_ONCE).bit_length())
     found = [np.zeros(0, dtype=np.uint64)]
     for part in range(parts):

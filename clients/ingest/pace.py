@@ -1,9 +1,12 @@
-"""How fast and at what time of day files are read, and how far that is: a file server has other users."""
+"""How fast and at what time of day files are read: a file server has other users. How far it and what follows is."""
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _EVERY = 5.0
 """Seconds between two lines about progress."""
@@ -13,7 +16,8 @@ _LOOK = 60.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How far reading is. `seconds_left` is estimated from what was read so far; `paused`: until the hours come."""
+    """How far a step is: `reading`, or of the documents that were read `masking`, `cleaning`, `comparing` or `tokens`,
+    whose `bytes` are characters. `seconds_left` is estimated from what was done; `paused`: until the hours come."""
 
     files: int
     files_in_all: int
@@ -21,10 +25,30 @@ class Progress:
     bytes_in_all: int
     seconds_left: float
     paused: bool = False
+    step: str = "reading"
 
 
 def untold(_: Progress) -> None:
     """For whom nobody waits."""
+
+
+def followed(
+    each: Sequence[T],
+    step: str,
+    size: Callable[[T], int],
+    tell: Callable[[Progress], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[T]:
+    """One by one, while `tell` hears every few seconds how far that is."""
+    in_all, done = sum(map(size, each)), 0
+    began = told = clock()
+    for number, one in enumerate(each, start=1):
+        yield one
+        done += size(one)
+        if (now := clock()) - told >= _EVERY:
+            told = now
+            left = (now - began) / max(done, 1) * (in_all - done)
+            tell(Progress(number, len(each), done, in_all, left, step=step))
 
 
 @dataclass

@@ -5,13 +5,14 @@ What is held out must not depend on what is changed here: `Document.origin` keep
 it was read, and `clients.splits` goes by them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clients.ingest import Reading, read_documents
+from clients.ingest import Document, Documents, Reading, read_documents
 from clients.ingest.changes import Cleaning
 from clients.ingest.cleaning import in_usual_forms, without_boilerplate, without_near_duplicates
+from clients.ingest.pace import Progress, followed, untold
 from clients.ingest.parser import Parser
 from clients.ingest.personal.redact import Sighting, redacted
 from clients.ingest.personal.settings import OFF, PersonalSettings
@@ -31,19 +32,24 @@ def prepared_documents(
     permitted: Collection[str] = (),
     personal: PersonalSettings = OFF,
     unmarked: str = "",
+    tell: Callable[[Progress], None] = untold,
 ) -> Prepared:
     """`read_documents`, then `prepared`. Raises as they do."""
-    return prepared(read_documents(folder, parser, permitted, unmarked), personal)
+    return prepared(read_documents(folder, parser, permitted, unmarked, tell), personal, tell)
 
 
-def prepared(reading: Reading, personal: PersonalSettings) -> Prepared:
-    """A reading with its documents redacted and cleaned, and the counts of both."""
-    documents, forms = in_usual_forms(reading.documents)
-    redaction = redacted(documents, personal)
+def prepared(reading: Reading, personal: PersonalSettings, tell: Callable[[Progress], None] = untold) -> Prepared:
+    """A reading with its documents redacted and cleaned, and the counts of both. `tell` hears how far that is."""
+
+    def each(documents: Documents, step: str) -> Iterator[Document]:
+        return followed(documents, step, lambda document: document.as_read.characters, tell)
+
+    documents, forms = in_usual_forms(each(reading.documents, "cleaning"))
+    redaction = redacted(each(documents, "masking"), personal)
     # Near-duplicates first: five copies of one document would make all of it boilerplate.
-    documents, nearly_the_same = without_near_duplicates(redaction.documents)
-    documents, paragraphs, characters = without_boilerplate(documents)
-    aside = sorted((*reading.set_aside, *redaction.dropped, *nearly_the_same), key=lambda each: each.name)
+    documents, nearly_the_same = without_near_duplicates(redaction.documents, tell)
+    documents, paragraphs, characters = without_boilerplate(documents, tell)
+    aside = sorted((*reading.set_aside, *redaction.dropped, *nearly_the_same), key=lambda file: file.name)
     cleaning = Cleaning(forms, paragraphs, characters, len(nearly_the_same))
     changed = replace(
         reading,
