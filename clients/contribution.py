@@ -166,7 +166,8 @@ class Contribution:
             count = self._train.tokens_per_round // self._train.sequence_length
             blocks = self._corpus.train.for_round(round, count, self._seed("order"))
             trainable, seed = self._scheme.trainable(state), self._seed(f"round {round}")
-            trained = self._learner.train(state.factors, trainable, blocks, self._train, seed)
+            train = self._train.in_round(round, plan.rounds)
+            trained = self._learner.train(state.factors, trainable, blocks, train, seed)
             update = privacy.clip_update(self._scheme.encode(state, trained.tensors), plan.privacy)
             scalars[step.CLIPPED_SHARE] = received.ring.clipped_share(update)
         return update, scalars

@@ -167,24 +167,25 @@ class Trainer:
         is no longer finite, OutOfTime, ValueError for names or shapes that are not the model's.
         """
         self._own.until = time.monotonic() + self._seconds
-        return next(self.stretches(factors, trainable, [blocks], train, seed))
+        return next(self.stretches(factors, trainable, [blocks], train, seed, 1))
 
     def stretches(
-        self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: plan.Train, seed: int
+        self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: plan.Train, seed: int, of: int
     ) -> Iterator[Trained]:
-        """As `train` over all the stretches in turn, with one optimiser: what a site would do without a federation.
-        Yields after each; the trainer may be used for something else in between. In one thread from first to last.
-        Raises as `train` does."""
+        """As `train` over all stretches in turn, with one optimiser: what a site would do without a federation. The
+        learning rate falls over `of` stretches as over a job's rounds. Yields after each; the trainer may be used for
+        something else in between. In one thread from first to last. Raises as `train` does."""
         parameters = self._adapted.parameters
         if not trainable or not trainable <= parameters.keys():
             raise ValueError(f"trainable has to name factors of this model: {sorted(trainable)[:3]}…")
         optimizer = None
-        for blocks in stretches:
+        for number, blocks in enumerate(stretches, start=1):
             self.check_length(blocks.ids.shape[1])
             began, per_step = time.perf_counter(), train.tokens_per_step // train.sequence_length
             with exact(seed, self._threads, self._device):
                 self._copy_in(factors, trainable)
                 optimizer = optimizer or self._optimizer(trainable, train.optimizer)
+                optimizer.param_groups[0]["lr"] = train.in_round(number, of).optimizer.learning_rate
                 nats = torch.zeros((), dtype=torch.float64, device=self._device)
                 for start in range(0, len(blocks), per_step):
                     nats += self._step(blocks[start : start + per_step], optimizer)

@@ -17,7 +17,7 @@ class Learner(Protocol):
     """Of trainer.py, or anything with the same function."""
 
     def stretches(
-        self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: Train, seed: int
+        self, factors: Tensors, trainable: Set[str], stretches: Iterable[Blocks], train: Train, seed: int, of: int
     ) -> Iterator[Trained]: ...
 
 
@@ -49,7 +49,7 @@ def train_on(
     best, first_loss = start
     losses, after, diverged = [first_loss], 0, False
     try:
-        for number, each in enumerate(learner.stretches(best, set(best), stretches, train, seed), start=1):
+        for number, each in enumerate(learner.stretches(best, set(best), stretches, train, seed, count), start=1):
             losses.append(validated(number, each.tensors))
             if losses[-1] <= np.nanmin(losses):
                 after, best = number, each.tensors

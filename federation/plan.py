@@ -45,11 +45,15 @@ class Lora:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The members' optimiser. AdamW's state starts anew each round: members keep no secret state between rounds."""
+    """The members' optimiser. AdamW's state starts anew each round: members keep no secret state between rounds.
+
+    `learning_rate` is that of the first round; it falls by as much every round, to `decay_to` times that in the last.
+    """
 
     name: Literal["adamw", "sgd"]
     learning_rate: Annotated[float, Range(1e-12)]
     weight_decay: Annotated[float, Range(0)]
+    decay_to: Annotated[float, Range(1e-3, 1)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,14 @@ class Train:
     def steps(self) -> int:
         """Optimiser steps in a round."""
         return self.tokens_per_round // self.tokens_per_step
+
+    def in_round(self, round: int, rounds: int) -> "Train":
+        """With the learning rate of that round, of so many."""
+        given = self.optimizer
+        share = 1 - (1 - given.decay_to) * (round - 1) / max(rounds - 1, 1)
+        return dataclasses.replace(
+            self, optimizer=dataclasses.replace(given, learning_rate=given.learning_rate * share)
+        )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from faults.planted import PLANTED, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("federation", "clients", "aggregator", "conf", "scripts", "tests")
+COPIED = ("federation", "clients", "aggregator", "conf", "docs", "scripts", "tests")
 PASSED, FAILED = 0, 1
 
 

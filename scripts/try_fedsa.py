@@ -79,7 +79,8 @@ def _federated(bench: arms.Bench, adapters: Mapping[str, Tensors]) -> _Kept:
 def _trained(bench: arms.Bench, member: str, round: int, adapter: Tensors) -> Tensors:
     plan = bench.plan
     seed = training_seed(plan, member, f"round {round}")
-    return bench.learner.train(adapter, set(adapter), bench.blocks(member, round), plan.train, seed).tensors
+    train = plan.train.in_round(round, plan.rounds)
+    return bench.learner.train(adapter, set(adapter), bench.blocks(member, round), train, seed).tensors
 
 
 def _validated(bench: arms.Bench, adapters: Mapping[str, Tensors]) -> float:

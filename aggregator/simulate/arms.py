@@ -220,7 +220,8 @@ def pooled(bench: Bench, choice: ArmsChoice, start: Arm) -> Arm:
     curve, kept, best, diverged = {0: start.validation[0]}, 0, bench.first, tuple[str, ...]()
     stretches = (_pile(bench, round) for round in range(1, plan.rounds + 1))
     try:
-        trained = bench.learner.stretches(best, set(best), stretches, train, training_seed(plan, "pooled", ""))
+        seed = training_seed(plan, "pooled", "")
+        trained = bench.learner.stretches(best, set(best), stretches, train, seed, plan.rounds)
         for round, factors in enumerate((each.tensors for each in trained), start=1):
             if step.evaluates(plan, round + 1):
                 curve[round] = bench.validations(factors)
@@ -253,7 +254,8 @@ def _update(bench: Bench, state: State, round: int, member: str) -> dict[str, Ar
     factors, trainable = state.factors, scheme.trainable(state)
     seed = training_seed(plan, member, f"round {round}")
     try:
-        trained = bench.learner.train(factors, trainable, bench.blocks(member, round), plan.train, seed).tensors
+        train = plan.train.in_round(round, plan.rounds)
+        trained = bench.learner.train(factors, trainable, bench.blocks(member, round), train, seed).tensors
     except TrainingDiverged:  # then a member puts zero into the sum
         trained = dict(factors)
     return privacy.clip_update(scheme.encode(state, trained), plan.privacy)

@@ -35,14 +35,23 @@ class ArmsLearner(TinyLearner):
         self.trained: list[tuple[int, float, int]] = []  # (blocks, learning rate, tokens a step)
         self._diverges = diverges
 
+    def train(self, factors: Tensors, trainable: AbstractSet[str], blocks: Blocks, train: Train, seed: int) -> Trained:
+        self.trained.append((len(blocks), train.optimizer.learning_rate, train.tokens_per_step))
+        return super().train(factors, trainable, blocks, train, seed)
+
     def stretches(
-        self, factors: Tensors, trainable: AbstractSet[str], stretches: Iterable[Blocks], train: Train, seed: int
+        self,
+        factors: Tensors,
+        trainable: AbstractSet[str],
+        stretches: Iterable[Blocks],
+        train: Train,
+        seed: int,
+        of: int,
     ) -> Iterator[Trained]:
-        for number, blocks in enumerate(stretches):
-            if blocks.source.member == self._diverges and number == 2:
+        for number, blocks in enumerate(stretches, start=1):
+            if blocks.source.member == self._diverges and number == 3:
                 raise TrainingDiverged(learning_rate=1.0)
-            self.trained.append((len(blocks), train.optimizer.learning_rate, train.tokens_per_step))
-            result = self.train(factors, trainable, blocks, train, seed)
+            result = self.train(factors, trainable, blocks, train.in_round(number, of), seed)
             factors = result.tensors
             yield result
 
@@ -101,6 +110,23 @@ class TestFairness:
         choice = dataclasses.replace(CHOICE, personalised=True)  # for two rounds' worth more
         assert sorted(arms.local(bench, choice, arms.base(bench)).validation) == [0, 1, 2, 3, 4, 5, 6]
         assert sorted(arms.local(bench, CHOICE, arms.base(bench)).validation) == [0, 1, 2, 3, 4]
+
+    def test_the_rate_falls_in_every_arm_over_its_own_rounds(self, learner: ArmsLearner) -> None:
+        optimizer = dataclasses.replace(PLAN.train.optimizer, learning_rate=0.4, decay_to=0.25)
+        plan = dataclasses.replace(PLAN, train=dataclasses.replace(PLAN.train, optimizer=optimizer))
+        bench = make_bench(learner, plan)
+        choice = ArmsChoice(True, True, True, False, 2, None, 0.04, 0.8, None, None)
+        base = arms.base(bench)
+        everybody = {round: ["m00"] for round in range(1, 5)}
+        for arm, expected in (
+            (lambda: arms.plain(bench, everybody, chosen=4), [0.4, 0.3, 0.2, 0.1]),
+            (lambda: arms.pooled(bench, choice, base), [0.8, 0.6, 0.4, 0.2]),
+            (lambda: arms.local(bench, choice, base), 5 * [0.04, 0.034, 0.028, 0.022, 0.016, 0.01]),
+            (lambda: arms.personalised(bench, choice, bench.first), 5 * [0.04, 0.01]),
+        ):
+            learner.trained = []
+            arm()
+            assert [rate for _, rate, _ in learner.trained] == pytest.approx(expected)
 
     def test_own_learning_rates_and_steps_are_taken(self, bench: Bench, learner: ArmsLearner) -> None:
         choice = ArmsChoice(True, True, True, False, 2, 0.5, 0.125, 0.25, 32, None)
