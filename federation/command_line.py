@@ -50,7 +50,9 @@ def faults() -> Iterator[None]:
 
 def read(kind: type[C], config_name: str, overrides: list[str]) -> C:
     with faults():
-        return plan.read(kind, plain(hydra.compose(config_name, overrides)))
+        composed = plain(hydra.compose(config_name, overrides))
+        OmegaConf.create(composed)  # as the YAML of a run will be read: a `${` without its end is found now
+        return plan.read(kind, composed)
 
 
 def plain(composed: DictConfig | ListConfig) -> Any:
@@ -133,6 +135,8 @@ class CommandLine(Generic[C]):
             return None
         key, several = override.key_or_group, override.is_sweep_override()
         if override.is_hydra_override():
+            if key == "hydra.launcher.n_jobs" and override.value() == 0:
+                self._refuse(argument, "at least one job has to run at a time", "同時実行数は 1 以上にしてください")
             return override if "/" not in key or self._are_options(override) else None
         if key not in self._known:
             self._faults.append(UnknownKey(key, settings.nearest(key, self._known)))

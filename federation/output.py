@@ -70,6 +70,16 @@ def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
         raise
 
 
+def make_folder(folder: Path) -> None:
+    """The folder and those above it, if they are not there. Raises OutputNotWritable."""
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # its parent is there and takes no folder, as /proc
+            detail, detail_ja = "no folder can be made there", "そこにはフォルダーを作成できません"
+            raise OutputNotWritable(path=folder, detail=detail, detail_ja=detail_ja) from error
+
+
 def require_room(folder: Path, needed: int) -> None:
     """Raise OutputNotWritable when the disk under `folder` has less than `needed` bytes: now and not hours later."""
     free = shutil.disk_usage(folder).free

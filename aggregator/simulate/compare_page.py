@@ -77,7 +77,7 @@ def _differences(part: Part, word: dict[str, str]) -> _Table:
     rows = []
     for row in part.rows:
         verdict, against = row.verdict, row.against(first) if row is not first else None
-        cells = [_name(row), *(_stacked(shown_difference(row, name)) for name in names)]
+        cells = [_name(row), *(_stacked(shown_difference(row, name)) + _by_size(row, name, word) for name in names)]
         if several:
             cells.append(_stacked(shown_interval(against)) if against else "")
         closure = _figure(verdict.closure) or word["not_estimable"]
@@ -85,6 +85,12 @@ def _differences(part: Part, word: dict[str, str]) -> _Table:
         cells.append(f"{len(verdict.harmed)} / {len(verdict.undecided)}" if "L_minus_F" in verdict.differences else "")
         rows.append(cells)
     return _Table(word["differences"], [word[key] for key in keys], rows, word["differences_note"])
+
+
+def _by_size(row: Row, name: str, word: dict[str, str]) -> str:
+    """Far from the mean where large and small members fare differently."""
+    found = row.verdict.differences.get(name)
+    return f"\n{word['by_size']} {found.by_size:+.3f}" if found else ""
 
 
 def _further(part: Part, word: dict[str, str]) -> list[_Table]:
@@ -111,7 +117,8 @@ def _further(part: Part, word: dict[str, str]) -> list[_Table]:
 
 
 def _leaving_out(part: Part, word: dict[str, str]) -> _Table:
-    names = [name for name in ("L_minus_F", "F_minus_P") if all(name in row.verdict.differences for row in part.rows)]
+    asked = ("L_minus_F", "L_minus_Fplus", "F_minus_P")
+    names = [name for name in asked if all(name in row.verdict.differences for row in part.rows)]
     rows = []
     for row in part.rows if names else ():
         found = {name: row.leaving_out(name) for name in names}

@@ -64,14 +64,17 @@ WORDS: dict[str, dict[Language, str]] = {
     "differences_note": {
         "en": "B base, L local (each member alone), F federated, F+ personalised, P pooled (on one pile). Bits a "
         "character, mean over members, with the 95 % interval that other test texts of the same members would give; "
-        "below it, the range of single seeds. L - F above 0: joining is better than training alone. "
+        "below it, the range of single seeds, and the mean by size, in which members weigh as the characters of their "
+        "test texts. L - F above 0: joining is better than training alone. "
         "F - F of the first row below 0: better than the first row, over the seeds that both have. Harmed: worse off "
         "than alone by more than 0.01; undecided: this cannot be excluded. Of many intervals, some miss by chance.",
         "ja": "B 基盤、L 単独、F 連合、F+ 拠点適応、P 集約（全文書をまとめて学習）。1 文字あたりのビット数、拠点平均。"
         "95 % 区間は同じ拠点の別のテスト文書についてのもので、その下は "
-        "seed ごとの範囲です。L−F が正なら参加が単独学習より良い。F−先頭行の F が負なら先頭行より良い（共通の seed）。"
+        "seed ごとの範囲と、テスト文書の文字数で加重した平均です。"
+        "L−F が正なら参加が単独学習より良い。F−先頭行の F が負なら先頭行より良い（共通の seed）。"
         "悪化: 単独より 0.01 を超えて悪い拠点。判定不能: それを否定できない拠点。行が多いと偶然外れる区間もあります。",
     },
+    "by_size": {"en": "by size", "ja": "文字数で加重"},
     "plot": {
         "en": "Validation loss by rounds, bytes, tokens and seconds",
         "ja": "学習回・送信量・トークン数・秒数ごとの検証損失",

@@ -86,7 +86,7 @@ class ProbesChoice:
     questions: bool
     general: bool
     path: str | None
-    every_arm: bool
+    every_arm: bool = False  # as runs were before the setting came
 
 
 @dataclass(frozen=True)

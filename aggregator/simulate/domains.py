@@ -4,13 +4,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from federation.errors import DataFolderInvalid
+from federation.errors import RengoError
+
+
+class DomainsInvalid(RengoError):
+    """{path} (`data.domains`) does not say every member's domain: {detail}. It is a JSON object: member to domain."""
+
+    ja = "{path}（`data.domains`）に全拠点の分野がありません: {detail}。拠点名と分野の JSON オブジェクトです。"
+    exit_code = 8
 
 
 def domains_of(members: Sequence[str], file: Path | None) -> dict[str, str]:
     """Member -> domain, as a JSON object in `file` says; without a file each member is a domain of its own.
 
-    Raises DataFolderInvalid for a file that leaves a member out, or is none.
+    Raises DomainsInvalid for a file that leaves a member out, or is none.
     """
     if file is None:
         return {member: member for member in members}
@@ -18,5 +25,4 @@ def domains_of(members: Sequence[str], file: Path | None) -> dict[str, str]:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {member: str(found[member]) for member in members}
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        detail, detail_ja = f"no domain for every member in it ({error})", f"全拠点の分野がありません（{error}）"
-        raise DataFolderInvalid(path=file, detail=detail, detail_ja=detail_ja) from error
+        raise DomainsInvalid(path=file, detail=f"{type(error).__name__}: {error}") from error

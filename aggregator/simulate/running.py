@@ -23,7 +23,7 @@ from aggregator.simulate.show import show
 from aggregator.simulate.summary import summarise
 from aggregator.simulate.table import SEATED, Table, set_table
 from federation.errors import Language
-from federation.output import disk_errors, require_room, write_text_whole
+from federation.output import make_folder, require_room, write_text_whole
 
 _INTERRUPTED: dict[Language, str] = {
     "en": "interrupted; go on with: rengo simulate resume={path}",
@@ -35,8 +35,7 @@ def run(config: SimulateConfig, output: Path, language: Language, as_json: bool)
     """A run in `output`, new or seated again by `go_on`."""
     with _told(output, language, as_json) as teller:
         if config.arms.cache is not None:  # now, and not after hours of training
-            with disk_errors(Path(config.arms.cache).absolute()):
-                Path(config.arms.cache).mkdir(parents=True, exist_ok=True)
+            make_folder(Path(config.arms.cache).absolute())
         table = set_table(config, output)
         asked = probes.read(config.probes, table.learner)
         require_room(output, _least_bytes(table))

@@ -114,8 +114,10 @@ _WORDS: dict[str, dict[Language, str]] = {
         "ja": "各拠点で追加学習しても単独学習より悪化: {harmed} 拠点。判定できない: {undecided} 拠点。",
     },
     "claim": {
-        "en": "One seed and a small budget: this checks machinery and claims nothing.",
-        "ja": "乱数 1 通り、小規模な学習量での動作確認です。効果を示すものではありません。",
+        "en": "One seed, a small budget, and learning rates that nobody tuned for each arm, unless you did: this "
+        "checks machinery and claims nothing.",
+        "ja": "乱数 1 通り、小規模な学習量、（調整していなければ）条件ごとに最適でない学習率での動作確認です。"
+        "効果を示すものではありません。",
     },
     "where": {
         "en": "Results: {path} (summary.json, metrics.jsonl, probes.json, plan.yaml, curves.png, members.png, "

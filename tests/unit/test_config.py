@@ -135,6 +135,11 @@ def test_yaml_of_a_plan_reads_back() -> None:
         ("train.tokens_per_step=300", "`train.tokens_per_step`: 300 is not a multiple of train.sequence_length (256)"),
         ("evaluation.tokens=1000", "`evaluation.tokens`: 1000 is not a multiple of train.sequence_length (256)"),
         ("train.optimizer.name=sgd", "`secagg.initial_range`: `auto` is only known for adamw; give a number"),
+        ("job=${nope", "Hydra cannot put this configuration together: no viable alternative at input '${nope'"),
+        (
+            "hydra.launcher.n_jobs=0",
+            "The argument `hydra.launcher.n_jobs=0` cannot be used: at least one job",
+        ),
         ("hydra/launcher=joblob", "`hydra/launcher` is 'joblob'; it has to be basic"),
         (
             "hydra.launcher.typo=1",

@@ -8,9 +8,8 @@ import pytest
 
 from aggregator.simulate.config import Control
 from aggregator.simulate.controls import controlled
-from aggregator.simulate.domains import domains_of
+from aggregator.simulate.domains import DomainsInvalid, domains_of
 from clients.dataset import IGNORED, Blocks, Corpus, Measure, pack
-from federation.errors import DataFolderInvalid
 
 BOS, EOS, PAD, WORDS = 1, 2, 0, 40
 
@@ -101,5 +100,5 @@ def test_a_file_says_what_members_write_about(tmp_path: Path) -> None:
 def test_a_file_that_leaves_a_member_out_is_told(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "domains.json").write_text(text)
-    with pytest.raises(DataFolderInvalid, match="domain"):
+    with pytest.raises(DomainsInvalid, match="domain"):
         domains_of(["a", "b"], tmp_path / "domains.json")
