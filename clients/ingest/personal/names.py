@@ -18,7 +18,7 @@ _ROLE_LABEL = (
     r"(?:担当者?|作成者?|作製者|承認者?|確認者?|点検者|点検員|作業者?|作業員|実施者|責任者|管理者|監督者|記入者?|記録者?|報告者?|発行者"
     r"|起案者?|審査者?|検査者|検査員|検査担当|測定者|立会者?|立会い?|講師|受講者|指導者|指導員|教育者|申請者|依頼者?|受付者?|操作者|運転者?"
     r"|更新者|登録者|変更者|受領者|検印|連絡先|問い?合わ?せ先|差出人|宛先|送信者|受信者|出席者|欠席者?|名前|参加者|参加|氏名|当番|責任者・|書記|主任"
-    r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|段取り?|提案者?|共同提案|委員長|議長|産業医|総括)"
+    r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|オペレーター?|段取り?|提案者?|共同提案|委員長|議長|産業医|総括)"
 )
 _LABEL = re.compile(
     rf"(?:{_NAME_LABEL}|{_ROLE_LABEL}|\([正副主]\))(?:印|名)?(?:\([^()\n]{{1,6}}\))?"
@@ -31,6 +31,10 @@ _STRICT = re.compile(
     rf"{_NAME_LABEL}(?:\([^()\n]{{1,6}}\))?[ ]?[:|][ ]?([^\n|:、。;()]{{2,24}}?)"
     rf"(?= {{2,}}|[\n|:、。;(]|$| [^\s:|]{{1,12}}:)"
 )
+_KANA = re.compile(
+    rf"{_NAME_LABEL}[ :|]{{0,3}}([ァ-ヴー]{{2,6}}[ ・][ァ-ヴー]{{2,6}}|[ぁ-ん]{{2,6}} [ぁ-ん]{{2,6}})(?![ぁ-んァ-ヴー])"
+)
+_INITIAL = re.compile(r"[A-Z]\. ?[A-Z][a-z]{2,12}(?![A-Za-z0-9])")
 _BETWEEN = re.compile(rf"(?: ?(?:{HONORIFICS}|{ROLES}))?[ ]?(?:[、,・/;と&]|→|、\n)[ ]?")
 _ANY_NAME = re.compile(r"[^\W\d_]+(?:[ ・.=-]{1,2}[^\W\d_]+){0,4}")
 _NO_NAME = re.compile(
@@ -84,6 +88,9 @@ def _labelled(text: str) -> Iterator[tuple[int, int]]:
             if not (between := _BETWEEN.match(text, end)):
                 break
             place = between.end()
+        if initial := _INITIAL.match(text, label.end()):
+            yield initial.span()
+    yield from (kana.span(1) for kana in _KANA.finditer(text))
     for value in _STRICT.finditer(text):
         start = value.start(1) + len(value[1]) - len(value[1].lstrip())
         stripped = value[1].strip()
@@ -138,7 +145,10 @@ def _with_title(text: str, start: int, tail: str, run_end: int) -> int | None:
         following, preceding = text[run_end : run_end + 1], text[max(0, start - 12) : start]
         of_unit = _IN_UNIT.search(preceding) and following in ("(", "\n", "")
         speaking = following == ":" and _SPEAKING.search(preceding)
-        in_charge = preceding.endswith("担当") and tail == surname  # 担当山田
+        in_charge = preceding.endswith("担当") and tail == surname  # 担当山田; 保全担当の清水が
+        in_charge |= (
+            preceding.endswith("担当の") and tail == surname and len(tail) > 1 and following in "がはにをとも、"
+        )
         titled = bool(honorific or role or introduced or of_unit or speaking or in_charge)
         by_role = not honorific
     unsure = core in _DIRECTIONS and (by_role or text.startswith("さま", run_end))  # 東工場長, 高さまたは

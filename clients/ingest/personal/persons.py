@@ -28,6 +28,7 @@ _SPACED_BEFORE_TITLE = re.compile(
 )
 _KANA_GIVEN = re.compile(f"[ぁ-ん]{{2,4}}(?![{KANJI}ぁ-ん])|[ァ-ヴー]{{2,6}}(?![{KANJI}ァ-ヴー])")
 _TITLE = re.compile(f"(?:{ROLES}|{HONORIFICS}|印|組)")
+_HONOURED = re.compile(f" ?(?:様|氏|さん|殿)(?![{KANJI}ァ-ヴー])")
 _UNLISTED = re.compile(f"[{KANJI}]{{1,4}}[ ][{KANJI}]{{1,3}}(?![{KANJI}])")
 _NO_PERSON = re.compile(
     f"[部課係班室者員長社店組会局科区省庁所場内外上下前後中未済要可否無有同各全毎再仮新旧側用機品線]$|{ROLES}|担当|会社|工場"
@@ -80,7 +81,8 @@ def _end(text: str, place: int, rest: str, labelled: bool) -> int | None:
     title = _TITLE.match(rest)
     if not rest:
         spaced = _SPACED_BEFORE_TITLE.match(text, place) or _SPACED_GIVEN.match(text, place)
-        if spaced and _may_be_given(spaced[1], labelled and "\n" not in spaced[0]):
+        sure = spaced and ((labelled and "\n" not in spaced[0]) or _HONOURED.match(text, spaced.end(1)))
+        if spaced and _may_be_given(spaced[1], bool(sure)):
             return spaced.end(1)
         kana = _KANA_GIVEN.match(text, place) if labelled and is_surname(text[place - 2 : place]) else None
         return kana.end() if kana else place if labelled else None
@@ -94,7 +96,7 @@ def _end(text: str, place: int, rest: str, labelled: bool) -> int | None:
     return None
 
 
-def _may_be_given(text: str, labelled: bool) -> bool:
+def _may_be_given(text: str, sure: bool) -> bool:
     if re.match(f"(?:{ROLES}|{HONORIFICS})$", text) or _NO_PERSON.search(text):
         return False
-    return is_given(text) or labelled
+    return is_given(text) or sure
