@@ -56,12 +56,8 @@ def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
     wanted = wanted.absolute()
     made: list[Path] = []
     try:
-        with disk_errors(wanted):
-            try:
-                folder = _claim(wanted, chosen, made)
-            except FileNotFoundError as error:  # its parent is there and takes no folder, as /proc
-                detail, detail_ja = "no folder can be made there", "そこにはフォルダーを作成できません"
-                raise OutputNotWritable(path=wanted, detail=detail, detail_ja=detail_ja) from error
+        with disk_errors(wanted), _no_place(wanted):
+            folder = _claim(wanted, chosen, made)
         with disk_errors(folder):
             yield folder
     except BaseException:
@@ -72,12 +68,18 @@ def claimed(wanted: Path, chosen: bool) -> Iterator[Path]:
 
 def make_folder(folder: Path) -> None:
     """The folder and those above it, if they are not there. Raises OutputNotWritable."""
-    with disk_errors(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # its parent is there and takes no folder, as /proc
-            detail, detail_ja = "no folder can be made there", "そこにはフォルダーを作成できません"
-            raise OutputNotWritable(path=folder, detail=detail, detail_ja=detail_ja) from error
+    with disk_errors(folder), _no_place(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _no_place(folder: Path) -> Iterator[None]:
+    """Raise OutputNotWritable where the parent is there and takes no folder, as /proc."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        detail, detail_ja = "no folder can be made there", "そこにはフォルダーを作成できません"
+        raise OutputNotWritable(path=folder, detail=detail, detail_ja=detail_ja) from error
 
 
 def require_room(folder: Path, needed: int) -> None:

@@ -152,3 +152,12 @@ class TestDiskErrors:
         with pytest.raises(OutputNotWritable, match="this run needs 1000000000000") as caught:
             output.require_room(workspace, 10**18)
         assert "空き容量" in caught.value.text("ja")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    output.make_folder(tmp_path / "a" / "b")
+    output.make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    for place in (Path("/proc/none"), tmp_path / "file" / "b"):
+        with pytest.raises(OutputNotWritable):
+            output.make_folder(place)
