@@ -116,15 +116,15 @@ class Part:
 
 def parts_of(runs: Sequence[Run]) -> list[Part]:
     """All runs, as rows and parts. Raises RunUnreadable for runs of one row that have other arms."""
-    rows = list(_rows(runs))
-    yardsticks = dict.fromkeys(row.first.yardstick for row in rows)
-    return [Part(tuple(row for row in rows if row.first.yardstick == yardstick)) for yardstick in yardsticks]
+    yardsticks = dict.fromkeys(run.yardstick for run in runs)
+    return [Part(tuple(_rows([run for run in runs if run.yardstick == yardstick]))) for yardstick in yardsticks]
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[Row]:
+    """Of one part: what is the same in all of it names no row."""
     groups: list[list[Run]] = []
     for run in runs:
-        same = next((g for g in groups if (g[0].settings, g[0].yardstick) == (run.settings, run.yardstick)), None)
+        same = next((group for group in groups if group[0].settings == run.settings), None)
         groups.append([run]) if same is None else same.append(run)
     keys = _naming([group[0].settings for group in groups])
     for group in groups:
