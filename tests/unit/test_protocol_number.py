@@ -11,7 +11,7 @@ from federation.secagg import contexts, messages
 from federation.settings import keys
 from federation.wire import VERSION, Body
 
-SPOKEN = {1: "7ea1f2f28b1fa63e0b19571ad57dee46a0916dc5d7788c327e48a1a00cb8dd28"}
+SPOKEN = {1: "00d6235952e818b5ddb3766bda3f2e02d65ebd4d6bde540ebdf3d801e13e1c97"}
 """PROTOCOL -> SHA-256 of what is spoken under it. Until 0.1.0 is released, 1 is what stands in the tree."""
 
 
