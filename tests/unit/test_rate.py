@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from federation.plan import Plan, plain
+from federation.plan import Plan, Train, plain
 from tests.protocol.consortium import TinyLearner, make_consortium, make_plan
 
 MEMBERS = ("m00", "m01", "m02")
@@ -35,9 +36,9 @@ def test_stays_the_same_to_the_last_bit_by_default_and_then_is_no_part_of_the_pl
 def test_members_train_at_the_rate_of_the_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained, train = list[float](), TinyLearner._train
 
-    def noted(learner: TinyLearner, *given: object) -> object:
-        trained.append(given[2].optimizer.learning_rate)  # type: ignore[attr-defined]  # factors, blocks, train
-        return train(learner, *given)  # type: ignore[arg-type]
+    def noted(learner: TinyLearner, factors: Any, blocks: Any, given: Train) -> Any:
+        trained.append(given.optimizer.learning_rate)
+        return train(learner, factors, blocks, given)
 
     monkeypatch.setattr(TinyLearner, "_train", noted)
     plan = falling(0.25)

@@ -165,7 +165,7 @@ class Wrapping(importlib.abc.MetaPathFinder):
             execute(module)
             WRAPPED[name](module)
 
-        loader.exec_module = exec_module  # type: ignore[union-attr,method-assign]
+        loader.exec_module = exec_module  # type: ignore[union-attr,method-assign]  # as above, and on purpose
         return spec
 
 
