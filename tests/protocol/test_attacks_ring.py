@@ -1,7 +1,7 @@
 """What a coordinator can do with the ring once it knows it, under `threat=semi_malicious`: cut it into parts by calling
 members lost, claim members that are not there, divide the members between two attempts, and draw another ring."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from federation.plan import SecAgg
 from federation.secagg import shamir
 from federation.secagg.contexts import claim_digest, share_context_from
+from federation.secagg.graph import graph_of
 from federation.secagg.messages import Claim, Cohort, Inbox, Keys, Masked, Revealed, Sealed, Unmask
 from federation.secagg.primitives import Words, add_masks, agree, derive
 from federation.wire import canonical_cbor, read_body, read_cbor
@@ -180,29 +181,42 @@ def test_members_that_revealed_leave_no_quorum_to_a_second_attempt(folder: Path)
 
 
 def test_two_rings_told_to_two_halves_give_neither_a_quorum(folder: Path) -> None:
-    """A coordinator that lies about the Keys already: it has the ring that it wants, and still needs all on one."""
+    """A coordinator that lies about the Keys already draws rings until it likes them: one half stands together on its
+    ring. It still needs all on one: only who sees no neighbour outside its half goes on, and that is no quorum."""
     consortium = make_sparse(folder, 20)
-    play = Play(consortium).do("keys")
-    keys = play.answers["keys"]
-    halves = consortium.names[::2], consortium.names[1::2]
-    for number, half in enumerate(halves):
-        u1 = Claim(bytes([number]) * 32, ())
-        share_ctx = share_context_from(play.aggregation.setup_ctx, claim_digest("U1", u1))
-        near = {name: around(consortium, share_ctx, name) for name in half}
-        shares = {}
-        for name in half:
-            cohort = Cohort(tuple(keys[m] for m in near[name]))
-            told = play.say(cohort, play.aggregation.setup_ctx, name, canonical_cbor(u1.to_plain()))
-            [shares[name]] = ask(consortium, name, told)
-            assert shares[name].header.digest == share_ctx
-        for name in half:
-            dealers = [m for m in near[name] if m in half]
-            sealed = tuple(Sealed(bytes(32), bytes(32), b"", b"") for _ in dealers)
-            inbox = Inbox(tuple(shares[m].without_blob() for m in dealers), sealed)
-            for absent in ((), tuple(m for m in consortium.names if m not in half)):
-                claim = canonical_cbor(Claim(bytes(32), absent).to_plain())
-                code = refusal(ask(consortium, name, play.say(inbox, share_ctx, name, claim)))
-                assert code in ("cohort-too-small", "neighbours-differ")
+    threshold, play = parameters_of(consortium).threshold, Play(consortium).do("keys")
+    lies = [Claim(bytes([number]) * 32, ()) for number in (0, 1)]
+    contexts = [share_context_from(play.aggregation.setup_ctx, claim_digest("U1", lie)) for lie in lies]
+    together = graph_of(consortium.names, parameters_of(consortium).degree, contexts[0]).ring[:10]
+    apart = [name for name in consortium.names if name not in together]
+    content = [goes_on(play, half, lie, ctx) for half, lie, ctx in zip((together, apart), lies, contexts, strict=True)]
+    assert content[0] == set(together[4:6])  # four neighbours on either side
+    assert all(len(names) < threshold for names in content)
+
+
+def goes_on(play: Play, half: Sequence[str], u1: Claim, share_ctx: bytes) -> set[str]:
+    """Who of `half`, told this U1 and then that only half of all sent their shares, would mask."""
+    consortium, keys = play.consortium, play.answers["keys"]
+    near = {name: around(consortium, share_ctx, name) for name in half}
+    shares, content = {}, set()
+    for name in half:
+        cohort = Cohort(tuple(keys[m] for m in near[name]))
+        told = play.say(cohort, play.aggregation.setup_ctx, name, canonical_cbor(u1.to_plain()))
+        [shares[name]] = ask(consortium, name, told)
+        assert shares[name].header.digest == share_ctx
+    for name in half:
+        dealers = [m for m in near[name] if m in half]
+        sealed = tuple(Sealed(bytes(32), bytes(32), b"", b"") for _ in dealers)
+        inbox = Inbox(tuple(shares[m].without_blob() for m in dealers), sealed)
+        for absent in (tuple(m for m in consortium.names if m not in half), ()):
+            claim = canonical_cbor(Claim(bytes(32), absent).to_plain())
+            answers = ask(consortium, name, play.say(inbox, share_ctx, name, claim))
+            if not absent and len(dealers) == len(near[name]):
+                assert answers == ()
+                content.add(name)
+            else:
+                assert refusal(answers) in ("cohort-too-small", "neighbours-differ")
+    return content
 
 
 def test_what_is_not_noticed_a_colluder_that_shows_two_neighbours_other_shares_in_one_context(folder: Path) -> None:
