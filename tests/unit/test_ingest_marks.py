@@ -1,7 +1,6 @@
 """機密区分: a file that is marked confidential is left out, wherever the mark stands, unless the site permits it."""
 
 import io
-import time
 import zipfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from clients.ingest import Texts, marks, read_documents, read_folders, readers
 from clients.ingest.marks import MARKS, in_name, in_text
+from tests.growth import LINEAR, growth
 from tests.unit.test_ingest_office import WORD, body
 from tests.unit.test_ingest_parser import page_showing, pdf_of, stream
 from tests.unit.test_ingest_sheets import cell, rows, workbook
@@ -116,9 +116,7 @@ def test_around_a_text_a_mark_counts_wherever_it_stands() -> None:
 
 @pytest.mark.parametrize("filler", [" \n", " ", "【", "【 ", "-", "社外秘-", "区分 "])
 def test_a_long_text_takes_no_more_than_its_length(filler: str) -> None:
-    started = time.process_time()
-    marks.in_text("社外秘の話\n" + filler * 200_000 + "終わり", "")
-    assert time.process_time() - started < 5
+    assert growth(lambda count: marks.in_text("社外秘の話\n" + filler * count + "終わり", ""), 25_000) < LINEAR
 
 
 def informed(**entries: bytes) -> bytes:
@@ -298,10 +296,11 @@ def test_what_is_said_about_a_file_is_no_mark_by_a_word_like_one(name: str) -> N
 
 @pytest.mark.parametrize("tag", ["header", "nav"])
 def test_a_page_of_nothing_but_menus_within_menus_takes_no_more_than_its_length(tag: str) -> None:
-    page = "<p>弁を閉じる" + f"<{tag}>" * 900 + "社外秘の話 " * 100_000
-    started = time.process_time()
-    readers.parse(page.encode(), "a.html")
-    assert time.process_time() - started < 10
+    def read(count: int) -> None:
+        page = "<p>弁を閉じる" + f"<{tag}>" * count + "社外秘の話 " * (100 * count)
+        readers.parse(page.encode(), "a.html")
+
+    assert growth(read, 110) < LINEAR
 
 
 @pytest.mark.parametrize("apart", ["<tab/>", '<ptab relativeTo="margin"/>', "<br/>"])

@@ -2,7 +2,6 @@
 
 import ctypes
 import io
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
@@ -16,6 +15,7 @@ from clients.ingest.content import LeftOut, Unusable
 from clients.ingest.pdf_layout import Line
 from clients.ingest.pdf_page import Page, Piece
 from clients.ingest.pdf_paragraphs import paragraphs
+from tests.growth import LINEAR, growth
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 TRUTH = DATA.parent / "truth" / "files"
@@ -169,14 +169,14 @@ def test_only_gross_failures_of_recognition_are_told(text: str, is_poor: bool) -
     assert plausible.is_poor_recognition(text) is is_poor
 
 
-@pytest.mark.parametrize("count", [5_000, 40_000])
-def test_a_page_of_tiny_pieces_costs_time_in_proportion(count: int) -> None:
+def scattered(count: int) -> Page:
     random = Random(1)
-    pieces = [
-        Piece("a", None, x, y, x + 2, y + 2, 2, 0, (x, y), 2)
-        for x, y in ((random.uniform(0, 600), random.uniform(0, 800)) for _ in range(count))
-    ]
-    started = time.process_time()
-    found = pdf_layout.lines(Page(0, pieces=pieces))
-    assert time.process_time() - started < count / 5_000  # ten times of what it takes
-    assert sum(line.text.count("a") for line in found) == count
+    places = [(random.uniform(0, 600), random.uniform(0, 800)) for _ in range(count)]
+    return Page(0, pieces=[Piece("a", None, x, y, x + 2, y + 2, 2, 0, (x, y), 2) for x, y in places])
+
+
+def test_a_page_of_tiny_pieces_costs_time_in_proportion() -> None:
+    pages = {count: scattered(count) for count in (2_500, 20_000)}
+    for count, page in pages.items():
+        assert sum(line.text.count("a") for line in pdf_layout.lines(page)) == count
+    assert growth(lambda count: pdf_layout.lines(pages[count]), 2_500) < LINEAR

@@ -1,7 +1,6 @@
 """Personal and secret data: what is found, what is left alone, and what is done with it."""
 
 import dataclasses
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from clients.ingest.personal.redact import MOST_TOLD, find, redacted
 from clients.ingest.personal.settings import DEFAULT_SETTINGS, OFF, Mode, PersonalSettings
 from clients.splits import split
 from scripts import measure_personal
+from tests.growth import LINEAR, growth
 from tests.unit.test_splits import HERE, texts
 
 
@@ -238,22 +238,18 @@ HOSTILE = (
 )
 
 
-def seconds_to_search(text: str) -> float:
-    settings = dataclasses.replace(DEFAULT_SETTINGS, own=("山田工業", "E-####", "a" * 40), allow=("山", "x@y"))
-    started = time.process_time()
-    find(text, settings)
-    return time.process_time() - started
+OWN = dataclasses.replace(DEFAULT_SETTINGS, own=("山田工業", "E-####", "a" * 40), allow=("山", "x@y"))
 
 
 class TestHostileText:
-    def test_time_is_linear(self) -> None:
-        """One megabyte of lines of 32,000 characters. If any rule took their square, it would take minutes."""
-        assert seconds_to_search("\n".join((filler * 32_000)[:32_000] for filler in HOSTILE)) < 20
+    @pytest.mark.parametrize("filler", HOSTILE)
+    def test_time_is_linear(self, filler: str) -> None:
+        assert growth(lambda length: find((filler * length)[:length], OWN), 4_000) < LINEAR
 
     @pytest.mark.slow
     @pytest.mark.parametrize("filler", HOSTILE)
     def test_time_is_linear_on_one_line_of_a_megabyte(self, filler: str) -> None:
-        assert seconds_to_search((filler * 1_000_000)[:1_000_000]) < 40
+        assert growth(lambda length: find((filler * length)[:length], OWN), 125_000) < LINEAR
 
 
 class TestModes:
