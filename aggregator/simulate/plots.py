@@ -1,6 +1,7 @@
 """curves.png (loss by round, differences between arms), members.png (each member before and after) and probes.png (what
 each arm answers)."""
 
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -217,14 +218,11 @@ def compared(path: Path, rows: Mapping[str, Sequence[Curve]]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.supylabel("change of validation loss against the base model (nats a token)", fontsize=10)
     handles, labels = panels.flat[0].get_legend_handles_labels()
-    labels = [_shortened(label) for label in labels]
-    figure.legend(handles, labels, frameon=False, fontsize=8, loc="outside lower left")
+    figure.legend(
+        handles, [textwrap.fill(label, 150) for label in labels], frameon=False, fontsize=8, loc="outside lower left"
+    )
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
-def _shortened(label: str, most: int = 150) -> str:
-    return label if len(label) <= most else f"{label[: most - 1]}…"
 
 
 def _cycle(count: int) -> list[Any]:
