@@ -24,7 +24,7 @@ ARMS = ("base", "federated", "local", "pooled", "personalised", "plain")
 def runs(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two schemes and two seeds of one of them, with every arm, into one folder."""
     folder = tmp_path_factory.mktemp("sweep")
-    data = copy_members(tmp_path_factory.mktemp("data") / "members", 7, documents=7, small=True)
+    data = copy_members(tmp_path_factory.mktemp("data") / "members", 7, documents=5, small=True)
     for name, settings in (("0", ["seed=1"]), ("1", ["seed=2"]), ("2", ["scheme=alternating", "seed=1"])):
         shares = ("evaluation.test_share=0.45", f"data={data}")
         typed = [
