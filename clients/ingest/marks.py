@@ -12,14 +12,15 @@ from collections.abc import Sequence
 _GAP = r"[\s_]*"  # as in 社 外 秘 and 社_外_秘
 _SPELLED = {
     "極秘": _GAP.join("極秘"),
-    "社外秘": _GAP.join("社外秘"),
+    "社外秘": _GAP.join("社外秘")
+    + rf"|社{_GAP}内{_GAP}(?:秘(?!書)|限(?!度|界)(?:{_GAP}[り定])?|専用(?=文書|資料|図|[\W_]|$))",
     "部外秘": _GAP.join("部外秘"),
-    "関係者限り": _GAP.join(["関係者", "(?:限り|のみ|外秘)"]),
+    "関係者限り": _GAP.join(["関係者", "(?:限り?|のみ|外秘)"]),
     "客先支給": _GAP.join(["客先(?:より)?", "支給"]),
     "持出禁止": rf"(?:[社場構]外(?:への?)?{_GAP})?" + _GAP.join(["持ち?出し?", "(?:厳?禁", "止?|不可)"]),
     "秘": rf"(?:マル|まる|[丸○〇◯]){_GAP}秘|(?<![^\W_])(?:(?<![外極][\s_])秘|厳秘|(?:機密|秘密)(?!\s*情報))"
     r"(?=文書|資料|扱|図|につき|[\W_]|$)",
-    "CONFIDENTIAL": r"(?<![A-Za-z])(?i:confidential)(?![A-Za-z])",
+    "CONFIDENTIAL": r"(?<![A-Za-z])(?i:confidential|(?:for )?internal[\s_-]?use[\s_-]?only)(?![A-Za-z])",
 }
 MARKS = tuple(_SPELLED)
 """As policy.toml names them."""
@@ -47,8 +48,17 @@ _AT_AN_END = {
 }
 _LINE_ENDS = re.compile(r"[\r\v\f\x85\u2028\u2029]")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-_LATIN = ("ONFIDENTIAL", "onfidential", "ＯＮＦＩＤＥＮＴＩＡＬ", "ｏｎｆｉｄｅｎｔｉａｌ")
-_SIGNS = ("秘", "祕", "㊙", "機密", "関係者", "客先", "持", *_LATIN)
+_LATIN = (
+    "ONFIDENTIAL",
+    "onfidential",
+    "ＯＮＦＩＤＥＮＴＩＡＬ",
+    "ｏｎｆｉｄｅｎｔｉａｌ",
+    "NTERNAL",
+    "nternal",
+    "ＮＴＥＲＮＡＬ",
+    "ｎｔｅｒｎａｌ",
+)
+_SIGNS = ("秘", "祕", "㊙", "機密", "社内", "内 限", "関係者", "客先", "持", *_LATIN)
 """Each mark has one of them."""
 _ENDS, _LONGEST_END = 5, 200  # lines; characters
 

@@ -47,7 +47,7 @@ _RUN = re.compile(f"[{KANJI}]{{1,12}}")
 _AFTER = re.compile(rf" ?(?:{HONORIFICS}|㊞|まで(?=連絡|ご|お|[ \n。]|$)|(?:ほか|他) ?\d{{1,2}} ?名|\([{KANJI}]\))")
 _SPEAKING = re.compile(r"(?:^|[\n\]>])[ ]?(?:\d{1,2}:\d\d(?::\d\d)? )?$")
 _NO_RARE = re.compile(
-    r"[仕同多異模一各有文紋今別両諸某部課係者先主客員方社店元家屋人皆娘母父兄姉弟妹嫁孫神王位長師士会団校院所局省庁署]$|関係|会社"
+    r"[仕同多異模一各有文紋今別両諸某部課係者先主客員方社店元家屋人皆娘母父兄姉弟妹嫁孫神王位長師士会団校院所局省庁署]$|関係|会社|得意|苦労|馳走|世話|旦那|愁傷|気の毒"
 )
 """What stands before 様, 氏 and さん and is nobody's name."""
 _AFTER_RARE = re.compile(r" ?(?:さん|様|氏)")
@@ -152,6 +152,7 @@ def _with_title(text: str, start: int, tail: str, run_end: int) -> int | None:
         titled = bool(honorific or role or introduced or of_unit or speaking or in_charge)
         by_role = not honorific
     unsure = core in _DIRECTIONS and (by_role or text.startswith("さま", run_end))  # 東工場長, 高さまたは
+    unsure |= tail == "奥様"
     if not titled or not surname or unsure:
         return None
     rest = core[len(surname) :]
