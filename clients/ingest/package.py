@@ -17,9 +17,11 @@ from clients.ingest.content import Unusable
 
 LARGEST_XML = 64 * 2**20  # bytes, unpacked, of all parts that are read
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PROPERTIES = re.compile(r"docProps/\w+\.xml|package/services/metadata/core-properties/[^/]+\.psmdcp", re.IGNORECASE)
+_PROPERTIES = re.compile(
+    r"docProps/\w+\.xml|package/services/metadata/core-properties/[^/]+\.psmdcp|customXml/item\d*\.xml", re.IGNORECASE
+)
 _IN_A_LINE = frozenset({"t", "tab", "ptab", "br", "cr"})
-_REMARKS = re.compile(r"comment", re.IGNORECASE)
+_REMARKS = re.compile(r"comment|customXml/", re.IGNORECASE)  # such as what a document library knows of the file
 _BLANKS = re.compile(r"\s+")
 
 

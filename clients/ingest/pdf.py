@@ -5,6 +5,7 @@ characters here: what a scan has in place of text is left out, and said.
 """
 
 import ctypes
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import pypdfium2.raw as pdfium
 
 from clients.ingest import pdf_fonts, pdf_layout, pdf_second_opinion
 from clients.ingest.content import Content, Facts, LeftOut, Unusable
+from clients.ingest.marks import set_apart
 from clients.ingest.pdf_layout import Line
 from clients.ingest.pdf_page import Page, taken
 from clients.ingest.pdf_paragraphs import edge_lines, paragraphs, without_running_heads
@@ -20,6 +22,7 @@ from clients.ingest.plausible import is_garbled, is_poor_recognition, without_ga
 
 MOST_PAGES = 5_000
 _SAID_OF_IT = (b"Title", b"Subject", b"Keywords")
+_XMP_VALUE = re.compile(r"""[>"']([^<>"']{1,200})(?=[<"'])""")
 
 
 def read(data: bytes) -> Content:
@@ -57,7 +60,7 @@ class _Reading:
         self.without_text = self.recognised = self.poor = 0
         document = _opened(data)
         try:
-            self.about = [_said(document, key) for key in _SAID_OF_IT]
+            self.about = [*(_said(document, key) for key in _SAID_OF_IT), *_described(data)]
             self.pages = len(document)
             for number in range(self.pages):
                 page = document[number]
@@ -103,6 +106,15 @@ def _said(document: pypdfium2.PdfDocument, key: bytes) -> str:
     held = ctypes.create_string_buffer(size)
     pdfium.FPDF_GetMetaText(document.raw, key, held, size)
     return held.raw.decode("utf-16-le", "replace").rstrip("\0")
+
+
+def _described(data: bytes) -> Iterator[str]:
+    """What its XMP says, values of tags and attributes that are set as marks; XMP is to be kept as it is, uncompressed
+    (ISO 16684-1, 7.3.2), so that programs find it without knowing the format around it."""
+    begin = data.find(b"<x:xmpmeta")
+    while begin >= 0 and (end := data.find(b"</x:xmpmeta>", begin)) >= 0:
+        yield from filter(set_apart, _XMP_VALUE.findall(data[begin:end].decode("utf-8", "replace")))
+        begin = data.find(b"<x:xmpmeta", end)
 
 
 def _opened(data: bytes) -> pypdfium2.PdfDocument:

@@ -156,6 +156,15 @@ def custom(name: str, value: str) -> str:
     return f'<Properties><property name="{name}"><vt:lpwstr xmlns:vt="v">{value}</vt:lpwstr></property></Properties>'
 
 
+def library(kind: str) -> str:
+    """What a document library keeps of a file within it."""
+    return f'<properties xmlns="p"><documentManagement><kind xmlns="k">{kind}</kind></documentManagement></properties>'
+
+
+def xmp(properties: str) -> bytes:
+    return f"\n<?xpacket begin=''?><x:xmpmeta><rdf:RDF>{properties}</rdf:RDF></x:xmpmeta><?xpacket end='w'?>".encode()
+
+
 def word(header: str = "", label: str = "") -> bytes:
     document = docx.Document()
     document.add_paragraph("主軸を点検する。" + header + label)
@@ -266,6 +275,10 @@ MARKED = {
     "status.docx": described(content_status="社外秘"),
     "custom.xlsx": with_part(workbook({"1日": SHEET}), "docProps/custom.xml", custom("機密区分", "社外秘")),
     "custom.pptx": with_part(presentation(shape("止める")), "docProps/custom.xml", custom("機密区分", "社外秘")),
+    "library.docx": with_part(word(), "customXml/item1.xml", library("社外秘")),
+    "library.pptx": with_part(presentation(shape("止める")), "customXml/item2.xml", library("区分: 社外秘")),
+    "xmp.pdf": informed() + xmp("<pdfx:Class>社外秘</pdfx:Class>"),
+    "xmp2.pdf": informed() + xmp("<a>手順</a>") + xmp('<rdf:Description pdfx:Class="【社外秘】" a=""/>'),
     "another.docx": with_part(
         word(),
         "package/services/metadata/core-properties/1f.psmdcp",
@@ -290,6 +303,8 @@ UNMARKED = {
     "author.pdf": informed(Author=utf_16("社外秘"), Producer=utf_16("社外秘")),
     "properties.docx": described(title="段取りの秘訣", subject="機密性の高い部品", keywords="秘書, 神秘"),
     "custom.docx": with_part(word(), "docProps/custom.xml", custom("社外秘区分", "なし")),
+    "library.docx": with_part(word(), "customXml/item1.xml", library("社外秘の文書の扱い方")),
+    "xmp.pdf": informed() + xmp("<a>社外秘の文書の扱い方</a>") + "<x:xmpmeta><a>社外秘</a>".encode(),
     "meta.html": '<title>秘訣</title><meta name="description" content="機密性"><meta name="keywords"><p>弁'.encode(),
     "menu.html": "<nav><a>社外秘文書の取扱い</a><a>秘訣</a></nav><p>弁を閉じる".encode(),
     "article.html": "<article><header>社外秘の文書の扱い方</header><p>弁を閉じる".encode() + "<p>棚に置く".encode() * 6,
