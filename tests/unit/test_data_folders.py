@@ -2,14 +2,18 @@
 
 import json
 import multiprocessing
+import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
+from clients import data_folders
 from clients.data_folders import FolderNotAdded
-from clients.home import Home, Settings
+from clients.home import Home, Settings, write
 from clients.journal import Journal
 from federation.errors import ConfigInvalid, DataFolderInvalid, UsageError
 from tests.unit.site import Site
@@ -63,7 +67,14 @@ def test_of_several_that_add_at_once_none_is_lost(site: Site, tmp_path: Path) ->
 
 
 def _add(home: Path, folder: Path) -> None:
-    Site(home).run("data", "add", folder, "--mark", "社外秘")
+    """As on a slow disk: between reading and writing there is time for another."""
+
+    def slowly(*written: Any) -> None:
+        time.sleep(0.3)
+        write(*written)
+
+    with mock.patch.object(data_folders, "write", slowly):
+        Site(home).run("data", "add", folder, "--mark", "社外秘")
 
 
 def test_a_trial_of_a_folder_below_takes_its_mark(site: Site, logs: Path) -> None:
