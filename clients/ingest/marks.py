@@ -48,17 +48,9 @@ _AT_AN_END = {
 }
 _LINE_ENDS = re.compile(r"[\r\v\f\x85\u2028\u2029]")
 _INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"))
-_LATIN = (
-    "ONFIDENTIAL",
-    "onfidential",
-    "ＯＮＦＩＤＥＮＴＩＡＬ",
-    "ｏｎｆｉｄｅｎｔｉａｌ",
-    "NTERNAL",
-    "nternal",
-    "ＮＴＥＲＮＡＬ",
-    "ｎｔｅｒｎａｌ",
-)
-_SIGNS = ("秘", "祕", "㊙", "機密", "社内", "内 限", "関係者", "客先", "持", *_LATIN)
+_LATIN = ("ONFIDENTIAL", "onfidential", "NTERNAL", "nternal")
+_WIDE = ("ＯＮＦＩＤＥＮＴＩＡＬ", "ｏｎｆｉｄｅｎｔｉａｌ", "ＮＴＥＲＮＡＬ", "ｎｔｅｒｎａｌ")
+_SIGNS = ("秘", "祕", "㊙", "機密", "社内", "内 限", "関係者", "客先", "持", *_LATIN, *_WIDE)
 """Each mark has one of them."""
 _ENDS, _LONGEST_END = 5, 200  # lines; characters
 

@@ -323,7 +323,7 @@ PLANTED: tuple[Fault, ...] = (
           (unit("ingest_forbidden"),)),
     Fault("the last reading of a locked file forgotten", TEXTS, "return noted.digest, parts",
           "return noted.digest, None", (unit("ingest_forbidden"),)),
-    Fault("full width in cells of logs unread", MARKS, ', "ＯＮＦＩＤＥＮＴＩＡＬ", "ｏｎｆｉｄｅｎｔｉａｌ")', ")",
+    Fault("full width in cells of logs unread", MARKS, ", *_WIDE)", ")",
           (unit("ingest_marks"),)),
     Fault("what a PDF says of itself unread", "clients/ingest/pdf.py", "[*reading.about, *reading.stamps,",
           "[*reading.stamps,", (unit("ingest_marks"),)),
