@@ -110,7 +110,7 @@ def _said(document: pypdfium2.PdfDocument, key: bytes) -> str:
 
 def _described(data: bytes) -> Iterator[str]:
     """What its XMP says, values of tags and attributes that are set as marks; XMP is to be kept as it is, uncompressed
-    (ISO 16684-1, 7.3.2), so that programs find it without knowing the format around it."""
+    (ISO 16684-1), so that programs find it without knowing the format around it."""
     begin = data.find(b"<x:xmpmeta")
     while begin >= 0 and (end := data.find(b"</x:xmpmeta>", begin)) >= 0:
         yield from filter(set_apart, _XMP_VALUE.findall(data[begin:end].decode("utf-8", "replace")))
