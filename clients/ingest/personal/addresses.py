@@ -37,6 +37,8 @@ _ADDRESS = re.compile(
     rf"|(?:{_CODE})?{_PREFECTURE} ?{_IN_PIECES}(?:\n ?{_IN_PIECES})?{_HOUSE_IN_PARTS}{_BUILDING}"
     r"|〒 ?\d{3}-?\d{4}(?!\d)"
 )
+_SIGN = re.compile("[都道府県市郡区〒]")
+_SIGN_WITHIN = 18  # characters from an address's first to the first of these: a postal code and a prefecture's name
 
 
 def mail_addresses(context: Context) -> Iterator[Find]:
@@ -46,4 +48,16 @@ def mail_addresses(context: Context) -> Iterator[Find]:
 
 def postal_addresses(context: Context) -> Iterator[Find]:
     """With prefecture or city and a house's number; and 〒 with its seven digits alone."""
-    return (Find("address", *match.span()) for match in _ADDRESS.finditer(context.text))
+    return (Find("address", *span) for span in _addresses(context.text))
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """As `_ADDRESS.finditer`, but tried only where one can begin: trying it everywhere was a quarter of all masking."""
+    place = 0
+    for sign in _SIGN.finditer(text):
+        for start in range(max(place, sign.start() - _SIGN_WITHIN), sign.start() + 1):
+            if address := _ADDRESS.match(text, start):
+                yield address.span()
+                place = address.end()
+                break
+            place = start + 1

@@ -38,7 +38,9 @@ _ASSIGNED = re.compile(
     rf"{_WORD}(?:\([^()\n]{{1,6}}\))?[\"']?\s{{0,3}}(?:[:=|]|(?<=\s)(?={_MIXED})|[はが](?=\s?[\"'「『]?\S{{0,64}}[0-9!#$%&@*+?]))\s{{0,3}}[\"'「『]?({_VALUE})"
 )
 _QUOTED = re.compile(rf"{_WORD}[\"']?\s{{0,3}}[:=]\s{{0,3}}\"(?=[^\"\n]{{0,64}}[0-9!#$%&@*+?])([ !#-~]{{4,128}})\"")
-_VALUES = _IN_ADDRESS, _IN_TAGS, _BEARER, _QUOTED, _ASSIGNED
+_VALUES = _IN_ADDRESS, _IN_TAGS, _BEARER
+_AFTER_WORD = _QUOTED, _ASSIGNED
+_AT_WORD = re.compile(f"(?={_WORD})")
 _HEADING = re.compile(_WORD.replace(r"(?=\s?[はが:=])", ""))
 _ONE_VALUE = re.compile(rf"\s*({_VALUE})\s*")
 _COMMAND = re.compile(
@@ -61,7 +63,7 @@ def secrets(context: Context) -> Iterator[Find]:
     yield from (Find("secret", start, end) for start, end in _keys(text))
     yield from (Find("secret", *match.span()) for match in _TOKEN.finditer(text))
     yield from (Find("secret", *match.span(match.lastindex or 0)) for match in _COMMAND.finditer(text))
-    for match in (match for pattern in _VALUES for match in pattern.finditer(text)):
+    for match in _assigned(text):
         end = match.start(1) + len(match[1].rstrip(").:"))
         if _is_value(text, match.start(1), end):
             yield Find("secret", match.start(1), end)
@@ -72,6 +74,19 @@ def secrets(context: Context) -> Iterator[Find]:
             if value and _HEADING.fullmatch(heading) and _is_value(text, place + value.start(1), place + value.end(1)):
                 yield Find("secret", place + value.start(1), place + value.end(1))
             place += len(cell) + 1
+
+
+def _assigned(text: str) -> Iterator[re.Match[str]]:
+    """Group 1 of each may be a value."""
+    for pattern in _VALUES:
+        yield from pattern.finditer(text)
+    words = [word.start() for word in _AT_WORD.finditer(text)]
+    for pattern in _AFTER_WORD:
+        place = 0
+        for word in words:
+            if word >= place and (match := pattern.match(text, word)):
+                yield match
+                place = match.end()
 
 
 def _keys(text: str) -> Iterator[tuple[int, int]]:

@@ -29,6 +29,8 @@ class Vocabulary:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where they are in a text: of words that begin at one place the longest."""
+        if not (self._first or self._templates):
+            return
         alike = _alike(text)
         for match in self._first.finditer(alike) if self._first else ():
             for word in self._words.get(alike[match.start() : match.start() + SHORTEST], ()):
