@@ -15,7 +15,7 @@ _REASONS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space is left", "空き容量がありません"),
     errno.EDQUOT: ("the disk quota is used up", "ディスク割り当ての上限です"),
     errno.EFBIG: ("a file would become larger than is allowed", "ファイルサイズの上限を超えます"),
-    errno.EROFS: ("the file system is read-only", "ファイルシステムが読み取り専用です"),
+    errno.EROFS: ("it is read-only, or its file system is", "ファイルかファイルシステムが読み取り専用です"),
     errno.EACCES: ("writing is not permitted", "書き込みが許可されていません"),
     errno.EPERM: ("writing is not permitted", "書き込みが許可されていません"),
     errno.EIO: ("the disk reports an input/output error", "ディスクの入出力エラーです"),

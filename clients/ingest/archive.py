@@ -7,11 +7,12 @@ import re
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from clients.ingest.content import LARGEST_FILE, Unusable, too_large
+from clients.ingest.content import LARGEST_FILE, Unusable, ambiguous, too_large
 from clients.ingest.kinds import KINDS, is_passed_over, not_read, passed_over, suffix_of
 
 MOST_FILES = 5_000
@@ -47,6 +48,7 @@ def _files(data: bytes, above: str, depth: int, budget: _Budget) -> Iterator[tup
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if not entries:
         yield above.rstrip("/"), partial(_refused, Unusable("empty", "空です"))
+    often = Counter(map(_name, entries))
     for entry in entries:
         if budget.files == 0:
             reason = f"more than {MOST_FILES} files in it: the rest was not read"
@@ -55,6 +57,9 @@ def _files(data: bytes, above: str, depth: int, budget: _Budget) -> Iterator[tup
             return
         budget.files -= 1
         name = above + _name(entry)
+        if often[_name(entry)] > 1:
+            yield name, partial(_refused, ambiguous())
+            continue
         if suffix_of(name) != ".zip":
             yield name, partial(_contents, archive, entry, name, budget)
             continue

@@ -87,6 +87,11 @@ def too_large() -> Unusable:
     return Unusable(f"larger than {mebibytes} MiB", f"{mebibytes} MiB を超えています")
 
 
+def ambiguous() -> Unusable:
+    """The reason of files whose names read the same: a report and a manifest could not tell them apart."""
+    return Unusable("another file here has a name that reads the same", "同じ表記の名前のファイルがほかにあります")
+
+
 def full_width_kana(text: str) -> str:
     """Half-width kana as the kana that they stand for (ﾎﾟﾝﾌﾟ -> ポンプ), and nothing else.
 

@@ -3,7 +3,7 @@
 A ladder from proof to likelihood: byte order mark, UTF-16 by its NULs, ISO-2022-JP (its escapes), UTF-8 (hardly
 anything else is valid UTF-8 by chance), and then CP932 against EUC-JP, whichever reads more like everyday Japanese.
 Decoding is strict throughout: a file that is partly in another encoding is refused, never patched with replacement
-characters.
+characters. Only a last character that is cut in the middle is left out, as in a log that is being written.
 """
 
 import codecs
@@ -22,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _ESCAPES = re.compile(rb"\x1b(?:\$[@B]|\$\([DOPQ]|\([BJI])")
+_SHIFTED_OUT = re.compile(rb"\x0e([^\x0e\x0f\x1b]*)\x0f")  # half-width kana as old programs write them
 _DECLARED = re.compile(rb"""charset\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
 _NAMES = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis": "cp932", "windows-31j": "cp932"} | {
     name: name for name in ("cp932", "euc-jp")
@@ -31,6 +32,9 @@ _NAMES = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis":
 _CANDIDATES = {"cp932": 0.2, "euc-jp": 0.0}
 _CLOSE = 0.1  # scores nearer than this are no difference: then a page's own claim decides
 _PLAUSIBLE, _LEAST = 0.6, 0.35  # ordinary Japanese scores 0.7 to 0.9; below the least it is not Japanese at all
+_USUAL, _RARE = 0.7, 0.1  # the everyday kanji (JIS level 1; so do line ends count), and the others
+_KANA = re.compile("[\u3041-\u30fe\uff66-\uff9f]")
+_FEWEST_KANJI, _RARE_SHARE = 12, 0.08
 _START = 4096  # bytes
 _SAMPLE = 200_000  # characters that a score is taken from
 
@@ -48,22 +52,32 @@ def decode(data: bytes) -> Decoded:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return Decoded(_strict(data[len(mark) :], encoding), encoding, 1.0)
-    if _is_utf_16_le(data[:_START]):
+    if encoding := _utf_16(data[:_START]):
         with contextlib.suppress(UnicodeDecodeError):
-            return Decoded(data.decode("utf-16-le"), "utf-16-le", 0.9)
+            text = _whole(data, encoding)
+            if _score(text + "\n") >= _LEAST:
+                return Decoded(text, encoding, 0.9)
+    data = data.rstrip(b"\0")  # room that a logger reserved
     if _ESCAPES.search(data) and max(data) < 0x80:
         return Decoded(_iso_2022_jp(data), "iso-2022-jp", 1.0)
     try:
-        return Decoded(data.decode("utf-8"), "utf-8", 1.0)
+        return Decoded(_whole(data, "utf-8"), "utf-8", 1.0)
     except UnicodeDecodeError:
         return _by_score(data)
 
 
-def _is_utf_16_le(start: bytes) -> bool:
-    """Without its mark, as some PLCs write: every line end, digit and tab has a NUL in its second byte, none in its
-    first."""
-    pairs = len(start) // 2
-    return start[1::2].count(0) > pairs / 5 and start[::2].count(0) == 0
+def _utf_16(start: bytes) -> str:
+    """Which one, without its mark, as some PLCs write; or nothing. Every line end, digit and tab has a NUL in its
+    second byte (little-endian) or in its first, and none in the other."""
+    least, firsts, seconds = len(start) // 10, start[::2].count(0), start[1::2].count(0)
+    if seconds > least and not firsts:
+        return "utf-16-le"
+    return "utf-16-be" if firsts > least and not seconds else ""
+
+
+def _whole(data: bytes, encoding: str, errors: str = "strict") -> str:
+    """All but a last character that is cut. Raises UnicodeDecodeError."""
+    return codecs.getincrementaldecoder(encoding)(errors).decode(data, final=False)
 
 
 def _by_score(data: bytes) -> Decoded:
@@ -85,16 +99,49 @@ def _by_score(data: bytes) -> Decoded:
 
 
 def _attempts(data: bytes, name: str) -> Iterator[str]:
-    # Windows writes ①, ㈱ and ㎜ into EUC-JP too, where the standard has none; JIS X 0213 has them at the same codes.
-    for codec in (name, "euc_jis_2004") if name == "euc-jp" else (name,):
-        try:
-            yield data.decode(codec)
-            return
-        except UnicodeDecodeError:
-            continue
+    with contextlib.suppress(UnicodeDecodeError):
+        yield _whole(data, name, _WINDOWS if name == "euc-jp" else "strict")
+
+
+def _windows_in_euc(error: UnicodeError) -> tuple[str, int]:
+    """What Windows writes into EUC-JP where the standard has nothing (CP51932, eucJP-ms): ①, ㈱, 髙, 﨑. In two bytes
+    at the rows of CP932, in three by a list of their own."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    start, data = error.start, error.object
+    lead, *cells = data[start : start + 3]
+    if lead == _THREE_BYTES and len(cells) == 2 and 0 <= (at := (cells[0] - 0xF3) * 94 + cells[1] - 0xF3) < len(_LAST):
+        return _LAST[at], start + 3
+    row, cell = lead - 0xA0, cells[0] - 0xA0 if cells else 0
+    if not (0 < row < 95 and 0 < cell < 95):
+        raise error
+    high = (row - 1) // 2 + (0x81 if row < 63 else 0xC1)
+    low = cell + (0x9E if row % 2 == 0 else 0x3F if cell < 64 else 0x40)
+    try:
+        return bytes([high, low]).decode("cp932"), start + 2
+    except UnicodeDecodeError:
+        raise error from None
+
+
+def _only_windows() -> str:
+    """What eucJP-ms has from 8F F3 F3 on: IBM's extensions in their order, but for what JIS X 0208 and 0212 have."""
+    found = []
+    for code in (bytes([high, low]) for high in (0xFA, 0xFB, 0xFC) for low in range(0x40, 0xFD)):
+        with contextlib.suppress(UnicodeDecodeError):
+            found.append(code.decode("cp932"))
+    return "".join(
+        sign for sign in found if sign == "№" or (sign not in "￢￤" and sign.encode("euc_jp", "replace") == b"?")
+    )
+
+
+_THREE_BYTES = 0x8F
+_LAST = _only_windows()
+_WINDOWS = "rengo: Windows in EUC-JP"
+codecs.register_error(_WINDOWS, _windows_in_euc)
 
 
 def _iso_2022_jp(data: bytes) -> str:
+    data = _SHIFTED_OUT.sub(lambda kana: b"\x1b(I" + kana[1] + b"\x1b(B", data)
     try:
         return data.decode("iso2022_jp_ext")
     except UnicodeDecodeError:
@@ -121,6 +168,9 @@ def _declared(data: bytes) -> str | None:
 def _score(text: str) -> float:
     """How everyday the characters beyond ASCII are: their mean weight."""
     weights = [_weight(character) for character in text[:_SAMPLE] if not " " <= character <= "~"]
+    kanji, rare = weights.count(_USUAL), weights.count(_RARE)
+    if not _KANA.search(text) and kanji + rare >= _FEWEST_KANJI and rare > _RARE_SHARE * (kanji + rare):
+        return 0.0  # Chinese in GB 2312 looks like that
     return sum(weights) / len(weights) if weights else 0.0
 
 
@@ -138,8 +188,8 @@ def _weight(character: str) -> float:
     encoded = character.encode("euc_jp", "replace")
     row = encoded[0] - 0xA0 if len(encoded) == 2 else 0
     if 16 <= row <= 47:
-        return 0.7  # the everyday kanji (JIS level 1)
-    return 0.6 if row in (1, 2, 3) or character in _SIGNS else 0.1
+        return _USUAL
+    return 0.6 if row in (1, 2, 3) or character in _SIGNS else _RARE
 
 
 _SIGNS = frozenset("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ㎜㎝㎞㎎㎏㏄㎡№㏍℡㈱㈲㈹μΩΦφα髙﨑－～")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clients.ingest.content import Unusable
+from clients.ingest.content import Unusable, ambiguous
 from clients.ingest.files import CHANGED, NOT_OPENED, examine, listed, name_of, opened, require_opened
 from clients.ingest.logs import settings as log_settings
 from clients.ingest.logs.settings import Settings
@@ -21,7 +21,6 @@ from clients.ingest.together import Known, Request, others
 
 _UNKNOWN = Stamp(0, 0, 0, 0)
 _LARGEST = 2**63 - 1
-_AMBIGUOUS = Unusable("another file here has a name that reads the same", "同じ表記の名前のファイルがほかにあります")
 
 
 @dataclass
@@ -146,7 +145,7 @@ def in_folder(path: Path, label: str, texts: Texts, default: str = "") -> Folder
     named = Counter(file.name for file in files)
     for file in files:
         if named[file.name] > 1:  # what one of them may not say, another would seem to have said
-            file.parts = [StoredPart("", _AMBIGUOUS)]
+            file.parts = [StoredPart("", ambiguous())]
             continue
         with contextlib.suppress(OSError):
             file.looks(file.path.stat())

@@ -13,7 +13,8 @@ from clients.ingest.encoding import decode
 _LEFT_OUT = "script, style, nav, head, template, noscript, iframe, object, select, button, svg, math"
 _BLOCKS = (
     "address article aside blockquote body br caption center dd details div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hr html legend li main ol option p pre section summary table tbody tfoot thead tr ul"
+    "form h1 h2 h3 h4 h5 h6 header hr html legend li main ol optgroup option p pre section select summary "
+    "table tbody textarea tfoot thead tr ul"
 )
 _SAID_OF_IT = "title, meta[name][content], meta[property][content]"
 _BESIDE = "nav, img[alt], svg text"

@@ -46,7 +46,7 @@ def parse(data: bytes, name: str, site: Site = ALONE) -> Content:
         raise Unusable(
             f"damaged, or not a {suffix} file ({kind})", f"壊れているか {suffix} ではありません（{kind}）"
         ) from error
-    text = full_width_kana(content.text.replace("\r\n", "\n"))
+    text = full_width_kana(content.text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\0\x1a"))
     if "\0" in text:
         raise Unusable("holds NUL characters", "NUL 文字を含みます")
     if not text.strip():

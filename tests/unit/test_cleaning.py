@@ -40,6 +40,7 @@ class TestUsualForms:
             ("e\ufb03cient", "efficient"),
             ("主\u200b軸\ufeff", "主軸"),
             ("a\u00a0b", "a b"),
+            ("辻\U000e0100さん 山\ufe00田様", "辻さん 山田様"),
         ],
     )
     def test_letters_in_an_unusual_form(self, text: str, usual: str) -> None:

@@ -69,6 +69,17 @@ def test_names_without_a_mark_of_their_encoding(encoding: str) -> None:
     assert found == name
 
 
+def test_files_of_one_name_are_set_aside_since_no_report_could_tell_them_apart(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "二重.zip", "w") as written:
+        written.writestr("手順.txt", "一つ目")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            written.writestr("手順.txt", "二つ目")
+        written.writestr("ほか.txt", "三つ目")
+    reading = read_documents(tmp_path)
+    assert [document.name for document in reading.documents] == ["二重.zip/ほか.txt"]
+    assert [each.reason for each in reading.set_aside] == ["another file here has a name that reads the same"] * 2
+
+
 def test_a_name_leads_nowhere() -> None:
     (found,) = archive.files(zipped({"../..//etc\\.\\passwd.txt": b"x"}))
     assert found[0] == "etc/passwd.txt"

@@ -68,7 +68,7 @@ def test_how_sure_it_is_grows_with_the_evidence() -> None:
     [
         b"caf\xe9 cr\xe8me br\xfbl\xe9e",  # Latin-1
         PLAIN.encode() + PLAIN.encode("cp932"),  # two encodings in one file
-        PLAIN.encode()[:-1],  # cut within a character
+        PLAIN.encode()[:-1] + b"\n",  # a character cut, and not at the end
         codecs.BOM_UTF8 + b"\xff",
         codecs.BOM_UTF16_LE + b"\x00\xd8\x00",
         b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
@@ -91,3 +91,45 @@ def test_a_pages_claim_decides_where_nothing_else_does() -> None:
     for claim in ("euc-jp", "EUC-JP"):
         page = f'<meta charset="{claim}"><body>'.encode() + text.encode("euc_jp")
         assert markup.read(page).text == text + "\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp932", "euc_jp"])
+@pytest.mark.parametrize("behind", [b"", b"\0" * 512])
+def test_a_log_that_is_being_written_loses_no_more_than_its_last_character(encoding: str, behind: bytes) -> None:
+    text = "日時,温度[℃],状態\n2026/11/22 8:40,3,自動\n2026/11/22 8:41,3,自"
+    assert decode((text + "動").encode(encoding)[:-1] + behind).text == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_in_either_order(encoding: str) -> None:
+    text = "日時\t温度\n2026/11/22 8:00\t1\n" * 10
+    assert decode(text.encode(encoding)) == (text, encoding, 0.9)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "本说明书适用于所有型号的离心泵。安装前请仔细阅读。检查电源电压是否正确。".encode("gb2312"),
+        "水泵检查步骤，请关闭阀门。温度检查。".encode("gb18030"),
+    ],
+)
+def test_chinese_is_not_taken_for_japanese(data: bytes) -> None:
+    with pytest.raises(Unusable):
+        decode(data)
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "euc_jp"])
+def test_japanese_without_kana_is_read(encoding: str) -> None:
+    text = "機械設備点検記録簿 製造部第一課 承認済 測定値正常 異常無 清掃実施 給油完了"
+    assert decode(text.encode(encoding)).text == text
+
+
+def test_names_and_signs_of_windows_in_euc_jp() -> None:
+    # 髙﨑①㈱№ as CP51932 and as eucJP-ms have them
+    head = "型番の点検手順を示す。担当：".encode("euc_jp")
+    assert decode(head + b"\xfc\xe2\xf9\xf5\xad\xa1\xad\xea\xad\xe2").text.endswith("：髙﨑①㈱№")
+    assert decode(head + b"\x8f\xf4\xfb\x8f\xf4\xbd\xad\xa1").text.endswith("：髙﨑①")
+
+
+def test_half_width_kana_that_are_shifted_out_to_in_iso_2022_jp() -> None:
+    assert decode("温度".encode("iso2022_jp") + b"\x0eN_\x0f 5").text == "温度ﾎﾟ 5"

@@ -39,7 +39,7 @@ def test_by_name_in_nfc_with_subfolders_and_without_a_byte_order_mark(tmp_path: 
 
 
 def test_text_in_utf_8_stays_as_it_is_but_for_half_width_kana(tmp_path: Path) -> None:
-    text = " 1200rpm〜1500 ①㎜℃\tＡ\u3000ｶﾞｲﾄﾞ\u200b\x0c é\r x\n\n"
+    text = " 1200rpm〜1500 ①㎜℃\tＡ\u3000ｶﾞｲﾄﾞ\u200b\x0c é x\n\n"
     (tmp_path / "a.txt").write_bytes(text.encode())
     assert read_documents(tmp_path).documents[0].text == text.replace("ｶﾞｲﾄﾞ", "ガイド")
 

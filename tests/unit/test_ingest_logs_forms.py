@@ -314,3 +314,32 @@ def test_a_large_log_is_read_within_the_parsing_process_limits(tmp_path: Path, m
         (part,) = parser.parts(file.fileno(), path.name)
     assert isinstance(part.result, Content), part.result
     assert f"～{count + 1} 行目" in part.result.text
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("作業者", ["山田", "𠮷田", "グエン"]),
+        ("社員番号", ["100234", "100235", "100236"]),
+        ("携帯", ["09012345678", "08087654321", "09012345679"]),
+        ("User ID", ["7", "8", "9"]),
+        ("オペレータ名", ["山田", "", "王"]),
+    ],
+)
+@pytest.mark.parametrize("long", [False, True])
+def test_who_it_was_is_not_told_among_readings(column: str, values: Sequence[str], long: bool) -> None:
+    if long:
+        tags = [f"温度,{n % 3}" if n % 2 else f"{column},{values[n % 3]}" for n in range(30)]
+        content = read(["日時,タグ,値", *map(",".join, zip(minutes(30), tags, strict=True))])
+    else:
+        rows = [f"{time},{n % 3},{values[n % 3]}" for n, time in enumerate(minutes(30))]
+        content = read([f"日時,温度,{column}", *rows])
+    assert "温度: 平均" in content.text
+    assert column not in content.text
+    assert not any(value in content.text for value in values if len(value) > 1)
+
+
+@pytest.mark.parametrize("column", ["作業時間", "使用者数", "管理値", "TEL_LEVEL", "運転状態"])
+def test_what_only_sounds_like_persons_is_told(column: str) -> None:
+    content = read([f"日時,{column}", *(f"{time},{n}" for n, time in enumerate(minutes(30)))])
+    assert f"{column}: 平均" in content.text

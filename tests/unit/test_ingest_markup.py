@@ -60,3 +60,8 @@ def test_deep_nesting_is_read_and_abuse_refused() -> None:
 
 def test_a_pages_own_control_characters_are_no_marks() -> None:
     assert text_of("<p>一\x1e二\x1f三\x02四</p>") == "一二三四\n"
+
+
+def test_fields_of_a_form_are_apart() -> None:
+    page = "<p><textarea>担当：山田</textarea><textarea>鈴木</textarea>済</p>"
+    assert text_of(page).splitlines() == ["担当：山田", "鈴木", "済"]

@@ -74,6 +74,20 @@ class TestSettings:
         with pytest.raises(PersonalSettingsInvalid, match=r"`modes\.secret` is not set"):
             read(written(tmp_path / "personal.toml", text))
 
+    @pytest.mark.parametrize(
+        ("before", "after", "place"),
+        [("own   = []", 'own = "山田太郎"', "own"), ("[modes]", '[modes]\nown = ["山田太郎"]', "modes.own")],
+    )
+    def test_words_in_the_wrong_place_are_not_quoted(self, tmp_path: Path, before: str, after: str, place: str) -> None:
+        assert before in DEFAULT
+        text = DEFAULT if place == "own" else re.sub(r"^own .*\n", "", DEFAULT, flags=re.MULTILINE)
+        text = text.replace(before, after)
+        with pytest.raises(PersonalSettingsInvalid) as caught:
+            read(written(tmp_path / "personal.toml", text))
+        told = caught.value.text("en") + caught.value.text("ja")
+        assert f"`{place}`" in told
+        assert "山田" not in told
+
     def test_lists_may_be_empty_or_long(self, tmp_path: Path) -> None:
         words = [f"得意先{number}" for number in range(3000)]
         settings = read(written(tmp_path / "p.toml", DEFAULT.replace("own   = []", f"own = {words}".replace("'", '"'))))

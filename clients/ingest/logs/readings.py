@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clients.ingest.content import Unusable
-from clients.ingest.logs.roles import MACHINE, Roles, good_words
+from clients.ingest.logs.roles import MACHINE, Roles, good_words, is_of_persons
 from clients.ingest.logs.rows import Row
 from clients.ingest.logs.table import EMPTY, NUMBER, Column, Order, Table, Times
 from clients.ingest.logs.told_rows import Readings
@@ -110,6 +110,8 @@ def _log(machine: str, table: Table, places: Sequence[int], roles: Roles) -> Log
     else:
         aside = {roles.machine, *(quality for _, quality in roles.qualities), *roles.ignored}
         tags = [_tag(column) for at, column in columns.items() if at not in aside and column.filled]
+    # Who it was is nothing that a machine reads, and the mean of employees' numbers nothing that masking finds.
+    tags = [tag for tag in tags if not is_of_persons(tag.column.name)]
     return Log(machine, table.times, table.lines, tuple(tags))
 
 

@@ -1,6 +1,7 @@
 """What the columns of a table are, and with that what the table is: readings, events, or neither."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +25,12 @@ MACHINE = re.compile(
     re.IGNORECASE,
 )
 INDEX = re.compile(r"index|interval|no\.?|番号|通番|連番|行番号|seq\.?|#|レコード番号", re.IGNORECASE)
+_PERSON = re.compile(
+    r"(?:(?:作業|担当|操作|運転|検査|点検|測定|記録|記入|確認|承認|報告|作成|対応|使用|処置|交換|修理|責任|管理|監督|発見|登録|実施|受付|当番)(?:者|員)"
+    r"|オペレーター?|ユーザー?|担当|社員|従業員|職員|個人|氏名|姓名|名前|姓|名|operator|user|worker|employee|inspector|staff)"
+    r"_?(?:名|氏名|コード|番号|id|no\.?|name|code|#)?|社番|職番|マイナンバー|.{0,6}(?:電話|携帯|内線|tel|phone|fax|mobile)(?:番号|no\.?|電話)?",
+    re.IGNORECASE,
+)
 _TAG = re.compile(
     r"(?:タグ|項目|測定項目|計測項目|信号|ポイント|変数|チャンネル|センサー?|パラメータ|tag|item|signal|point|variable|channel|ch|sensor|"
     r"parameter)[ _]?(?:名称?|番号|ID|name|no\.?)?|点名",
@@ -139,6 +146,11 @@ def is_good(quality: str) -> bool:
 
 _OPC_GOOD = 192
 _GOOD = {"", "g", "ok", "良", "良好", "正常", "有効", "○", "valid", "normal"}
+
+
+def is_of_persons(name: str) -> bool:
+    """Whether a column or tag says who it was, and nothing of the machine: 作業者, 社員番号, 携帯."""
+    return bool(_PERSON.fullmatch(unicodedata.normalize("NFKC", name).replace(" ", "")))
 
 
 def good_words(words: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -47,7 +47,7 @@ _COMMAND = re.compile(
     r"(?:enable (?:secret|password)|username \S{1,40} (?:privilege \d{1,2} )?(?:secret|password)|snmp-server community"
     r"|(?:isakmp|server|authentication-)key|(?:isakmp|server) key|key-string|pre-shared-key|wpa-psk(?: ascii)?)"
     rf" (?:\d )?({_VALUE})"
-    rf"|^[ \t]{{0,8}}password (?:\d )?((?=\S{{0,64}}[0-9!-/:-@]){_VALUE})[ \t]*$",
+    rf"|^[ |]{{0,8}}password (?:\d )?((?=\S{{0,64}}[0-9!-/:-@]){_VALUE})[ \t]*$",
     re.MULTILINE,
 )
 _NO_VALUE = re.compile(
@@ -71,7 +71,11 @@ def secrets(context: Context) -> Iterator[Find]:
         place = start
         for cell, heading in zip(cells, headings, strict=False):
             value = _ONE_VALUE.fullmatch(cell)
-            if value and _HEADING.fullmatch(heading) and _is_value(text, place + value.start(1), place + value.end(1)):
+            if (
+                value
+                and any(map(_HEADING.fullmatch, heading))
+                and _is_value(text, place + value.start(1), place + value.end(1))
+            ):
                 yield Find("secret", place + value.start(1), place + value.end(1))
             place += len(cell) + 1
 

@@ -6,6 +6,7 @@ factories' documents. What is missed is in docs/ingest.md.
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from clients.ingest.personal.addresses import MAIL
 from clients.ingest.personal.context import Context
@@ -18,33 +19,42 @@ _ROLE_LABEL = (
     r"(?:担当者?|作成者?|作製者|承認者?|確認者?|点検者|点検員|作業者?|作業員|実施者|責任者|管理者|監督者|記入者?|記録者?|報告者?|発行者"
     r"|起案者?|審査者?|検査者|検査員|検査担当|測定者|立会者?|立会い?|講師|受講者|指導者|指導員|教育者|申請者|依頼者?|受付者?|操作者|運転者?"
     r"|更新者|登録者|変更者|受領者|検印|連絡先|問い?合わ?せ先|差出人|宛先|送信者|受信者|出席者|欠席者?|名前|参加者|参加|氏名|当番|責任者・|書記|主任"
-    r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|オペレーター?|段取り?|提案者?|共同提案|委員長|議長|産業医|総括)"
+    r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|オペレーター?|段取り?|提案者?|共同提案|委員長|議長|産業医|総括"
+    r"|対応者|使用者|処置者|交換者|起票者?|検収者?|文責|設計者?|製図者?|検図者?|工場長|部長|次長|署名|サイン|押印者?)"
 )
 _LABEL = re.compile(
     rf"(?:{_NAME_LABEL}|{_ROLE_LABEL}|\([正副主]\))(?:印|名)?(?:\([^()\n]{{1,6}}\))?"
-    rf"(?:[ :|]{{1,3}}|は|[(](?!主|副)|・|(?<=[者員名欄印当])\n(?=[{KANJI}]))[ ]?"
+    rf"(?:[ :|=/→]{{1,3}}|-(?=[{KANJI}])|は|[(](?!主|副)|・|(?<=[者員名欄印当])\n(?=[{KANJI}]))[ ]?"
 )
+_BRACKETED = re.compile(rf"(?:^|[\n|、 ])[【(\[<](?:{_NAME_LABEL}|{_ROLE_LABEL})[】)\]>] ?")
+_IN_COLUMN = r"(?:[^\s|:()]{0,6}\()?%s\)? ?: ?([^\n|:]{1,12}?)"
+_FAMILY_AND_GIVEN = re.compile(rf"(?<![^\s|]){_IN_COLUMN % '姓'} ?\| ?{_IN_COLUMN % '名'}(?= ?(?:\||\n|$))")
 _NAMES_HEADING = re.compile(rf"(?:{_NAME_LABEL}|^姓|^名|{_ROLE_LABEL}(?:名|氏名)?)$")
 _LONGEST_HEADING = 12
 _NAME_HEADING = re.compile(_NAME_LABEL)
 _STRICT = re.compile(
-    rf"{_NAME_LABEL}(?:\([^()\n]{{1,6}}\))?[ ]?[:|][ ]?([^\n|:、。;()]{{2,24}}?)"
+    rf"{_NAME_LABEL}(?:\([^()\n]{{1,6}}\))?[ ]?[:|][ ]?([^\n|:、。;()]{{1,24}}?)"
     rf"(?= {{2,}}|[\n|:、。;(]|$| [^\s:|]{{1,12}}:)"
 )
+_DATE = r"(?:(?:20|'|令和|R)?\d{1,2}[-./年]\d{1,2}[-./月]\d{1,2}日?)"
+_STAMPED = re.compile(rf"{_ROLE_LABEL}\n{_DATE}\n(?=[{KANJI}])")
+_BEFORE_NAME = re.compile(rf"{_DATE}[ \n]{{1,2}}|\(")
 _KANA = re.compile(
     rf"{_NAME_LABEL}[ :|]{{0,3}}([ァ-ヴー]{{2,6}}[ ・][ァ-ヴー]{{2,6}}|[ぁ-ん]{{2,6}} [ぁ-ん]{{2,6}})(?![ぁ-んァ-ヴー])"
 )
 _INITIAL = re.compile(r"[A-Z]\. ?[A-Z][a-z]{2,12}(?![A-Za-z0-9])")
-_BETWEEN = re.compile(rf"(?: ?(?:{HONORIFICS}|{ROLES}))?[ ]?(?:[、,・/;と&]|→|、\n)[ ]?")
+_BETWEEN = re.compile(rf"(?: ?(?:{HONORIFICS}|{ROLES}))?(?: \d{{1,7}} 回)?[ ]?(?:[、,・/;と&]|→|、\n)[ ]?")
 _ANY_NAME = re.compile(r"[^\W\d_]+(?:[ ・.=-]{1,2}[^\W\d_]+){0,4}")
 _NO_NAME = re.compile(
     r"なし|無し|未定|同上|空欄|全員|各自|不明|該当|[部課係班室者員社場]$|グループ$|チーム$|会社$|センター$|ライン$|名$|番号$|印$|日$"
     r"|^(?:所属|役職|部署|職種|職位|資格|電話|携帯|自宅|住所|備考|年齢|性別|内線|メール|連絡先|結果|判定|点数|日付|会社|署名|権限|有効期限|区分)"
 )
+_FOREIGN = re.compile("[ァ-ヴー]{2,8}(?:[ ・=][ァ-ヴー]{2,8}){0,3}")
 _READING = re.compile(r" ?\(([ぁ-ん]{2,6}[ ・]?[ぁ-ん]{0,6}|[ァ-ヴー]{2,7}[ ・]?[ァ-ヴー]{0,7})\)")
 
 _RUN = re.compile(f"[{KANJI}]{{1,12}}")
 _AFTER = re.compile(rf" ?(?:{HONORIFICS}|㊞|まで(?=連絡|ご|お|[ \n。]|$)|(?:ほか|他) ?\d{{1,2}} ?名|\([{KANJI}]\))")
+_SPREAD = re.compile(f"(?<![{KANJI}ぁ-んァ-ヴー])([{KANJI}](?: [{KANJI}]){{2,5}}) {{0,2}}(?:様|殿|氏|さん)")
 _SPEAKING = re.compile(r"(?:^|[\n\]>])[ ]?(?:\d{1,2}:\d\d(?::\d\d)? )?$")
 _NO_RARE = re.compile(
     r"[仕同多異模一各有文紋今別両諸某部課係者先主客員方社店元家屋人皆娘母父兄姉弟妹嫁孫神王位長師士会団校院所局省庁署]$|関係|会社|得意|苦労|馳走|世話|旦那|愁傷"
@@ -77,7 +87,7 @@ def names(context: Context) -> Iterator[Find]:
 
 
 def _labelled(text: str) -> Iterator[tuple[int, int]]:
-    for label in _LABEL.finditer(text):
+    for label in chain(*(label.finditer(text) for label in (_LABEL, _BRACKETED, _STAMPED))):
         place = label.end()
         if person_at(text, place, labelled=True) is None and (unit := _UNIT.match(text, place)):
             place = unit.end()
@@ -91,6 +101,7 @@ def _labelled(text: str) -> Iterator[tuple[int, int]]:
         if initial := _INITIAL.match(text, label.end()):
             yield initial.span()
     yield from (kana.span(1) for kana in _KANA.finditer(text))
+    yield from (both.span(part) for both in _FAMILY_AND_GIVEN.finditer(text) for part in (1, 2))
     for value in _STRICT.finditer(text):
         start = value.start(1) + len(value[1]) - len(value[1].lstrip())
         stripped = value[1].strip()
@@ -101,20 +112,35 @@ def _labelled(text: str) -> Iterator[tuple[int, int]]:
 def _under_headings(context: Context) -> Iterator[tuple[int, int]]:
     for start, cells, headings in context.rows():
         place = start
-        for cell, heading in zip(cells, headings, strict=False):
+        for cell, over in zip(cells, headings, strict=False):
             at, value = place + len(cell) - len(cell.lstrip()), cell.strip()
             place += len(cell) + 1
-            if not value or len(heading) > _LONGEST_HEADING or not _NAMES_HEADING.search(heading.replace(" ", "")):
+            of_names = [heading for heading in map(_without_blanks, over) if _is_of_names(heading)]
+            if not value or not of_names:
                 continue
-            family = heading in ("姓", "名") and "姓" in headings
-            if (family or _NAME_HEADING.fullmatch(heading.replace(" ", ""))) and _is_any_name(value):
+            family = any(heading in ("姓", "名") for heading in of_names) and ("姓",) in headings
+            strict = family or any(map(_NAME_HEADING.fullmatch, of_names))
+            # Which column a cell is in may be unsure: then a word is no name for standing there.
+            if strict and (_is_any_name(value) if len(over) == 1 else _FOREIGN.fullmatch(value)):
                 yield at, at + len(value)
-            elif end := person_at(context.text, at, labelled=True):
+                continue
+            if stamped := _BEFORE_NAME.match(context.text, at):
+                at = stamped.end()
+            if end := person_at(context.text, at, labelled=True):
                 yield at, end
+
+
+def _without_blanks(heading: str) -> str:
+    return heading.replace(" ", "")
+
+
+def _is_of_names(heading: str) -> bool:
+    return len(heading) <= _LONGEST_HEADING and bool(_NAMES_HEADING.search(heading))
 
 
 def _titled(text: str) -> Iterator[tuple[int, int]]:
     """In running text: in full, or before さん, 様, 課長 and the like."""
+    yield from (spread.span(1) for spread in _SPREAD.finditer(text) if surname_at(spread[1].replace(" ", "")))
     for match in _RUN.finditer(text):
         run, start = match[0], match.start()
         starts = {0} | {unit.end() for unit in _UNIT_BEFORE.finditer(run)}
@@ -204,4 +230,8 @@ def _listed(text: str, spans: set[tuple[int, int]]) -> Iterator[tuple[int, int]]
 
 def _is_any_name(value: str) -> bool:
     """Whether what stands where a name has to be may be one: also Latin, kana and rare."""
-    return 2 <= len(value) <= 30 and bool(_ANY_NAME.fullmatch(value)) and not _NO_NAME.search(value)
+    return (
+        (2 <= len(value) <= 30 or bool(_RUN.fullmatch(value)))
+        and bool(_ANY_NAME.fullmatch(value))
+        and not _NO_NAME.search(value)
+    )

@@ -9,13 +9,18 @@ from clients.ingest.personal.kinds import Find
 
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9A-Za-z][-_./])"  # nothing before that makes it a part of a longer number
 _END = r"(?![-_]?[0-9A-Za-z])(?!/[A-Za-z])"
-_GAP = r"(?:-\n {0,4}|\n {0,4}[-ー]|\)\n {0,4}|[ -]{0,2}[-ー()・.][ -]{0,2}| )"
-_SHAPE = re.compile(rf"{_FREE}(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}")
+_GAP = r"(?:-\n {0,4}|\n {0,4}[-ー]|\)\n {0,4}|[ -]{0,2}[-ー()・.─〜~][ -]{0,2}| )"
+_AFTER_LABEL = (
+    r"(?<=(?i:tel|fax))|(?<=(?i:tel|fax)[./])|(?<=(?i:phone)[./])|(?<=(?i:mobile)[./])|(?<=(?<![A-Za-z])[TFMP]\.)"
+)
+_SHAPE = re.compile(
+    rf"(?:{_FREE}|{_AFTER_LABEL})(?:\+81 ?{_GAP}?\(?0?\)?\d{{1,4}}|\(?0\d{{1,4}})(?:{_GAP}?\d{{1,4}}){{1,3}}{_END}"
+)
 # A unit of one kanji only right behind: 内線 1234 本社 is followed by a word.
 _UNIT = (
     r" ?(?:[kmM]?(?:[VAWN]|Hz|Ah|Pa|m|g)(?![A-Za-z一-龥ぁ-んァ-ヶ])|[℃%])|[φ相本個台人名階円年月日時分秒回条項以点線倍]"
 )
-_BARE = re.compile(rf"(?<![0-9A-Za-z])\d{{3,11}}(?![-0-9A-Za-z]|{_UNIT})")
+_BARE = re.compile(rf"(?<![0-9A-Za-z])(?:\d{{1,4}}-)?\d{{3,11}}(?![-0-9A-Za-z]|{_UNIT})")
 
 _SURELY = (
     r"(?:電話(?!線|回線)|℡|☎|(?<![A-Za-z])(?:TEL(?:EPHONE)?(?![A-Za-z])|FAX|PHS)|ファックス|ファクス|内線(?!規程))"
@@ -26,16 +31,17 @@ _SURE_LABEL = re.compile(_SURELY, re.IGNORECASE)
 _TELEPHONE = re.compile(rf"(?:{_SURELY}|{_PERHAPS}){_NUMBER}", re.IGNORECASE)
 _RIGHT_BEFORE = re.compile(rf"{_PERHAPS}(?:電話)?{_NUMBER}[ :=|()\[\]./#は0-9-]{{0,20}}$", re.IGNORECASE)
 _OTHER_NUMBER = re.compile(
-    r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|周期|便|品名|部品|局"
+    r"(?<!電話)(?<!携帯)(?<!FAX)番(?!地)|型|図|書|コード|ロット|シリアル|管理|伝票|規格|様式|アラーム|パラメータ|座標|累計|積算|計数|カウン[タト]|周期|便|品名|部品|局"
     r"|(?<![A-Za-z])(?:lot|s/n|no|ver|rev|jis|iso|id|code|serial|p/n)(?![A-Za-z])",
     re.IGNORECASE,
 )
 _MY_NUMBER_LABEL = re.compile(r"マイナンバー|個人番号")
 _EMPLOYEE_LABEL = re.compile(
-    r"(?:社員|従業員|職員|工員|作業者|作業員|担当者|担当|個人)(?:番号|コード|ID|No\.?|NO\.?|№)|社番|職番", re.IGNORECASE
+    r"(?:社員|従業員|職員|工員|作業者|作業員|担当者|担当|オペレーター?|個人)(?:番号|コード|ID|No\.?|NO\.?|№|#)|社番|職番",
+    re.IGNORECASE,
 )
 _EMPLOYEE_GAP = re.compile(r"[ :=|)は]{0,4}(?:\n {0,4})?")
-_EMPLOYEE = re.compile(r"[A-Za-z]{0,3}-?\d{3,10}(?![-0-9A-Za-z])")
+_EMPLOYEE = re.compile(r"[A-Za-z]{0,3}-?\d{2,10}(?:-\d{1,8})?[A-Za-z]?(?![-0-9A-Za-z])")
 _LINE_END = r"-(?:\n {0,4})?"
 _TWELVE = re.compile(rf"{_FREE}\d{{4}}(?:([- ]?)\d{{4}}\1|{_LINE_END}\d{{4}}{_LINE_END})\d{{4}}{_END}")
 _TIMESTAMP = re.compile(r"20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d")
@@ -65,7 +71,7 @@ def telephones(context: Context) -> Iterator[Find]:
             continue
         # 0568-00-6600 9:00: what follows after a blank may not be part of it.
         for said in (shape[0], *(shape[0][: blank.start()] for blank in reversed([*re.finditer(" ", shape[0])]))):
-            if _is_telephone(re.findall(r"\d+", said), "+" in said, labelled is _TELEPHONE):
+            if _is_telephone(said, labelled is _TELEPHONE):
                 yield Find("phone", shape.start() + (said[0] == "(" and ")" not in said), shape.start() + len(said))
                 break
     for number in _BARE.finditer(context.text):
@@ -95,7 +101,7 @@ def employees(context: Context) -> Iterator[Find]:
         for cell, heading in zip(cells, headings, strict=False):
             at = place + len(cell) - len(cell.lstrip())
             number = _EMPLOYEE.match(context.text, at)
-            if _EMPLOYEE_LABEL.fullmatch(heading) and number:
+            if number and any(map(_EMPLOYEE_LABEL.fullmatch, heading)):
                 yield Find("employee", *number.span())
             place += len(cell) + 1
 
@@ -135,8 +141,9 @@ def _label(context: Context, place: int) -> re.Pattern[str] | None:
     return None
 
 
-def _is_telephone(groups: list[str], international: bool, labelled: bool) -> bool:
-    if international:
+def _is_telephone(said: str, labelled: bool) -> bool:
+    groups = re.findall(r"\d+", said)
+    if "+" in said:
         groups = groups[1:]  # 81
         digits = "".join(groups).removeprefix("0")
         return len(digits) in (9, 10)
@@ -147,7 +154,7 @@ def _is_telephone(groups: list[str], international: bool, labelled: bool) -> boo
         return len(digits) == 11 and lengths in {(3, 4, 4), (11,), (7, 4), (3, 8)}
     if digits.startswith(_TOLL):
         return lengths in {(4, 3, 3), (4, 2, 4), (4, 3, 4)} and len(digits) in (10, 11)
-    if lengths not in _GROUPS_OF_TEN or digits[1] == "0":
+    if lengths not in _GROUPS_OF_TEN or digits[1] == "0" or re.fullmatch("[0-9 ]+", said):
         return False
     area = groups[0]
     return area in ("03", "04", "06") or (len(area) == 3 and int(area) in _THREE_DIGIT_AREAS) or len(area) >= 4

@@ -5,12 +5,18 @@ for itself. So anyone can read and write it, and none can be written that takes 
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 
 from clients.ingest.personal.context import folded
 
 SHORTEST = 2  # characters; a single one would be everywhere
-_SIGNS = {"#": "[0-9]", "?": "[a-z]"}
+_SIGNS = {"#": "[0-9]", "?": "[a-z]", "-": "[-ー]"}
+_SHORTEST_IN_PIECES = 3
+_JAPANESE = re.compile("[ぁ-んァ-ヴー一-龥々ヶ・]+")
+_PIECE = re.compile("[^ \n]+")
+_APART = re.compile(" {0,3}\n? {0,3}")  # what may stand between two characters of a word
 _SMALL = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
 
@@ -37,8 +43,32 @@ class Vocabulary:
                 if alike.startswith(word, match.start()):
                     yield match.start(), match.start() + len(word)
                     break
+        yield from self._in_pieces(alike)
         for template in self._templates:
             yield from (match.span() for match in template.finditer(alike))
+
+    def _in_pieces(self, alike: str) -> Iterator[tuple[int, int]]:
+        """Japanese words of three characters or more over a line end, or with blanks between their characters."""
+        words = [
+            word
+            for of in self._words.values()
+            for word in of
+            if len(word) >= _SHORTEST_IN_PIECES and _JAPANESE.fullmatch(word)
+        ]
+        if not words:
+            return
+        pieces = [(match.start(), match[0]) for match in _PIECE.finditer(alike)]
+        joined = "".join(piece for _, piece in pieces)
+        begins = [0, *accumulate(len(piece) for _, piece in pieces)]
+
+        def place(at: int) -> int:
+            number = bisect_right(begins, at) - 1
+            return pieces[number][0] + at - begins[number]
+
+        for match in re.finditer("|".join(map(re.escape, words)), joined):
+            start, end = place(match.start()), place(match.end() - 1) + 1
+            if end - start > len(match[0]) and all(map(_APART.fullmatch, re.split("[^ \n]", alike[start:end]))):
+                yield start, end
 
 
 def _compiled(template: str) -> re.Pattern[str]:

@@ -7,13 +7,13 @@ list; they are known by the characters that they begin and end with.
 import re
 from importlib import resources
 
-KANJI = "々ヶ一-龥﨑"
+KANJI = "々ヶ一-龥﨑\U00020000-\U0003134f"
 ROLES = (
     "代表取締役|取締役|工場長|事業部長|副部長|副課長|課長代理|本部長|部長|次長|課長|係長|主任|主査|主事|職長|組長|班長|室長|所長"
     "|店長|社長|会長|専務|常務|工長|作業長|直長|技師|先生|書記|委員長?|リーダー|マネージャー|マネジャー"
 )
 HONORIFICS = "さん|さま|様|氏|殿|君|くん|ちゃん"
-_VARIANTS = dict(zip("髙﨑濵德邉邊齋齊廣澤濱嶋", "高崎浜徳辺辺斎斉広沢浜島", strict=True))
+_VARIANTS = dict(zip("髙﨑濵德邉邊齋齊廣澤濱嶋𠮷", "高崎浜徳辺辺斎斉広沢浜島吉", strict=True))
 
 _LISTS = resources.files("clients.ingest.personal") / "lists"
 _LISTED = (_LISTS / "surnames.txt").read_text(encoding="utf-8").split()
@@ -27,12 +27,16 @@ _SPACED_BEFORE_TITLE = re.compile(
     f" ([{KANJI}]{{1,3}}?|[ぁ-ん]{{2,5}}?|[ァ-ヴー]{{2,6}}) ?(?={HONORIFICS}|{ROLES}|印|が|は|と|の|を|に|も|へ|、)"
 )
 _KANA_GIVEN = re.compile(f"[ぁ-ん]{{2,4}}(?![{KANJI}ぁ-ん])|[ァ-ヴー]{{2,6}}(?![{KANJI}ァ-ヴー])")
+_THING = re.compile(f"(?!{ROLES})[ァ-ヴ][ァ-ヴー]")
+# A surname and a given name as lines of their own; else the next line begins with anything: 修理, 良好, 一直.
+_STACKED = re.compile(f"\n[{KANJI}]{{1,3}}\n[{KANJI}]{{1,3}}\n?$")
 _TITLE = re.compile(f"(?:{ROLES}|{HONORIFICS}|印|組)")
 _HONOURED = re.compile(f" ?(?:様|氏|さん|殿)(?![{KANJI}ァ-ヴー])")
 _UNLISTED = re.compile(f"[{KANJI}]{{1,4}}[ ][{KANJI}]{{1,3}}(?![{KANJI}])")
+_MEASURE = re.compile("[長高重深厚強早速硬太細幅広]さ(?![んまく])")
 _NO_PERSON = re.compile(
-    f"[部課係班室者員長社店組会局科区省庁所場内外上下前後中未済要可否無有同各全毎再仮新旧側用機品線]$|{ROLES}|担当|会社|工場"
-    "|作業|作成|点検|確認|承認|検査|記録|記入|報告|測定|設備|製造|保全|品質|生産|技術|設計|検印|氏名|所属"
+    f"[部課係班室者員長社店組会局科区省庁所場内外上下前後中未済要可否無有同各全毎再仮新旧側用機品線止]$|{ROLES}|担当|会社|工場"
+    "|作業|作成|点検|確認|承認|検査|記録|記入|報告|測定|設備|製造|保全|品質|生産|技術|設計|製図|検図|検印|氏名|所属"
 )
 
 
@@ -54,7 +58,7 @@ def surname_at(run: str) -> str:
 def person_at(text: str, place: int, labelled: bool) -> int | None:
     """The end of a person's name that begins at `place`, or None. `labelled`: what is before says that it is one."""
     run = _RUN.match(text, place)
-    if run is None:
+    if run is None or _MEASURE.match(text, place):
         return None
     spread = _SPREAD.match(text, place) if labelled else None
     joined = spread[0].replace(" ", "") if spread else ""
@@ -81,16 +85,22 @@ def _end(text: str, place: int, rest: str, labelled: bool) -> int | None:
     title = _TITLE.match(rest)
     if not rest:
         spaced = _SPACED_BEFORE_TITLE.match(text, place) or _SPACED_GIVEN.match(text, place)
-        sure = spaced and ((labelled and "\n" not in spaced[0]) or _HONOURED.match(text, spaced.end(1)))
-        if spaced and _may_be_given(spaced[1], bool(sure)):
+        honoured = spaced and _HONOURED.match(text, spaced.end(1))
+        below = spaced and "\n" in spaced[0] and not _STACKED.search(text[max(0, place - 4) : spaced.end(1) + 1])
+        if spaced and (honoured or not below) and _may_be_given(spaced[1], bool(honoured) or labelled):
             return spaced.end(1)
         kana = _KANA_GIVEN.match(text, place) if labelled and is_surname(text[place - 2 : place]) else None
-        return kana.end() if kana else place if labelled else None
+        if kana or not labelled:
+            return kana.end() if kana else None
+        # 清水タンク清掃 is work on a tank.
+        return None if _THING.match(text, place) else place
     if title:
         return place if labelled else None
     # 新規 is nobody: with a surname of one character a given name of one stands apart from it.
     alone = len(rest) > 1 or place < 2 or is_surname(text[place - 2 : place])
     core = re.sub(f"(?:{ROLES}|様|氏|殿|君|印)$", "", rest)
+    # 原点復帰 and 平均値 are nobody: behind a surname of one character only what may be a given name.
+    labelled &= not (len(core) > 1 and is_surname(text[place - 1 : place]) and not is_surname(text[place - 2 : place]))
     if core and (is_given(core) or (labelled and len(core) <= 3 and alone and not _NO_PERSON.search(core))):
         return place + len(core)
     return None

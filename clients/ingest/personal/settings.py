@@ -104,11 +104,21 @@ def read(path: Path) -> PersonalSettings:
 
 
 def _read(raw: dict[str, Any]) -> PersonalSettings:
-    """Raises ConfigInvalid. Entries of lists are checked here and told by their number: a general error would say what
-    they are, and they may be names."""
+    """Raises ConfigInvalid. What may be names is checked here, entries of lists told by their number: a general error
+    would say what they are."""
     faults: list[Fault] = []
+    modes = raw.get("modes", {})
+    for kind in [kind for kind, mode in modes.items() if mode not in get_args(Mode)] if isinstance(modes, dict) else ():
+        raw["modes"] = {**raw["modes"], kind: get_args(Mode)[0]}
+        en, ja = "it has to be one of " + ", ".join(get_args(Mode)), "次のいずれかです: " + "、".join(get_args(Mode))
+        faults.append(Inconsistent(where=f"modes.{kind}", detail=en, detail_ja=ja))
     for key in ("own", "allow"):
-        if not isinstance(entries := raw.get(key), list):
+        if not isinstance(entries := raw.get(key, []), list):
+            raw[key] = []
+            en, ja = 'it has to be a list: ["…"]', '["…"] の形の一覧です'
+            faults.append(Inconsistent(where=key, detail=en, detail_ja=ja))
+            continue
+        if key not in raw:
             continue
         good = [_is_entry(entry) for entry in entries]
         raw[key] = [entry for entry, is_good in zip(entries, good, strict=True) if is_good]
