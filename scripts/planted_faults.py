@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from faults.planted import PLANTED, Fault
+from faults.fault import Fault
+from faults.planted import PLANTED
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("federation", "clients", "aggregator", "conf", "docs", "scripts", "tests")

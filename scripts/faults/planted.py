@@ -4,7 +4,8 @@ What is replaced occurs exactly once in its file. The faults are mistakes that o
 time, and short cuts that look harmless.
 """
 
-from dataclasses import dataclass
+from faults.fault import Fault, unit
+from faults.masking import MASKING
 
 CLIENT, SERVER = "federation/secagg/client.py", "federation/secagg/server.py"
 HISTORY, PARTIES = "federation/secagg/history.py", "federation/secagg/parties.py"
@@ -32,22 +33,6 @@ PROBING, ABSENCE = "tests/protocol/test_attacks_probing.py", "tests/protocol/tes
 NEIGHBOURS, ON_THE_RING = "tests/protocol/test_attacks_neighbourhoods.py", "tests/protocol/test_attacks_ring.py"
 ENCODING = "tests/protocol/test_attacks_encoding.py"
 MACHINE = "tests/protocol/test_state_machine.py::test_directed_every_kind_of_trouble_at_once_still_completes"
-
-
-def unit(name: str) -> str:
-    """A file of unit tests."""
-    return f"tests/unit/test_{name}.py"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`before` becomes `after` in `file`; one of `tests` (files, or one test by its node) has to fail."""
-
-    name: str
-    file: str
-    before: str
-    after: str
-    tests: tuple[str, ...]
 
 
 PLANTED: tuple[Fault, ...] = (
@@ -376,4 +361,5 @@ PLANTED: tuple[Fault, ...] = (
           (unit("arms"),)),
     Fault("harm by the federated adapter alone", "aggregator/simulate/differences.py", "*harm[0], *harm[1])",
           "*harm[0], *harm[0])", (unit("differences"),)),
+    *MASKING,
 )  # fmt: skip

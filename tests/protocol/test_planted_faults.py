@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from faults.planted import PLANTED, SHAMIR, Fault
+from faults.fault import Fault
+from faults.planted import PLANTED, SHAMIR
 from planted_faults import ROOT, Tree, planted
 
 LOW_THRESHOLD = "if len(secret) != SECRET_SIZE or not 1 <= threshold <= len(indices):"

@@ -16,7 +16,7 @@ _SIGNS = {"#": "[0-9]", "?": "[a-z]", "-": "[-ー]"}
 _SHORTEST_IN_PIECES = 3
 _JAPANESE = re.compile("[ぁ-んァ-ヴー一-龥々ヶ・]+")
 _PIECE = re.compile("[^ \n]+")
-_APART = re.compile(" {0,3}\n? {0,3}")  # what may stand between two characters of a word
+_APART = re.compile(" {0,4}\n? {0,4}")  # what may stand between two characters of a word
 _SMALL = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
 
