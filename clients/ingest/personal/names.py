@@ -14,19 +14,22 @@ from clients.ingest.personal.kinds import Find
 from clients.ingest.personal.persons import HONORIFICS, KANJI, ROLES, is_given, is_surname, person_at, surname_at
 
 # Whatever stands after one of these is a name; after the others only what looks like one.
-_NAME_LABEL = r"(?:氏名|姓名|社員名|従業員名|担当者名|作業者名|受講者名|フリガナ|ふりがな|お名前|カナ氏名|氏名カナ)"
-_ROLE_LABEL = (
-    r"(?:担当者?|作成者?|作製者|承認者?|確認者?|点検者|点検員|作業者?|作業員|実施者|責任者|管理者|監督者|記入者?|記録者?|報告者?|発行者"
+_NAME_WORDS = r"氏名|姓名|社員名|従業員名|担当者名|作業者名|受講者名|フリガナ|ふりがな|お名前|カナ氏名|氏名カナ"
+_ROLE_WORDS = (
+    r"担当者?|作成者?|作製者|承認者?|確認者?|点検者|点検員|作業者?|作業員|実施者|責任者|管理者|監督者|記入者?|記録者?|報告者?|発行者"
     r"|起案者?|審査者?|検査者|検査員|検査担当|測定者|立会者?|立会い?|講師|受講者|指導者|指導員|教育者|申請者|依頼者?|受付者?|操作者|運転者?"
     r"|更新者|登録者|変更者|受領者|検印|連絡先|問い?合わ?せ先|差出人|宛先|送信者|受信者|出席者|欠席者?|名前|参加者|参加|氏名|当番|責任者・|書記|主任"
     r"|承認欄|確認欄|点検欄|検認|照査|班長|職長|組長|課長|係長|上長|From|To|Cc|Bcc|CC|窓口|発見者|修理者|オペレーター?|段取り?|提案者?|共同提案|委員長|議長|産業医|総括"
-    r"|対応者|使用者|処置者|交換者|起票者?|検収者?|文責|設計者?|製図者?|検図者?|工場長|部長|次長|署名|サイン|押印者?)"
+    r"|対応者|使用者|処置者|交換者|起票者?|検収者?|文責|設計者?|製図者?|検図者?|工場長|部長|次長|署名|サイン|押印者?"
 )
+_NAME_LABEL, _ROLE_LABEL = f"(?:{_NAME_WORDS})", f"(?:{_ROLE_WORDS})"
+# Without groups within, so that a place is left at its first letter: ten times as fast.
+_ANY_LABEL = rf"(?:{_NAME_WORDS}|{_ROLE_WORDS}|\([正副主]\))"
 _LABEL = re.compile(
-    rf"(?:{_NAME_LABEL}|{_ROLE_LABEL}|\([正副主]\))(?:印|名)?(?:\([^()\n]{{1,6}}\))?"
+    rf"{_ANY_LABEL}(?:印|名)?(?:\([^()\n]{{1,6}}\))?"
     rf"(?:[ :|=/→]{{1,3}}|-(?=[{KANJI}])|は|[(](?!主|副)|・|(?<=[者員名欄印当])\n(?=[{KANJI}]))[ ]?"
 )
-_BRACKETED = re.compile(rf"(?:^|[\n|、 ])[【(\[<](?:{_NAME_LABEL}|{_ROLE_LABEL})[】)\]>] ?")
+_BRACKETED = re.compile(rf"(?:^|[\n|、 ])[【(\[<](?:{_NAME_WORDS}|{_ROLE_WORDS})[】)\]>] ?")
 _IN_COLUMN = r"(?:[^\s|:()]{0,6}\()?%s\)? ?: ?([^\n|:]{1,12}?)"
 _FAMILY_AND_GIVEN = re.compile(rf"(?<![^\s|]){_IN_COLUMN % '姓'} ?\| ?{_IN_COLUMN % '名'}(?= ?(?:\||\n|$))")
 _NAMES_HEADING = re.compile(rf"(?:{_NAME_LABEL}|^姓|^名|{_ROLE_LABEL}(?:名|氏名)?)$")
