@@ -32,9 +32,9 @@ _NAMES = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis":
 _CANDIDATES = {"cp932": 0.2, "euc-jp": 0.0}
 _CLOSE = 0.1  # scores nearer than this are no difference: then a page's own claim decides
 _PLAUSIBLE, _LEAST = 0.6, 0.35  # ordinary Japanese scores 0.7 to 0.9; below the least it is not Japanese at all
-_USUAL, _RARE = 0.7, 0.1  # the everyday kanji (JIS level 1; so do line ends count), and the others
+_USUAL, _RARE = 0.7, 0.1  # the everyday kanji (JIS level 1), and the others
 _KANA = re.compile("[\u3041-\u30fe\uff66-\uff9f]")
-_FEWEST_KANJI, _RARE_SHARE = 12, 0.08
+_FEWEST_KANJI, _RARE_SHARE = 12, 0.15
 _START = 4096  # bytes
 _SAMPLE = 200_000  # characters that a score is taken from
 
@@ -82,7 +82,7 @@ def _whole(data: bytes, encoding: str, errors: str = "strict") -> str:
 
 def _by_score(data: bytes) -> Decoded:
     texts = {name: text for name in _CANDIDATES for text in _attempts(data, name)}
-    scores = {name: _score(text) for name, text in texts.items()}
+    scores = {name: _score(text) for name, text in texts.items() if name != "euc-jp" or not _is_chinese(text)}
     likely = {name: score for name, score in scores.items() if score >= _LEAST}
     if not likely:
         raise Unusable(
@@ -168,10 +168,17 @@ def _declared(data: bytes) -> str | None:
 def _score(text: str) -> float:
     """How everyday the characters beyond ASCII are: their mean weight."""
     weights = [_weight(character) for character in text[:_SAMPLE] if not " " <= character <= "~"]
-    kanji, rare = weights.count(_USUAL), weights.count(_RARE)
-    if not _KANA.search(text) and kanji + rare >= _FEWEST_KANJI and rare > _RARE_SHARE * (kanji + rare):
-        return 0.0  # Chinese in GB 2312 looks like that
     return sum(weights) / len(weights) if weights else 0.0
+
+
+def _is_chinese(text: str) -> bool:
+    """Whether what was taken for EUC-JP may be GB 2312, which has the same bytes: sentences of which many kanji are rare,
+    without kana. Japanese without kana is no sentences, but tables and lists."""
+    weights = [_weight(character) for character in text[:_SAMPLE] if "\u4e00" <= character <= "\u9fff"]
+    rare = weights.count(_RARE)
+    if _KANA.search(text) or len(weights) < _FEWEST_KANJI:
+        return False
+    return "。" in text and rare > _RARE_SHARE * len(weights)
 
 
 def _weight(character: str) -> float:

@@ -120,8 +120,11 @@ def test_chinese_is_not_taken_for_japanese(data: bytes) -> None:
 
 @pytest.mark.parametrize("encoding", ["cp932", "euc_jp"])
 def test_japanese_without_kana_is_read(encoding: str) -> None:
-    text = "機械設備点検記録簿 製造部第一課 承認済 測定値正常 異常無 清掃実施 給油完了"
-    assert decode(text.encode(encoding)).text == text
+    for text in (
+        "機械設備点検記録簿 製造部第一課 承認済 測定値正常 異常無 清掃実施 給油完了",
+        "日時,攪拌機回転数,濾過圧力,攪拌槽温度,蒸溜塔圧力\n",
+    ):
+        assert decode(text.encode(encoding)).text == text
 
 
 def test_names_and_signs_of_windows_in_euc_jp() -> None:

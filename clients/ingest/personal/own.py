@@ -38,25 +38,20 @@ class Vocabulary:
         if not (self._first or self._templates):
             return
         alike = _alike(text)
+        yield from self._words_in(alike)
+        yield from self._in_pieces(alike)
+        for template in self._templates:
+            yield from (match.span() for match in template.finditer(alike))
+
+    def _words_in(self, alike: str) -> Iterator[tuple[int, int]]:
         for match in self._first.finditer(alike) if self._first else ():
             for word in self._words.get(alike[match.start() : match.start() + SHORTEST], ()):
                 if alike.startswith(word, match.start()):
                     yield match.start(), match.start() + len(word)
                     break
-        yield from self._in_pieces(alike)
-        for template in self._templates:
-            yield from (match.span() for match in template.finditer(alike))
 
     def _in_pieces(self, alike: str) -> Iterator[tuple[int, int]]:
         """Japanese words of three characters or more over a line end, or with blanks between their characters."""
-        words = [
-            word
-            for of in self._words.values()
-            for word in of
-            if len(word) >= _SHORTEST_IN_PIECES and _JAPANESE.fullmatch(word)
-        ]
-        if not words:
-            return
         pieces = [(match.start(), match[0]) for match in _PIECE.finditer(alike)]
         joined = "".join(piece for _, piece in pieces)
         begins = [0, *accumulate(len(piece) for _, piece in pieces)]
@@ -65,9 +60,13 @@ class Vocabulary:
             number = bisect_right(begins, at) - 1
             return pieces[number][0] + at - begins[number]
 
-        for match in re.finditer("|".join(map(re.escape, words)), joined):
-            start, end = place(match.start()), place(match.end() - 1) + 1
-            if end - start > len(match[0]) and all(map(_APART.fullmatch, re.split("[^ \n]", alike[start:end]))):
+        for first, behind in self._words_in(joined):
+            start, end = place(first), place(behind - 1) + 1
+            if end - start == behind - first or behind - first < _SHORTEST_IN_PIECES:
+                continue
+            if _JAPANESE.fullmatch(joined, first, behind) and all(
+                map(_APART.fullmatch, re.split("[^ \n]", alike[start:end]))
+            ):
                 yield start, end
 
 
