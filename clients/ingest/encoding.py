@@ -172,7 +172,7 @@ def _score(text: str) -> float:
 
 
 def _is_chinese(text: str) -> bool:
-    """Whether what was taken for EUC-JP may be GB 2312, which has the same bytes: sentences of which many kanji are rare,
+    """Whether what was taken for EUC-JP may be GB 2312, which has the same bytes: sentences whose kanji are rare often,
     without kana. Japanese without kana is no sentences, but tables and lists."""
     weights = [_weight(character) for character in text[:_SAMPLE] if "\u4e00" <= character <= "\u9fff"]
     rare = weights.count(_RARE)
