@@ -51,7 +51,7 @@ def test_a_node_that_ends_is_started_again_later_each_time(tmp_path: Path, monke
 def test_a_node_that_ran_for_long_is_started_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_process, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(node_process, "_LONGEST_PAUSE", 0.5)
-    # By this clock it lives shorter than the longest pause four times, and then longer: a busy machine is no difference.
+    # By this clock it lives shorter than the longest pause four times, then longer: a busy machine is no difference.
     clock = chain([0.0, 0.4] * 4, cycle([0.0, 0.6]))
     monkeypatch.setattr(node_process, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     pauses = list[float]()
